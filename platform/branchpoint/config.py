@@ -1,0 +1,295 @@
+"""``Config``: a whole trial as one frozen, validated value.
+
+A run is a Python function that returns a :class:`Config`; JSON is an output format. The fingerprint (hash of the
+canonical form) names the run, finds duplicates and resumes work. Where a cohort lies on disk is not part of it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+from branchpoint.topology import Topology
+from branchpoint.values import from_plain, to_plain
+
+
+def _require(holds: bool, place: str, value: Any, rule: str) -> None:
+    if not holds:
+        raise ValueError(f"{place} is {value!r}: {rule}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DatasetConfig:
+    """Which cohort, and how it is brought to one grid.
+
+    Attributes:
+        name: reader, for example ``hecktor`` or ``sts``.
+        root: absolute folder of the release; not part of a run's identity.
+        release: release of the dataset, where it has several.
+        spacing_mm: isotropic spacing after resampling (paper 003: 1 mm).
+        size_voxels: (D, H, W) of the crop (paper 003: 144 each).
+        cut_margins: cut each margin around the tumour at random, for releases cropped around it (STS).
+        seed: seeds the cut margins.
+    """
+
+    name: str = "hecktor"
+    root: str = field(default="", metadata={"identity": False})
+    release: str = "2021"
+    spacing_mm: float = 1.0
+    size_voxels: tuple[int, ...] = (144, 144, 144)
+    cut_margins: bool = True
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        _require(self.spacing_mm > 0, "dataset.spacing_mm", self.spacing_mm, "must be positive (millimetres)")
+        _require(
+            len(self.size_voxels) in (2, 3) and min(self.size_voxels) > 0,
+            "dataset.size_voxels", self.size_voxels, "give two or three positive sizes, (D, H, W)",
+        )  # fmt: skip
+        _require(
+            not self.root or Path(self.root).is_absolute(),
+            "dataset.root", self.root, "must be an absolute path: workers run in other folders",
+        )  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskConfig:
+    """What every task has.
+
+    Attributes:
+        name: name of the task, unique in a Config; a branch of the topology bears it.
+        target: key of the cohort's label that the task learns.
+        weight: weight of its loss; 0 leaves the task untrained.
+    """
+
+    kind: ClassVar[str]
+    dense: ClassVar[bool] = False
+
+    name: str
+    target: str
+    weight: float = 1.0
+
+    def __post_init__(self) -> None:
+        _require(bool(self.name), "task.name", self.name, "must not be empty")
+        _require(
+            math.isfinite(self.weight) and self.weight >= 0,
+            f"tasks.{self.name}.weight", self.weight, "must be finite and at least 0",
+        )  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class SegmentationConfig(TaskConfig):
+    """One mask per sample. One foreground class: a sigmoid channel; more: softmax over background and classes."""
+
+    kind: ClassVar[str] = "segmentation"
+    dense: ClassVar[bool] = True
+
+    foreground_classes: int = 1
+    loss: Literal["dice", "dice_focal", "dice_ce"] = "dice"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _require(self.foreground_classes >= 1, f"tasks.{self.name}.foreground_classes", self.foreground_classes,
+                 "must be at least 1")  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class SurvivalConfig(TaskConfig):
+    """Time to an event, right-censored: one log-hazard per sample, Cox partial likelihood."""
+
+    kind: ClassVar[str] = "survival"
+
+    ties: Literal["breslow", "efron"] = "breslow"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClassificationConfig(TaskConfig):
+    """One class per sample; ``class_weights`` (one for each class) weight the cross-entropy."""
+
+    kind: ClassVar[str] = "classification"
+
+    classes: int = 2
+    class_weights: tuple[float, ...] = ()
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _require(self.classes >= 2, f"tasks.{self.name}.classes", self.classes, "must be at least 2")
+        _require(
+            len(self.class_weights) in (0, self.classes),
+            f"tasks.{self.name}.class_weights", self.class_weights, f"give none or {self.classes} weights",
+        )  # fmt: skip
+
+
+AnyTaskConfig = SegmentationConfig | SurvivalConfig | ClassificationConfig
+
+
+@dataclass(frozen=True, kw_only=True)
+class NetworkConfig:
+    """Encoder, decoder and heads; which tasks share them is ``topology``.
+
+    Attributes:
+        encoder: name in the registry of ``branchpoint.networks``.
+        in_channels: image channels C.
+        width: channels W of the first level; level i has ``width * 2**i`` (paper 003: 8).
+        depth: number of encoder levels (paper 003: 5).
+        unit: normalisation of the residual unit.
+        taps: encoder levels whose global average pool feeds image-level heads; empty means all levels.
+        hidden_features: units of the dense layer of image-level heads.
+        dropout: before each of the two dense layers of image-level heads.
+        topology: sharing tree; ``None`` shares every stage among all tasks.
+    """
+
+    encoder: str = "radiomics_unet"
+    in_channels: int = 2
+    width: int = 8
+    depth: int = 5
+    unit: Literal["senorm", "batchnorm", "instancenorm"] = "senorm"
+    taps: tuple[int, ...] = ()
+    hidden_features: int = 128
+    dropout: float = 0.5
+    topology: Topology | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("in_channels", "width", "depth", "hidden_features"):
+            _require(getattr(self, name) >= 1, f"network.{name}", getattr(self, name), "must be at least 1")
+        _require(0 <= self.dropout < 1, "network.dropout", self.dropout, "must lie in [0, 1)")
+        _require(
+            all(0 <= tap < self.depth for tap in self.taps) and len(set(self.taps)) == len(self.taps),
+            "network.taps", self.taps, f"give distinct levels from 0 to {self.depth - 1}",
+        )  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class BalancingConfig:
+    """How task losses are combined: ``sum`` is the weighted sum of paper 003."""
+
+    method: Literal["sum"] = "sum"
+
+
+@dataclass(frozen=True, kw_only=True)
+class OptimizerConfig:
+    """Adam(W) with cosine decay from ``learning_rate`` to 0 over the whole budget (paper 003, 2.3)."""
+
+    name: Literal["adam", "adamw"] = "adam"
+    learning_rate: float = 1e-3
+    weight_decay: float = 0.0
+    betas: tuple[float, float] = (0.9, 0.999)
+    schedule: Literal["cosine", "constant"] = "cosine"
+    clip_norm: float | None = None
+
+    def __post_init__(self) -> None:
+        _require(self.learning_rate > 0, "optimizer.learning_rate", self.learning_rate, "must be positive")
+        _require(self.weight_decay >= 0, "optimizer.weight_decay", self.weight_decay, "must be at least 0")
+
+
+@dataclass(frozen=True, kw_only=True)
+class AugmentationConfig:
+    """Random shift, sagittal mirror and rotation (paper 003, 2.3), drawn for each sample and step.
+
+    Attributes:
+        shift_mm: largest shift along each axis (paper: 30 voxels of 1 mm).
+        mirror: mirror left and right with probability one half.
+        rotation_degrees: largest rotation.
+    """
+
+    shift_mm: float = 30.0
+    mirror: bool = True
+    rotation_degrees: float = 5.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingConfig:
+    """The budget of a run and how samples reach it.
+
+    Attributes:
+        epochs: passes over the training samples.
+        batch_size: global batch, over all workers.
+        event_fraction: share of samples with an event that resampling aims at (paper 003: 0.5); ``None`` keeps
+            the natural share.
+        precision: of the forward pass.
+    """
+
+    epochs: int = 60
+    batch_size: int = 10
+    event_fraction: float | None = 0.5
+    precision: Literal["fp32", "bf16"] = "fp32"
+    augmentation: AugmentationConfig | None = AugmentationConfig()
+
+    def __post_init__(self) -> None:
+        _require(self.epochs >= 1, "training.epochs", self.epochs, "must be at least 1")
+        _require(self.batch_size >= 1, "training.batch_size", self.batch_size, "must be at least 1")
+        _require(
+            self.event_fraction is None or 0 < self.event_fraction < 1,
+            "training.event_fraction", self.event_fraction, "must lie strictly between 0 and 1, or be None",
+        )  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class SplitConfig:
+    """Event-stratified cross-validation with an inner validation split (paper 003, 2.6)."""
+
+    folds: int = 5
+    fold: int = 0
+    validation_fraction: float = 0.2
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        _require(self.folds >= 2, "split.folds", self.folds, "must be at least 2")
+        _require(0 <= self.fold < self.folds, "split.fold", self.fold, f"must lie from 0 to {self.folds - 1}")
+        _require(0 < self.validation_fraction < 1, "split.validation_fraction", self.validation_fraction,
+                 "must lie strictly between 0 and 1")  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """A whole trial: dataset, tasks, network, balancing, optimiser, budget, split and seed."""
+
+    dataset: DatasetConfig
+    tasks: tuple[AnyTaskConfig, ...]
+    network: NetworkConfig = NetworkConfig()
+    balancing: BalancingConfig = BalancingConfig()
+    optimizer: OptimizerConfig = OptimizerConfig()
+    training: TrainingConfig = TrainingConfig()
+    split: SplitConfig = SplitConfig()
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        names = [task.name for task in self.tasks]
+        _require(bool(names), "tasks", names, "name at least one task")
+        _require(len(set(names)) == len(names), "tasks", names, "names must be distinct")
+        _require(any(task.weight > 0 for task in self.tasks), "tasks", names, "at least one weight must be positive")
+
+    def to_json(self) -> str:
+        """Canonical JSON: keys sorted, no spaces."""
+        return json.dumps(to_plain(self), sort_keys=True, separators=(",", ":"))
+
+    @classmethod
+    def from_json(cls, text: str) -> Config:
+        """The Config that :meth:`to_json` wrote.
+
+        Raises:
+            ValueError: the text is not JSON, or a field is unknown, missing or wrong; the message names its place.
+        """
+        return from_plain(cls, json.loads(text))
+
+    @property
+    def fingerprint(self) -> str:
+        """16 hex digits that name this run."""
+        canonical = json.dumps(to_plain(self, identity_only=True), sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(canonical.encode()).hexdigest()[:16]
+
+    @property
+    def candidate(self) -> str:
+        """Fingerprint with fold and seed set aside: runs of one candidate differ in these alone."""
+        return replace(self, split=replace(self.split, fold=0), seed=0).fingerprint
+
+    def task(self, name: str) -> AnyTaskConfig:
+        """The task called ``name``; KeyError where there is none."""
+        for task in self.tasks:
+            if task.name == name:
+                return task
+        raise KeyError(f"no task {name!r}; there are {', '.join(t.name for t in self.tasks)}")
