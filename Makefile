@@ -1,0 +1,40 @@
+# Fresh machine: Python 3.11 or newer and git are enough.
+#   make demo   the main job on the built-in phantom cohort, to a finished report
+#   make test   the test suite
+#   make lint   ruff and mypy
+#   make bench  measurements against peers (minutes to hours; see benchmarks/)
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+INSTALL := $(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt
+
+.PHONY: demo test lint bench clean
+
+$(BIN)/uv:
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt uv
+
+$(VENV)/.run: $(BIN)/uv pyproject.toml constraints.txt
+	$(INSTALL) --editable .
+	@touch $@
+
+$(VENV)/.dev: $(BIN)/uv pyproject.toml constraints.txt
+	$(INSTALL) --editable ".[dev]"
+	@touch $@ $(VENV)/.run
+
+demo: $(VENV)/.run
+	$(BIN)/python jobs/nas_hecktor.py --demo
+
+test: $(VENV)/.dev
+	$(BIN)/python -m pytest $(TESTS)
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: $(VENV)/.dev
+	@for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+
+clean:
+	rm -rf $(VENV) build dist results report.html
