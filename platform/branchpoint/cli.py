@@ -1,0 +1,168 @@
+"""The ``branchpoint`` command."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="Train, and search for, multi-task networks on medical images.",
+)
+
+StoreOption = Annotated[str, typer.Option("--store", help="Folder or URI of the results store.")]
+StudyOption = Annotated[str | None, typer.Option("--study", help="Name of the study; needed where there are several.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+
+
+@app.command("check-data")
+def check_data(
+    dataset: Annotated[str, typer.Argument(help="Dataset name, such as hecktor or sts.")],
+    root: Annotated[Path, typer.Option(help="Folder of the release.")],
+    release: Annotated[str, typer.Option(help="Release, where the dataset has several.")] = "2021",
+    folds: Annotated[int, typer.Option(help="Folds that a training will use.")] = 5,
+    as_json: JsonOption = False,
+    csv: Annotated[Path | None, typer.Option(help="Write the rows to this CSV file too.")] = None,
+    strict: Annotated[bool, typer.Option("--strict", help="Exit with 1 where there are warnings.")] = False,
+) -> None:
+    """Read every file of a cohort and print what is wrong with it. Exit code 2: errors; 1: warnings, with --strict."""
+    from branchpoint.config import DatasetConfig
+    from branchpoint.datasets.check import check_cohort
+    from branchpoint.datasets.problem_table import print_problems, problems_to_json, write_problems_csv
+    from branchpoint.datasets.readers import read_cohort
+
+    config = DatasetConfig(name=dataset, root=str(root.resolve()), release=release)
+    cohort = read_cohort(config)
+    problems = check_cohort(cohort, config, folds=folds, progress=not as_json)
+    if csv:
+        write_problems_csv(problems, csv)
+    if as_json:
+        print(problems_to_json(problems))
+    else:
+        print_problems(problems, title=f"{dataset} {release}: {len(cohort.patients)} patients")
+    errors = sum(problem.severity == "error" for problem in problems)
+    if errors:
+        raise typer.Exit(2)
+    if problems and strict:
+        raise typer.Exit(1)
+
+
+@app.command("make-phantom")
+def make_phantom(
+    dataset: Annotated[str, typer.Argument(help="Which dataset's layout and anatomy: hecktor.")],
+    out: Annotated[Path, typer.Option(help="Folder to write; created.")],
+    release: Annotated[str, typer.Option(help="Release whose layout is written.")] = "2021",
+    patients: Annotated[int, typer.Option(min=1)] = 60,
+    seed: Annotated[int, typer.Option(help="Same seed, same bytes.")] = 0,
+    censoring: Annotated[float, typer.Option(help="Share of patients without an event.")] = 0.8,
+) -> None:
+    """Write a synthetic cohort in a dataset's official layout, with its true risk beside it."""
+    from branchpoint.datasets.phantoms import make_phantom as make
+
+    where = make(dataset, out.resolve(), release=release, patients=patients, seed=seed, censoring=censoring)
+    print(f"{patients} patients in {where}")
+
+
+@app.command()
+def best(
+    store: StoreOption = "results",
+    study: StudyOption = None,
+    metric: Annotated[str, typer.Option(help="Validation metric that ranks the trials.")] = "validation/score",
+    top: Annotated[int, typer.Option(min=1)] = 1,
+    as_json: JsonOption = False,
+) -> None:
+    """Show the best configurations of a study, and the test figures of those that were retrained."""
+    from branchpoint.report.tables import print_best
+    from branchpoint.store import Store
+
+    opened = Store(store)
+    rows = opened.best(opened.only_study(study), metric, top=top)
+    if as_json:
+        print(json.dumps(rows, default=str, indent=2))
+    else:
+        print_best(opened, opened.only_study(study), rows, metric)
+
+
+@app.command()
+def trials(store: StoreOption = "results", study: StudyOption = None, as_json: JsonOption = False) -> None:
+    """List the trials of a study with state, reason and metrics."""
+    from branchpoint.report.tables import print_trials
+    from branchpoint.store import Store
+
+    opened = Store(store)
+    table = opened.trials(opened.only_study(study))
+    if as_json:
+        print(json.dumps(table.to_pylist(), default=str, indent=2))
+    else:
+        print_trials(table)
+
+
+@app.command()
+def sql(
+    query: Annotated[str, typer.Argument(help="DuckDB SQL over the tables studies, trials, epochs and figures.")],
+    store: StoreOption = "results",
+    as_json: JsonOption = False,
+) -> None:
+    """Query the results with SQL."""
+    from branchpoint.report.tables import print_table
+    from branchpoint.store import Store
+
+    table = Store(store).sql(query)
+    if as_json:
+        print(json.dumps(table.to_pylist(), default=str, indent=2))
+    else:
+        print_table(table)
+
+
+@app.command()
+def report(
+    store: StoreOption = "results",
+    study: StudyOption = None,
+    out: Annotated[Path, typer.Option(help="HTML file to write.")] = Path("report.html"),
+) -> None:
+    """Write the report of a study: one HTML file that needs nothing else."""
+    from branchpoint.report import write_report
+    from branchpoint.store import Store
+
+    opened = Store(store)
+    write_report(opened, opened.only_study(study), out)
+    print(f"report: {out.resolve()}")
+
+
+@app.command()
+def describe(
+    config: Annotated[Path, typer.Option(help="Config as JSON, such as the one that `best --json` prints.")],
+    svg: Annotated[Path | None, typer.Option(help="Write the drawing of the network here.")] = None,
+) -> None:
+    """Print a network's sharing tree, family and cost."""
+    from branchpoint.config import Config
+    from branchpoint.report.describe import describe_config
+
+    print(describe_config(Config.from_json(config.read_text()), svg))
+
+
+def main() -> None:
+    """Run the command; a mistake of the user's ends in one clear message, not in a traceback."""
+    from branchpoint.datasets.problems import CohortError
+
+    try:
+        app()
+    except CohortError as problem:
+        from branchpoint.datasets.problem_table import print_problems
+
+        print_problems(problem.problems, title="the cohort has errors")
+        sys.exit(2)
+    except (ValueError, OSError, ModuleNotFoundError) as problem:
+        Console(stderr=True).print(f"[red]error:[/red] {problem}", highlight=False, markup=True)
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,69 @@
+"""Tables for the terminal."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.table import Table
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from branchpoint.store import Store
+
+_CELL_LENGTH = 60
+
+
+def number(value: float | None) -> str:
+    """Three decimals; a dash where there is no value."""
+    return "-" if value is None or math.isnan(value) else f"{value:.3f}"
+
+
+def interval(row: Mapping[str, Any]) -> str:
+    """``0.712 [0.633, 0.781]`` of a figure's row."""
+    return f"{number(row['value'])} [{number(row['low'])}, {number(row['high'])}]"
+
+
+def print_rows(columns: Sequence[str], rows: Iterable[Sequence[str]], title: str | None = None) -> None:
+    """A plain table; full width where the output is not a terminal, so that pipes keep every column."""
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=200)
+    table = Table(*columns, title=title, title_justify="left", header_style="bold")
+    for row in rows:
+        table.add_row(*row)
+    console.print(table)
+
+
+def print_table(table: pa.Table) -> None:
+    """An Arrow table; long cells are cut."""
+    rows = ([_cell(value) for value in row.values()] for row in table.to_pylist())
+    print_rows(table.column_names, rows)
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, float):
+        return number(value)
+    text = "" if value is None else str(value)
+    return text if len(text) <= _CELL_LENGTH else text[: _CELL_LENGTH - 1] + "…"
+
+
+def print_trials(table: pa.Table) -> None:
+    """Trials with state, score and, where they did not complete, the reason."""
+    rows = (
+        (
+            row["trial"],
+            row["stage"],
+            str(row["fold"]),
+            row["state"],
+            number(dict(row["metrics"] or {}).get("validation/score")),
+            str(row["parameters"] or "-"),
+            number(row["epoch_seconds"]),
+            _cell(row["reason"]),
+        )
+        for row in table.to_pylist()
+    )
+    print_rows(["trial", "stage", "fold", "state", "validation/score", "parameters", "s/epoch", "reason"], rows)
