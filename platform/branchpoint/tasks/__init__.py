@@ -1,0 +1,30 @@
+"""Tasks: what a network learns. Each is a target, a head, a loss and metrics."""
+
+from __future__ import annotations
+
+from branchpoint.config import TaskConfig
+from branchpoint.tasks.base import Summary, Task
+from branchpoint.tasks.classification import ClassificationTask
+from branchpoint.tasks.segmentation import SegmentationTask
+from branchpoint.tasks.survival import SurvivalTask, cox_loss
+
+TASKS: dict[str, type[Task]] = {
+    "segmentation": SegmentationTask,
+    "survival": SurvivalTask,
+    "classification": ClassificationTask,
+}
+"""Kind of task configuration to task."""
+
+
+def build_task(config: TaskConfig) -> Task:
+    """The task that ``config`` describes.
+
+    Raises:
+        ValueError: there is no such kind of task.
+    """
+    if config.kind not in TASKS:
+        raise ValueError(f"tasks.{config.name}.kind is {config.kind!r}: known are {', '.join(TASKS)}")
+    return TASKS[config.kind](config)
+
+
+__all__ = ["TASKS", "Summary", "Task", "build_task", "cox_loss"]

@@ -11,7 +11,21 @@ from torch import Tensor
 from branchpoint.config import TaskConfig
 
 Summary = Mapping[str, np.ndarray]
-"""Per-sample statistics of one task, each array (N, ...): enough to compute every metric of any subset."""
+"""Per-sample statistics of one task, each array (N, ...): enough to compute every metric of any subset.
+
+Evaluation adds ``index`` (N,), the samples' positions in the cohort, and pooling over folds adds ``fold`` (N,)."""
+
+
+def mean_of_defined(values: np.ndarray) -> np.ndarray:
+    """Mean over the last axis of what is defined; NaN where nothing is, without numpy's warning."""
+    defined = ~np.isnan(values)
+    with np.errstate(invalid="ignore"):
+        return np.where(defined, values, 0.0).sum(-1) / defined.sum(-1)
+
+
+def select(summary: Summary, rows: np.ndarray) -> dict[str, np.ndarray]:
+    """The samples ``rows`` (positions, or bool (N,)) of ``summary``."""
+    return {name: values[rows] for name, values in summary.items()}
 
 
 class Task(ABC):
@@ -56,3 +70,18 @@ class Task(ABC):
     @abstractmethod
     def metrics(self, summary: Summary) -> dict[str, float]:
         """Metrics of the labelled samples in ``summary``; NaN where undefined, never a default."""
+
+    def resampled(self, summary: Summary, counts: np.ndarray) -> dict[str, np.ndarray]:
+        """Metrics of R resamples of ``summary``, for bootstrap intervals.
+
+        A subclass may compute them all at once, and may leave out metrics that are plain counts.
+
+        Args:
+            summary: N samples.
+            counts: int (R, N), how often each resample holds each sample.
+
+        Returns:
+            Metric name to float (R,); NaN where a resample leaves the metric undefined.
+        """
+        rows = [self.metrics(select(summary, np.repeat(np.arange(len(row)), row))) for row in counts]
+        return {name: np.array([row[name] for row in rows]) for name in rows[0]} if rows else {}
