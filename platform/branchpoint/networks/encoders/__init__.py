@@ -1,0 +1,26 @@
+"""Encoder families by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from branchpoint.config import NetworkConfig
+from branchpoint.networks.architecture import Architecture
+from branchpoint.networks.encoders.radiomics_unet import RadiomicsUNet
+from branchpoint.networks.encoders.senorm_unet import SENormUNet
+
+ENCODERS: dict[str, Callable[[NetworkConfig, int], Architecture]] = {
+    "radiomics_unet": RadiomicsUNet,
+    "senorm_unet": SENormUNet,
+}
+
+
+def architecture(config: NetworkConfig, dimensions: int) -> Architecture:
+    """The encoder family of ``config`` for images of ``dimensions`` dimensions.
+
+    Raises:
+        ValueError: there is no encoder of that name.
+    """
+    if config.encoder not in ENCODERS:
+        raise ValueError(f"network.encoder is {config.encoder!r}: choose one of {', '.join(ENCODERS)}")
+    return ENCODERS[config.encoder](config, dimensions)

@@ -1,0 +1,65 @@
+"""The encoder and decoder of paper 003 (Andrearczyk et al. 2021, fig. 1)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from branchpoint.config import NetworkConfig
+from branchpoint.networks.blocks import ResidualUnit, conv, crop, max_pool, up_conv
+from branchpoint.networks.heads import DenseHead
+
+
+class RadiomicsUNet:
+    """Residual encoder with widths W * 2**level; light decoder with side maps.
+
+    Level 0: residual unit of kernel 7, then of kernel 3. Deeper levels: maximum pooling, two residual units of
+    kernel 3. The decoder has no normalisation and one convolution at each stage; what the inner stages give is
+    mapped to W channels, enlarged and added to the last stage.
+    """
+
+    def __init__(self, config: NetworkConfig, dimensions: int) -> None:
+        self.config, self.dimensions = config, dimensions
+        self.channels = tuple(config.width * 2**level for level in range(config.depth))
+        self.skips = tuple(range(config.depth - 2, -1, -1))
+        self.decoder_channels = tuple(self.channels[level] for level in self.skips)
+
+    def encoder_stage(self, level: int, extra: int) -> nn.Module:
+        dimensions, unit, outputs = self.dimensions, self.config.unit, self.channels[level]
+        inputs = (self.channels[level - 1] if level else self.config.in_channels) + extra
+        units = (
+            ResidualUnit(dimensions, inputs, outputs, 3 if level else 7, unit),
+            ResidualUnit(dimensions, outputs, outputs, 3, unit),
+        )
+        return nn.Sequential(max_pool(dimensions), *units) if level else nn.Sequential(*units)
+
+    def decoder_stage(self, step: int, extra: int) -> nn.Module:
+        below = self.channels[self.skips[step] + 1] + extra
+        last = step == len(self.skips) - 1
+        sides = self.decoder_channels[:-1] if last else ()
+        return _DecoderStage(self.dimensions, below, self.decoder_channels[step], sides, last)
+
+    def dense_head(self, outputs: int, extra: int) -> DenseHead:
+        return DenseHead(self.dimensions, self.channels[0] + extra, outputs)
+
+
+class _DecoderStage(nn.Module):
+    """Transposed convolution -> concatenation with the skip -> convolution; the last stage adds the side maps."""
+
+    def __init__(self, dimensions: int, below: int, channels: int, sides: tuple[int, ...], last: bool) -> None:
+        super().__init__()
+        self.up = up_conv(dimensions, below, channels)
+        self.conv = conv(dimensions, 2 * channels, channels, 3)
+        self.sides = nn.ModuleList(conv(dimensions, side, channels, 1) for side in sides)
+        self.merge = conv(dimensions, channels, channels, 3) if last else None
+
+    def forward(self, below: Tensor, skip: Tensor, path: list[Tensor]) -> Tensor:
+        x = crop(torch.relu(self.up(below)), skip.shape[2:])
+        x = torch.relu(self.conv(torch.cat((x, skip), dim=1)))
+        if self.merge is None:
+            return x
+        for i, side in enumerate(self.sides):
+            factor = 2 ** (len(self.sides) - i)
+            x = x + crop(F.interpolate(torch.relu(side(path[i + 1])), scale_factor=factor), skip.shape[2:])
+        return torch.relu(self.merge(x))

@@ -1,0 +1,43 @@
+"""Heads: what turns features into the logits of a task."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from branchpoint.networks.blocks import conv
+
+
+class DenseHead(nn.Module):
+    """A 1x1 convolution of the last decoder features: (B, C, [D,] H, W) to (B, outputs, [D,] H, W)."""
+
+    def __init__(self, dimensions: int, channels: int, outputs: int) -> None:
+        super().__init__()
+        self.conv = conv(dimensions, channels, outputs, 1)
+
+    def forward(self, below: Tensor, path: list[Tensor]) -> Tensor:
+        return self.conv(below)
+
+
+class ImageHead(nn.Module):
+    """Dropout -> dense with ReLU -> dropout -> dense, on globally averaged features (paper 003, 2.2).
+
+    Args:
+        features: length of the vector of averages.
+        hidden: units of the first dense layer.
+        outputs: units of the last.
+        dropout: probability before each dense layer.
+        numbers: length of the vector that joins the last layer directly, past dropout: a linear model on it alone
+            is a special case of the head.
+    """
+
+    def __init__(self, features: int, hidden: int, outputs: int, dropout: float, numbers: int = 0) -> None:
+        super().__init__()
+        self.dropout = nn.Dropout(dropout)
+        self.hidden = nn.Linear(features, hidden)
+        self.output = nn.Linear(hidden + numbers, outputs)
+
+    def forward(self, averages: Tensor, numbers: Tensor | None = None) -> Tensor:
+        """Logits (B, outputs) from ``averages`` (B, features) and ``numbers`` (B, numbers)."""
+        hidden = self.dropout(torch.relu(self.hidden(self.dropout(averages))))
+        return self.output(hidden if numbers is None else torch.cat((hidden, numbers), dim=1))

@@ -1,0 +1,10 @@
+"""Which tasks share which stages of a network, and what passes between them: one value for every multi-task network.
+
+Pure values: no torch.
+"""
+
+from branchpoint.topology.links import Cascade, Exchange
+from branchpoint.topology.partitions import Partition
+from branchpoint.topology.topology import Topology
+
+__all__ = ["Cascade", "Exchange", "Partition", "Topology"]
