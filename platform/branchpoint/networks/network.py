@@ -12,7 +12,8 @@ from branchpoint.config import Config
 from branchpoint.networks.blocks import global_average
 from branchpoint.networks.encoders import architecture
 from branchpoint.networks.heads import ImageHead
-from branchpoint.networks.resolve import outputs_of, topology_of
+from branchpoint.networks.resolve import topology_of
+from branchpoint.tasks import build_task
 from branchpoint.topology import Topology
 from branchpoint.topology.partitions import Partition
 
@@ -44,7 +45,7 @@ class Network(nn.Module):
         self.heads = nn.ModuleDict()
         self.dense = {task.name: task.dense for task in config.tasks}
         for name in self.topology.tasks:
-            outputs = outputs_of(config.task(name))
+            outputs = build_task(config.task(name)).outputs
             if self.dense[name]:
                 self.heads[name] = family.dense_head(outputs, 0)
                 continue

@@ -1,17 +1,10 @@
-"""What a Config leaves open about its network: topology, number of stages, sizes of heads."""
+"""What a Config leaves open about its network: topology and number of stages."""
 
 from __future__ import annotations
 
-from branchpoint.config import AnyTaskConfig, ClassificationConfig, Config, SegmentationConfig
+from branchpoint.config import Config
 from branchpoint.networks.encoders import architecture
 from branchpoint.topology import Topology
-
-
-def outputs_of(task: AnyTaskConfig) -> int:
-    """Channels or units of the head of ``task``."""
-    if isinstance(task, SegmentationConfig):
-        return 1 if task.foreground_classes == 1 else task.foreground_classes + 1
-    return task.classes if isinstance(task, ClassificationConfig) else 1
 
 
 def stage_counts(config: Config) -> tuple[int, int]:
