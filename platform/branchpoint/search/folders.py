@@ -1,0 +1,134 @@
+"""The state folder of a study: journal, locks, attempts, checkpoints. It must lie where every worker sees it.
+
+Results are in the store alone. What lies here makes a study resumable; with the folder lost, the results stay.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import shutil
+import socket
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+
+class StudyFolder:
+    """``path``: absolute, one for each study; made where it is missing."""
+
+    def __init__(self, path: Path) -> None:
+        if not path.is_absolute():
+            raise ValueError(f"state folder {path}: must be an absolute path: workers run in other folders")
+        self.path = path
+        path.mkdir(parents=True, exist_ok=True)
+
+    @property
+    def journal(self) -> Path:
+        """Optuna's journal."""
+        return self.path / "journal.log"
+
+    @property
+    def ray(self) -> Path:
+        """What Ray Tune writes; of no use after the run."""
+        return self.path / "ray"
+
+    def run(self, name: str) -> RunFolder:
+        """The folder of one run (trial, or fold of a finalist)."""
+        return RunFolder(self.path / "runs" / name)
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Keeps a second driver out; freed by the system when this process dies, however it dies.
+
+        Raises:
+            ValueError: another driver holds it.
+        """
+        with (self.path / "driver.lock").open("a+") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                file.seek(0)
+                raise ValueError(
+                    f"study {self.path.name!r} is being run by {file.read().strip() or 'another process'}; "
+                    "wait for it, end it, or give another --study name"
+                ) from None
+            file.truncate(0)
+            file.write(f"process {os.getpid()} on {socket.gethostname()}")
+            file.flush()
+            yield
+
+    def remember(self, settings: Mapping[str, Any]) -> None:
+        """Write down ``settings`` (plain values) at the first start; compare them at every later one.
+
+        Raises:
+            ValueError: a setting differs, so the study would mix two searches; the message names it.
+        """
+        file = self.path / "study.json"
+        wanted = json.loads(json.dumps(settings))
+        if not file.exists():
+            write_text(file, json.dumps(wanted, indent=1, sort_keys=True))
+            return
+        changes = list(_differences(json.loads(file.read_text()), wanted, ""))
+        if changes:
+            raise ValueError(
+                f"study {self.path.name!r} was begun with other settings: {'; '.join(changes[:5])}. "
+                "Give the same settings to go on with it, or another --study name to begin anew"
+            )
+
+
+class RunFolder:
+    """What one run keeps between its attempts."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @property
+    def checkpoints(self) -> Path:
+        """Where the training loop keeps its checkpoints."""
+        return self.path / "checkpoints"
+
+    @property
+    def network(self) -> Path:
+        """Weights of the best epoch; kept for finalists."""
+        return self.path / "network.pt"
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Waits while another process (left over from a killed driver) still runs this run."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        with (self.path / "run.lock").open("a") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield
+
+    @property
+    def attempts(self) -> int:
+        """How often the run was started."""
+        return len(list(self.path.glob("attempt-*")))
+
+    def begin_attempt(self) -> int:
+        """Count one more start, and return the count. Call it under :meth:`lock`."""
+        attempt = self.attempts + 1
+        (self.path / f"attempt-{attempt:03d}").touch(exist_ok=False)
+        return attempt
+
+    def drop_checkpoints(self) -> None:
+        """The run has ended: nothing will resume from them."""
+        shutil.rmtree(self.checkpoints, ignore_errors=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write ``path`` so that it is never seen half-written."""
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    beside.write_text(text)
+    os.replace(beside, path)
+
+
+def _differences(old: Any, new: Any, place: str) -> Iterator[str]:
+    if isinstance(old, Mapping) and isinstance(new, Mapping):
+        for key in sorted(set(old) | set(new)):
+            yield from _differences(old.get(key), new.get(key), f"{place}.{key}" if place else key)
+    elif old != new:
+        yield f"{place} was {old!r}, now is {new!r}"

@@ -1,0 +1,86 @@
+"""Asynchronous successive halving as a rule that a trial asks about itself.
+
+Li et al. 2020, "A System for Massively Parallel Hyperparameter Tuning" (ASHA), algorithm 2, in the stopping form that
+Ray Tune's ``ASHAScheduler`` uses too. The trial asks and returns, instead of being killed by a scheduler: it writes
+its own honest state, frees its workers itself (trials with several workers included), and its process serves the next
+trial. The rungs are filled again from the store after a restart, which Tune's scheduler would lose.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True)
+class HalvingConfig:
+    """When trials are compared, and how many go on.
+
+    Attributes:
+        grace: epochs of the first comparison; no trial stops before.
+        reduction: each rung lies ``reduction`` times as far as the one before; the best 1/``reduction`` of the
+            trials that reached it (rounded up) go on.
+        least: a trial is not stopped before so many trials reached the rung.
+    """
+
+    grace: int = 4
+    reduction: float = 3.0
+    least: int = 3
+
+    def __post_init__(self) -> None:
+        if self.grace < 1 or self.reduction <= 1 or self.least < 1:
+            raise ValueError(f"{self}: grace and least must be at least 1, reduction greater than 1")
+
+    def rungs(self, epochs: int) -> tuple[int, ...]:
+        """The epochs, below ``epochs``, at which trials are compared."""
+        rungs = []
+        rung: float = self.grace
+        while round(rung) < epochs:
+            rungs.append(round(rung))
+            rung *= self.reduction
+        return tuple(rungs)
+
+
+class Halving:
+    """Says of a trial at an epoch whether it should stop.
+
+    A trial's value at a rung is its best so far, as its final value will be that of its best epoch. NaN is worst.
+
+    Args:
+        config: the rule.
+        epochs: budget of a trial.
+        maximize: whether greater values are better.
+    """
+
+    def __init__(self, config: HalvingConfig, epochs: int, maximize: bool = True) -> None:
+        self.config = config
+        self._sign = 1.0 if maximize else -1.0
+        self._rungs: dict[int, dict[str, float]] = {rung: {} for rung in config.rungs(epochs)}
+        self._best: dict[str, float] = {}
+
+    def recall(self, values: Iterable[tuple[str, int, float]]) -> None:
+        """Fill the rungs with what trials reported before, as (trial, epoch, value), epochs ascending per trial."""
+        for trial, epoch, value in values:
+            self._enter(trial, epoch, value)
+
+    def should_stop(self, trial: str, epoch: int, value: float) -> bool:
+        """Whether ``trial``, with ``value`` after ``epoch``, is not among the best at the rung it reaches with it.
+
+        A trial that passed a rung is not judged there again, so a resumed trial goes on.
+        """
+        rung = self._rungs.get(epoch, {})
+        judged = trial in rung
+        own = self._enter(trial, epoch, value)
+        others = [other for name, other in rung.items() if name != trial]
+        if judged or not others or len(others) + 1 < self.config.least:
+            return False
+        better = sum(other > own for other in others)
+        return better >= math.ceil((len(others) + 1) / self.config.reduction)
+
+    def _enter(self, trial: str, epoch: int, value: float) -> float:
+        signed = -math.inf if math.isnan(value) else self._sign * value
+        best = self._best[trial] = max(signed, self._best.get(trial, -math.inf))
+        if epoch in self._rungs:
+            self._rungs[epoch].setdefault(trial, best)
+        return best
