@@ -27,6 +27,7 @@ class MaskLabel:
 
 
 Label = SurvivalLabel | MaskLabel | int | float
+TargetKind = Literal["segmentation", "survival", "classification", "regression"]
 
 
 @dataclass(frozen=True)
@@ -76,6 +77,6 @@ class Cohort:
     release: str
     root: Path
     modalities: tuple[str, ...]
-    targets: Mapping[str, Literal["segmentation", "survival", "classification", "regression"]]
+    targets: Mapping[str, TargetKind]
     patients: tuple[Patient, ...]
     problems: tuple[Problem, ...] = ()

@@ -1,0 +1,97 @@
+"""Volumes through SimpleITK: reading, and the grid they lie on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+GRID_TOLERANCE_MM = 0.1
+"""Headers round: corners closer than a tenth of a millimetre are one place in any clinical scan."""
+OBLIQUE_TOLERANCE = 1e-3
+"""Direction cosines closer than this to 0 or 1 are straight: 0.06 degrees, half a millimetre over 500 mm."""
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Where the voxels of a volume lie: sizes, spacing and origin in (x, y, z), millimetres; direction row by row."""
+
+    size: tuple[int, ...]
+    spacing_mm: tuple[float, ...]
+    origin_mm: tuple[float, ...]
+    direction: tuple[float, ...]
+
+    @cached_property
+    def matrix(self) -> np.ndarray:
+        """Index (x, y, z) to millimetres: ``origin + matrix @ index``; (n, n)."""
+        n = len(self.size)
+        return np.array(self.direction).reshape(n, n) * np.array(self.spacing_mm)
+
+    def to_mm(self, index: np.ndarray) -> np.ndarray:
+        """Physical points (k, n) of the voxel indices (k, n), in (x, y, z)."""
+        return np.asarray(index, dtype=float) @ self.matrix.T + np.array(self.origin_mm)
+
+    def bounds_mm(self, lower: np.ndarray | None = None, upper: np.ndarray | None = None) -> np.ndarray:
+        """(2, n): lowest and highest coordinates of the voxels from index ``lower`` to ``upper``, all of them by default.
+
+        Outer faces, not centres.
+        """
+        first = np.zeros(len(self.size)) if lower is None else lower
+        last = np.array(self.size) - 1 if upper is None else upper
+        ends = np.stack([np.asarray(first) - 0.5, np.asarray(last) + 0.5])
+        corners = np.stack(np.meshgrid(*ends.T), axis=-1).reshape(-1, len(self.size))
+        points = self.to_mm(corners)
+        return np.stack([points.min(axis=0), points.max(axis=0)])
+
+    def same_as(self, other: Grid) -> bool:
+        """Whether both have the same size and their corners agree within ``GRID_TOLERANCE_MM``."""
+        if self.size != other.size:
+            return False
+        ends = np.stack([np.zeros(len(self.size)), np.array(self.size) - 1.0])
+        corners = np.stack(np.meshgrid(*ends.T), axis=-1).reshape(-1, len(self.size))
+        return bool(np.abs(self.to_mm(corners) - other.to_mm(corners)).max() <= GRID_TOLERANCE_MM)
+
+    @property
+    def is_oblique(self) -> bool:
+        """Whether an axis is not parallel to one of the scanner's."""
+        cosines = np.abs(np.array(self.direction))
+        return bool(np.any((cosines > OBLIQUE_TOLERANCE) & (cosines < 1 - OBLIQUE_TOLERANCE)))
+
+    @property
+    def is_flipped(self) -> bool:
+        """Whether axes are straight, but not along +x, +y, +z in this order."""
+        straight = np.eye(len(self.size)).ravel()
+        return not self.is_oblique and bool(np.abs(np.array(self.direction) - straight).max() > OBLIQUE_TOLERANCE)
+
+    def __str__(self) -> str:
+        size = " x ".join(map(str, self.size))
+        spacing = " x ".join(f"{value:.3g}" for value in self.spacing_mm)
+        origin = ", ".join(f"{value:.2f}" for value in self.origin_mm)
+        return f"{size} voxels of {spacing} mm at ({origin})"
+
+
+def read_image(path: Path) -> Any:
+    """The ``SimpleITK.Image`` of a file.
+
+    SimpleITK fills up truncated NIfTI files without a word; :mod:`branchpoint.datasets.checks.headers` finds them.
+
+    Raises:
+        ValueError: the file is absent or SimpleITK cannot read it; the message names the file.
+    """
+    import SimpleITK as sitk  # noqa: N813
+
+    if not path.is_file():
+        raise ValueError(f"{path}: no such file; restore it or leave the patient out")
+    try:
+        return sitk.ReadImage(str(path))
+    except RuntimeError as problem:
+        reason = str(problem).strip().splitlines()[-1].removeprefix("ITK ERROR: ").removeprefix("sitk::ERROR: ")
+        raise ValueError(f"{path}: SimpleITK cannot read it: {reason}") from problem
+
+
+def grid_of(image: Any) -> Grid:
+    """The grid of a ``SimpleITK.Image``."""
+    return Grid(image.GetSize(), image.GetSpacing(), image.GetOrigin(), image.GetDirection())
