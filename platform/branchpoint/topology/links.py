@@ -50,3 +50,9 @@ class Exchange:
     target: str
     unit: Unit
     both_ways: bool = True
+
+    @property
+    def directions(self) -> tuple[tuple[str, str], ...]:
+        """(giver, taker) of each way."""
+        one = (self.source, self.target)
+        return (one, one[::-1]) if self.both_ways else (one,)

@@ -6,6 +6,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import pairwise
 
+from branchpoint.topology.canonical import canonical_cascades, canonical_exchanges
+from branchpoint.topology.dataflow import order
+from branchpoint.topology.family import Family, family
 from branchpoint.topology.links import Cascade, Exchange
 from branchpoint.topology.partitions import Group, Partition, canonical_partition, group_of, members, require_refinement
 from branchpoint.topology.partitions import restrict as restricted
@@ -38,7 +41,8 @@ class Topology:
     def __post_init__(self) -> None:
         set_field = object.__setattr__
         set_field(self, "encoder", _canonical_chain(self.encoder, "encoder"))
-        set_field(self, "decoder", _canonical_chain(self.decoder, "decoder"))
+        decoder = _canonical_chain(self.decoder, "decoder")
+        set_field(self, "decoder", decoder if decoder and decoder[0] else ())
         if not self.encoder or not self.encoder[0]:
             raise ValueError("topology.encoder: give at least one stage with at least one task")
         if self.decoder:
@@ -48,6 +52,9 @@ class Topology:
             require_refinement(
                 restricted(self.encoder[-1], self.decoder_tasks), self.decoder[0], self.place(self.n_encoder)
             )
+        set_field(self, "cascades", canonical_cascades(self))
+        set_field(self, "exchanges", canonical_exchanges(self))
+        order(self)
 
     @classmethod
     def shared(cls, tasks: Iterable[str], dense: Iterable[str], encoder: int, decoder: int = 0) -> Topology:
@@ -122,6 +129,11 @@ class Topology:
         """
         common = min(self.depth(a), self.depth(b))
         return next((stage for stage in range(common) if b not in self.group(a, stage)), common)
+
+    @property
+    def family(self) -> Family:
+        """``single``, ``parallel``, ``cascaded``, ``interacted`` or ``hybrid``; see :func:`family`."""
+        return family(self)
 
 
 def _canonical_chain(chain: Iterable[Iterable[Iterable[str]]], part: str) -> tuple[Partition, ...]:
