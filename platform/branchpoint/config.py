@@ -211,12 +211,15 @@ class TrainingConfig:
         event_fraction: share of samples with an event that resampling aims at (paper 003: 0.5); ``None`` keeps
             the natural share.
         precision: of the forward pass.
+        select_by: validation figure that names the best epoch: the weighted sum of losses (paper 003), or the mean of
+            the tasks' primary metrics.
     """
 
     epochs: int = 60
     batch_size: int = 10
     event_fraction: float | None = 0.5
     precision: Literal["fp32", "bf16"] = "fp32"
+    select_by: Literal["loss", "score"] = "loss"
     augmentation: AugmentationConfig | None = AugmentationConfig()
 
     def __post_init__(self) -> None:
