@@ -35,7 +35,7 @@ class Grid:
         return np.asarray(index, dtype=float) @ self.matrix.T + np.array(self.origin_mm)
 
     def bounds_mm(self, lower: np.ndarray | None = None, upper: np.ndarray | None = None) -> np.ndarray:
-        """(2, n): lowest and highest coordinates of the voxels from index ``lower`` to ``upper``, all of them by default.
+        """(2, n): lowest and highest coordinates of the voxels from index ``lower`` to ``upper``; by default all.
 
         Outer faces, not centres.
         """

@@ -1,0 +1,110 @@
+"""Faults of NIfTI files that SimpleITK passes over: it fills a truncated volume with zeros or garbage, ignores a wrong
+checksum, and turns a spacing of zero or NaN into 1 mm (SimpleITK 2.5)."""
+
+from __future__ import annotations
+
+import gzip
+import zlib
+from pathlib import Path
+from typing import Any, BinaryIO, NamedTuple
+
+import numpy as np
+
+SPACING_RANGE_MM = (0.1, 15.0)
+"""Clinical CT and PET: 0.3 mm in plane to 10 mm slices. Outside, the unit is another one (cm, m, inch) or lost."""
+FORM_TOLERANCE_MM = 1.0
+"""Two geometries in one header that put a corner further apart than this give different images in different viewers."""
+_CHUNK = 1 << 22
+
+
+class Fault(NamedTuple):
+    """A breach of a rule by one file; ``expected`` and ``fix`` replace the rule's own text where given."""
+
+    rule: str
+    found: str
+    expected: str | None = None
+    fix: str | None = None
+
+
+def is_nifti(path: Path) -> bool:
+    """Whether the file's name says NIfTI."""
+    return path.name.lower().endswith((".nii", ".nii.gz"))
+
+
+def nifti_faults(path: Path) -> list[Fault]:
+    """Read a NIfTI file's every byte, checksum included, and judge its header; the fatal fault comes alone."""
+    try:
+        with path.open("rb") as raw:
+            zipped = raw.read(2) == b"\x1f\x8b"
+            raw.seek(0)
+            return _stream_faults(gzip.GzipFile(fileobj=raw) if zipped else raw, path)  # type: ignore[arg-type]
+    except EOFError:
+        return [Fault("truncated-file", f"{path} ends inside its compressed data ({path.stat().st_size} bytes)")]
+    except (OSError, zlib.error) as problem:  # gzip.BadGzipFile is an OSError
+        return [Fault("unreadable-file", f"{path}: {problem}")]
+
+
+def _stream_faults(stream: BinaryIO, path: Path) -> list[Fault]:
+    block = stream.read(540)
+    length = len(block)
+    header = _header(block)
+    if header is None:
+        what = "an empty file" if not length else "no NIfTI header"
+        return [Fault("truncated-file" if length < 348 else "unreadable-file", f"{path}: {what}")]
+    while chunk := stream.read(_CHUNK):
+        length += len(chunk)
+    dim = header["dim"].astype(int)
+    shape = dim[1 : 1 + max(0, min(dim[0], 7))]
+    if len(shape) == 0 or shape.min() < 1:
+        return [Fault("unreadable-file", f"{path}: the header gives the sizes {list(shape)}")]
+    needed = int(header["vox_offset"]) + int(np.prod(shape)) * int(header["bitpix"]) // 8
+    if length < needed:
+        return [Fault("truncated-file", f"{path}: {length} of {needed} bytes")]
+    return _spacing_faults(header, len(shape)) or _form_faults(header, shape)
+
+
+def _header(block: bytes) -> Any:
+    """The nibabel header that a file starts with, of either byte order and version; ``None`` where there is none."""
+    from nibabel.nifti1 import Nifti1Header
+    from nibabel.nifti2 import Nifti2Header
+
+    for size, kind in ((348, Nifti1Header), (540, Nifti2Header)):
+        if len(block) >= size and size in (int.from_bytes(block[:4], "little"), int.from_bytes(block[:4], "big")):
+            return kind(block[:size], check=False)
+    return None
+
+
+def _spacing_faults(header: Any, dimensions: int) -> list[Fault]:
+    spacing = np.abs(header["pixdim"][1 : 1 + min(dimensions, 3)].astype(float))  # a negative one means a flip
+    low, high = SPACING_RANGE_MM
+    if np.all(np.isfinite(spacing)) and spacing.min() >= low and spacing.max() <= high:
+        return []
+    return [Fault("bad-spacing", "spacing " + " x ".join(f"{value:g}" for value in spacing) + " mm in the header")]
+
+
+def _form_faults(header: Any, shape: np.ndarray) -> list[Fault]:
+    """NaN in the geometry, and a qform and sform that disagree: SimpleITK takes one, another viewer the other."""
+    values = np.concatenate([header[f"srow_{axis}"] for axis in "xyz"]) if header["sform_code"] > 0 else np.zeros(0)
+    if header["qform_code"] > 0:
+        values = np.concatenate(
+            [values, *([header[f"quatern_{a}"], header[f"qoffset_{b}"]] for a, b in ("bx", "cy", "dz"))]
+        )
+    if not np.all(np.isfinite(values)):
+        return [Fault("bad-spacing", "NaN or infinity in the header's geometry", expected="finite numbers")]
+    if header["sform_code"] <= 0 or len(shape) < 3:
+        return []
+    sform = header.get_sform()
+    norms = np.linalg.norm(sform[:3, :3], axis=0)
+    spacing = np.abs(header["pixdim"][1:4].astype(float))
+    if not np.allclose(norms, spacing, rtol=1e-2):
+        found = "the sform's spacing is " + " x ".join(f"{value:.3g}" for value in norms) + " mm, pixdim's is "
+        return [Fault("header-conflict", found + " x ".join(f"{value:.3g}" for value in spacing) + " mm")]
+    if header["qform_code"] <= 0:
+        return []
+    corner = np.array([*(shape[:3] - 1), 1.0])
+    apart = max(
+        np.abs((sform - header.get_qform()) @ point).max() for point in (corner, np.array([0.0, 0.0, 0.0, 1.0]))
+    )
+    if apart <= FORM_TOLERANCE_MM:
+        return []
+    return [Fault("header-conflict", f"qform and sform place the volume up to {apart:.1f} mm apart")]
