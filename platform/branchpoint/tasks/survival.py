@@ -84,12 +84,9 @@ def comparable_pairs(time_days: np.ndarray, event: np.ndarray, fold: np.ndarray 
 
 
 def concordant_pairs(log_hazard: np.ndarray) -> np.ndarray:
-    """float (N, N): 1 where i has the higher log-hazard than j, 0.5 where they tie, else 0; NaN where one is NaN."""
-    with np.errstate(invalid="ignore"):
-        difference = log_hazard[:, None].astype(np.float64) - log_hazard[None, :]
-    difference[log_hazard[:, None] == log_hazard[None, :]] = 0.0
-    score = np.where(np.abs(difference) <= TIED_LOG_HAZARDS, 0.5, (difference > 0).astype(np.float64))
-    return np.where(np.isnan(difference), np.nan, score)
+    """float (N, N): 1 where i has the higher log-hazard than j, 0.5 where they tie, else 0."""
+    difference = log_hazard[:, None].astype(np.float64) - log_hazard[None, :]
+    return np.where(np.abs(difference) <= TIED_LOG_HAZARDS, 0.5, (difference > 0).astype(np.float64))
 
 
 def concordance_index(
@@ -164,9 +161,12 @@ class SurvivalTask(Task):
 
     def resampled(self, summary: Summary, counts: np.ndarray) -> dict[str, np.ndarray]:
         """``c_index`` of each resample: two (R, N) x (N, N) products with the pair matrices of all samples."""
-        pairs = comparable_pairs(summary["time_days"], summary["event"], summary.get("fold"))
-        comparable = (pairs & summary["labelled"][:, None] & summary["labelled"][None, :]).astype(np.float64)
-        concordant = np.where(comparable > 0, concordant_pairs(summary["log_hazard"]), 0.0)
-        weights = counts.astype(np.float64)
+        labelled, log_hazard = summary["labelled"], summary["log_hazard"]
+        if not np.isfinite(log_hazard[labelled]).all():
+            return {"c_index": np.full(len(counts), np.nan)}
+        comparable = comparable_pairs(summary["time_days"], summary["event"], summary.get("fold"))
+        concordant = concordant_pairs(np.where(labelled, log_hazard, 0.0))
+        weights = counts.astype(np.float64) * labelled
         with np.errstate(invalid="ignore", divide="ignore"):
-            return {"c_index": ((weights @ concordant) * weights).sum(1) / ((weights @ comparable) * weights).sum(1)}
+            pairs = ((weights @ comparable) * weights).sum(1)
+            return {"c_index": ((weights @ (comparable * concordant)) * weights).sum(1) / pairs}
