@@ -1,0 +1,235 @@
+"""Where the rows lie: immutable Parquet files, ``<root>/<table>/<study>/<written_ns>-<rows>-<origin>.parquet``.
+
+A file appears whole or not at all, is never changed, and vanishes only after another one holds its rows. No file is
+ever written twice, so that writers need no locks. Names tell all that is needed to plan a read or a compaction.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+import uuid
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+from urllib.parse import quote, unquote
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pyarrow import fs as pafs
+
+T = TypeVar("T")
+S = TypeVar("S")
+
+_NAME = re.compile(r"(?P<ns>\d{19})-(?P<rows>\d+)-(?P<origin>c?[0-9a-f]{16})\.parquet")
+_STALE_SECONDS = 3600.0
+_SINGLE_PUT = ("s3", "gcs")  # an object shows only once its upload is complete
+_TRIES = 200
+
+
+@dataclass(frozen=True, order=True)
+class DataFile:
+    """A data file, as its path tells it.
+
+    Attributes:
+        written_ns: largest ``written_ns`` of its rows.
+        rows: number of rows.
+        path: path on the file system.
+        study: study of its rows.
+        compacted: whether a compaction wrote it.
+    """
+
+    written_ns: int
+    rows: int
+    path: str
+    study: str
+    compacted: bool
+
+
+Listing = Mapping[str, list[DataFile]]
+
+
+def new_origin() -> str:
+    """16 hex digits that no other writer has."""
+    return uuid.uuid4().hex[:16]
+
+
+def _folder(study: str) -> str:
+    """A folder name that readers do not skip (leading ``.`` or ``_``) and take for no pattern or partition."""
+    name = quote(study, safe="").replace("~", "%7E")
+    if name[:1] in (".", "_"):
+        name = f"%{ord(name[0]):02X}{name[1:]}"
+    if not 0 < len(name) <= 200:
+        raise ValueError(f"study is {study!r}: its name must have 1 to 200 characters when percent-encoded")
+    return name
+
+
+class Files:
+    """The files of one store.
+
+    Args:
+        uri: local path, or the URI of an object store such as ``s3://bucket/results``.
+        filesystem: a ``pyarrow.fs.FileSystem`` on which ``uri`` is a plain path.
+    """
+
+    def __init__(self, uri: str, filesystem: pafs.FileSystem | None = None) -> None:
+        self.uri = uri
+        self._given = filesystem
+        if filesystem is not None:
+            self.fs, self.root = filesystem, uri.rstrip("/")
+        elif "://" in uri:
+            self.fs, self.root = pafs.FileSystem.from_uri(uri)
+        else:
+            self.fs, self.root = pafs.LocalFileSystem(), str(Path(uri).expanduser().absolute())
+        self.is_local = isinstance(self.fs, pafs.LocalFileSystem)
+        self._made: set[str] = set()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # A relative path means the folder where the store was opened: workers run elsewhere.
+        return Files, (self.root, self._given) if self.is_local else (self.uri, self._given)
+
+    def folder(self, table: str, study: str | None = None) -> str:
+        """Folder of a table, or of one study in it."""
+        return f"{self.root}/{table}" + (f"/{_folder(study)}" if study is not None else "")
+
+    # Listing
+
+    def data_files(self, table: str, study: str | None = None) -> list[DataFile]:
+        """Data files of a table, oldest first.
+
+        A listing is not one instant: a file that a compaction replaces may be gone before its place is reached, and
+        the new one may come after its place was passed. Two listings are compared, and made again until nothing has
+        vanished and no compacted file has come between them.
+        """
+        before = self._list_once(table, study)
+        for _ in range(_TRIES):
+            after = self._list_once(table, study)
+            appeared = after.keys() - before.keys()
+            if before.keys() <= after.keys() and not any(after[path].compacted for path in appeared):
+                return sorted(after.values())
+            before = after
+        raise OSError(f"{self.folder(table, study)}: files were replaced during each of {_TRIES} listings")
+
+    def _list_once(self, table: str, study: str | None) -> dict[str, DataFile]:
+        files = {}
+        selector = pafs.FileSelector(self.folder(table, study), allow_not_found=True, recursive=study is None)
+        for info in self.fs.get_file_info(selector):
+            # An empty object is one that is being created; files of ours are never empty.
+            if not info.path.endswith(".parquet") or info.base_name.startswith(".") or info.size == 0:
+                continue
+            name = _NAME.fullmatch(info.base_name)
+            if name is None:
+                raise ValueError(f"{info.path}: not a file of this store; move it out of {self.root}")
+            owner = unquote(info.path.rsplit("/", 2)[1])
+            rows, compacted = int(name["rows"]), name["origin"].startswith("c")
+            files[info.path] = DataFile(int(name["ns"]), rows, info.path, owner, compacted)
+        return files
+
+    def consistently(self, tables: Iterable[str], study: str | None, work: Callable[[Listing], T]) -> T:
+        """``work`` on a listing of ``tables``; done again where a file vanished (was compacted) before it was read."""
+        names = list(tables)
+        for attempt in range(_TRIES):
+            listing = {table: self.data_files(table, study) for table in names}
+            try:
+                return work(listing)
+            except Exception:
+                # Each library names a missing file in its own way, so look whether there is one.
+                if not self.any_gone([file for files in listing.values() for file in files]):
+                    raise
+            time.sleep(min(0.001 * attempt, 0.05))
+        raise OSError(f"{self.root}: files were replaced during each of {_TRIES} reads")
+
+    def any_gone(self, files: Sequence[DataFile]) -> bool:
+        """Whether one of ``files`` is no longer there."""
+        infos = self.fs.get_file_info([file.path for file in files]) if files else []
+        return any(info.type == pafs.FileType.NotFound for info in infos)
+
+    def open(self, file: DataFile) -> pq.ParquetFile:
+        """Its footer is read at once, its columns when they are asked for."""
+        return pq.ParquetFile(file.path, filesystem=None if self.is_local else self.fs)
+
+    def map(self, work: Callable[[S], T], items: list[S]) -> list[T]:
+        """``work`` on each item, several at once: reading small files is mostly waiting."""
+        if len(items) < 4:
+            return [work(item) for item in items]
+        with ThreadPoolExecutor(4 if self.is_local else 16) as pool:
+            return list(pool.map(work, items))
+
+    # Writing
+
+    def put(self, table: str, study: str, written_ns: int, rows: int, origin: str, data: pa.Buffer) -> DataFile:
+        """Makes a new data file visible: whole, and (local disks) safe from a loss of power when this returns."""
+        folder = self.folder(table, study)
+        name = f"{written_ns:019d}-{rows}-{origin}.parquet"
+        path, hidden = f"{folder}/{name}", f"{folder}/.{name}.tmp"
+        if self.is_local:
+            self._put_local(folder, hidden, path, data)
+        elif self.fs.type_name in _SINGLE_PUT:
+            self._stream(path, data)
+        else:
+            self._put_moved(folder, hidden, path, data)
+        return DataFile(written_ns, rows, path, study, origin.startswith("c"))
+
+    def _stream(self, path: str, data: pa.Buffer) -> None:
+        with self.fs.open_output_stream(path) as stream:
+            stream.write(data)
+
+    def _put_moved(self, folder: str, hidden: str, path: str, data: pa.Buffer) -> None:
+        if folder not in self._made:
+            self.fs.create_dir(folder, recursive=True)
+            self._made.add(folder)
+        self._stream(hidden, data)
+        self.fs.move(hidden, path)
+
+    def _put_local(self, folder: str, hidden: str, path: str, data: pa.Buffer) -> None:
+        if folder not in self._made:
+            _make_durable(Path(folder))
+            self._made.add(folder)
+        try:
+            with open(hidden, "xb", buffering=0) as stream:
+                view = memoryview(data)
+                while view.nbytes:
+                    view = view[stream.write(view) :]
+                os.fsync(stream.fileno())
+            os.rename(hidden, path)
+        except OSError:
+            Path(hidden).unlink(missing_ok=True)
+            raise
+        _sync_folder(folder)
+
+    def delete(self, files: Iterable[DataFile]) -> None:
+        """Removes files whose rows another file holds; one that is gone already does not matter."""
+        for file in files:
+            try:
+                self.fs.delete_file(file.path)
+            except OSError:
+                if not self.any_gone([file]):
+                    raise
+
+    def delete_stale(self, table: str, study: str) -> None:
+        """Removes hidden files that a killed writer left an hour or more ago."""
+        selector = pafs.FileSelector(self.folder(table, study), allow_not_found=True)
+        for info in self.fs.get_file_info(selector):
+            old = info.mtime is not None and time.time() - info.mtime.timestamp() > _STALE_SECONDS
+            if old and info.base_name.startswith(".") and info.base_name.endswith(".tmp"):
+                self.delete([DataFile(0, 0, info.path, study, False)])
+
+
+def _sync_folder(folder: str) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _make_durable(folder: Path) -> None:
+    """Makes a folder and its parents so that they outlast a loss of power."""
+    if folder.is_dir():
+        return
+    _make_durable(folder.parent)
+    folder.mkdir(exist_ok=True)
+    _sync_folder(str(folder.parent))

@@ -1,0 +1,176 @@
+"""``Store``: the results of all studies under one path or URI, to write and to query."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import pyarrow as pa
+import pyarrow.dataset as pads
+from pyarrow import fs as pafs
+
+from branchpoint.store import compaction, encoding
+from branchpoint.store.best import best_rows
+from branchpoint.store.files import DataFile, Files, Listing
+from branchpoint.store.schema import EPOCHS, FIGURES, ORDER, STUDIES, TABLES, TRIALS, Table
+from branchpoint.store.writer import LOOK_EVERY, Writer
+
+_LATEST_KEY, _LATEST_ORDER = ("study", "trial"), ("attempt", *ORDER)
+
+
+class Store:
+    """Plain Parquet files under ``uri``: ``studies/``, ``trials/``, ``epochs/``, ``figures/``, each by study.
+
+    Any Parquet reader can read them at any moment; it may see a row that was written again beside the former one, and
+    then the one with the largest ``(written_ns, writer)`` holds. The queries here show it alone.
+
+    Args:
+        uri: local path, or the URI of an object store such as ``s3://bucket/results``.
+        filesystem: a ``pyarrow.fs.FileSystem`` on which ``uri`` is a plain path, for one that no URI names.
+    """
+
+    def __init__(self, uri: str, filesystem: pafs.FileSystem | None = None) -> None:
+        self.uri = str(uri)
+        self._files = Files(self.uri, filesystem)
+
+    def writer(self, study: str, *, merge_every: int = LOOK_EVERY) -> Writer:
+        """A writer for ``study``; see :class:`Writer`."""
+        return Writer(self._files, study, merge_every=merge_every)
+
+    def studies(self) -> pa.Table:
+        """One row for each study that was described."""
+        return self._read(STUDIES, None, None)
+
+    def trials(
+        self,
+        study: str | None = None,
+        *,
+        attempts: Literal["latest", "all"] = "latest",
+        columns: Sequence[str] | None = None,
+    ) -> pa.Table:
+        """One row for each trial (its latest attempt) or for each attempt, sorted by study, trial and attempt.
+
+        Args:
+            study: None for all.
+            columns: None for all; ``config`` is by far the largest.
+        """
+        if attempts == "latest":
+            return self._read(TRIALS, study, columns, _LATEST_KEY, _LATEST_ORDER)
+        return self._read(TRIALS, study, columns)
+
+    def epochs(self, study: str | None = None, *, columns: Sequence[str] | None = None) -> pa.Table:
+        """One row for each epoch of each attempt, sorted by study, trial, attempt and epoch."""
+        return self._read(EPOCHS, study, columns)
+
+    def figures(self, study: str | None = None) -> pa.Table:
+        """Reported figures with their intervals."""
+        return self._read(FIGURES, study, None)
+
+    def best(
+        self, study: str, metric: str, top: int = 1, maximize: bool = True, *, stage: str | None = None
+    ) -> list[dict[str, Any]]:
+        """The ``top`` best trials, best first; equal ones by name of the trial.
+
+        Only trials whose latest attempt is COMPLETE and whose value is finite take part. Reads little more than the
+        row groups that hold them.
+
+        Args:
+            metric: such as ``validation/score``.
+            stage: ``search`` or ``final``; None for both.
+
+        Returns:
+            all columns of the trial, ``config`` and ``metrics`` as dicts, and its ``value``.
+
+        Raises:
+            ValueError: there is no such study, or none of its COMPLETE trials has such a metric.
+        """
+        if top < 1:
+            raise ValueError(f"top is {top}: ask for at least one trial")
+        sign = 1.0 if maximize else -1.0
+        rows, values = self._files.consistently(
+            ["trials"], study, lambda listing: best_rows(self._files, listing["trials"], metric, top, sign, stage)
+        )
+        if not values:
+            self._refuse_unknown(study, metric)
+        found = []
+        for row, value in zip(rows.to_pylist(maps_as_pydicts="strict"), values, strict=True):
+            found.append({**row, "config": json.loads(row["config"] or "{}"), "value": value})
+        return found
+
+    def _refuse_unknown(self, study: str, metric: str) -> None:
+        rows = self.trials(study, columns=["state", "metrics"])
+        if rows.num_rows == 0:
+            known = sorted(set(self.trials(columns=[])["study"].to_pylist()))
+            raise ValueError(f"no trials of study {study!r} in {self.uri}; there are: {', '.join(known) or 'none'}")
+        complete = [dict(row["metrics"] or []) for row in rows.to_pylist() if row["state"] == "COMPLETE"]
+        names = sorted({name for metrics in complete for name in metrics})
+        if names and metric not in names:
+            raise ValueError(
+                f"no COMPLETE trial of study {study!r} has metric {metric!r}; they have {', '.join(names)}"
+            )
+
+    def sql(self, query: str, parameters: Sequence[Any] | None = None) -> pa.Table:
+        """Result of an SQL query (DuckDB) over ``studies``, ``trials`` (latest attempts), ``attempts`` (all attempts),
+        ``epochs`` and ``figures``.
+
+        Metrics are maps: ``SELECT trial, metrics['validation/score'] FROM trials``.
+        """
+        return self._files.consistently(TABLES, None, lambda listing: self._query(listing, query, parameters))
+
+    def _query(self, listing: Listing, query: str, parameters: Sequence[Any] | None) -> pa.Table:
+        import duckdb
+
+        with duckdb.connect() as connection:
+            for name, table in TABLES.items():
+                connection.register(f"{name}_written", self._dataset(table, listing[name]))
+                view = "attempts" if table is TRIALS else name
+                connection.execute(_view(view, f"{name}_written", table.key, ORDER))
+            connection.execute(_view("trials", "attempts", _LATEST_KEY, _LATEST_ORDER))
+            return connection.sql(query, params=parameters).to_arrow_table()
+
+    def _dataset(self, table: Table, files: list[DataFile]) -> pads.Dataset:
+        paths = [file.path for file in files]
+        return pads.FileSystemDataset.from_paths(
+            paths, schema=table.schema, format=pads.ParquetFileFormat(), filesystem=self._files.fs
+        )
+
+    def _read(
+        self,
+        table: Table,
+        study: str | None,
+        columns: Sequence[str] | None,
+        key: Sequence[str] | None = None,
+        order: Sequence[str] = ORDER,
+    ) -> pa.Table:
+        """Newest rows by ``key``; with ``columns`` those and the key."""
+        for name in columns or ():
+            if name not in table.schema.names:
+                raise ValueError(f"column {name!r}: table {table.name} has {', '.join(table.schema.names)}")
+        key = key or table.key
+        needed = None if columns is None else list(dict.fromkeys([*table.key, *columns, *order]))
+        rows = self._files.consistently(
+            [table.name], study, lambda listing: self._load(table, listing[table.name], needed)
+        )
+        rows = encoding.newest(rows, key, order)
+        hidden = [name for name in ORDER if columns is None or name not in columns]
+        return rows.drop_columns(hidden)
+
+    def _load(self, table: Table, files: list[DataFile], columns: Sequence[str] | None) -> pa.Table:
+        parts = self._files.map(lambda file: encoding.read_columns(self._files.open(file), columns), files)
+        return encoding.unite(table, parts, columns)
+
+    def compact(self, study: str | None = None) -> None:
+        """Merges all small files at once; safe at any moment, and never needed: writers do it as they go."""
+        for name, table in TABLES.items():
+            for owner in {file.study for file in self._files.data_files(name, study)}:
+                compaction.compact(self._files, table, owner, fan_in=2)
+                self._files.delete_stale(name, owner)
+
+
+def _view(name: str, source: str, key: Sequence[str], order: Sequence[str]) -> str:
+    latest_first = ", ".join(f"{column} DESC" for column in order)
+    return (
+        f"CREATE TEMP VIEW {name} AS SELECT * FROM {source} "
+        f"QUALIFY row_number() OVER (PARTITION BY {', '.join(key)} ORDER BY {latest_first}) = 1"
+    )
