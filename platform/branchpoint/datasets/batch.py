@@ -15,7 +15,8 @@ class Batch:
 
     Attributes:
         inputs: ``image`` float32 (B, C, [D,] H, W), normalised; ``intensity_offset`` and ``intensity_scale``
-            float32 (B, C), with ``image * scale + offset`` in HU or SUV; ``voxel_ml`` float32 (B,).
+            float32 (B, C), with ``image * scale + offset`` in HU or SUV; ``intensity_background`` float32 (B, C),
+            the normalised value of air or of zero SUV; ``voxel_ml`` float32 (B,).
         targets: target name to tensor: segmentation uint8 class ids (B, 1, [D,] H, W); survival float32 (B, 2),
             time in days and event 0/1; classification int64 (B,); regression float32 (B,).
             Where a sample is unlabelled the values are zero.

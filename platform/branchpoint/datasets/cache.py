@@ -1,0 +1,216 @@
+"""Prepared volumes on disk: named by what they were made from, complete or absent, shared by every job.
+
+``volumes/<key>/`` holds one patient: ``image.npy`` (float16, C D H W), ``masks.npy`` (uint8, T D H W) and
+``record.json``. The key is a hash of settings and of the contents of the input files, so a changed input or setting
+gives another folder, and two jobs can only ever write the same thing. A folder is filled under ``partial/``, synced
+and renamed: whoever comes second finds it there and uses it.
+
+Half precision costs at most 0.25 HU and 0.05 % of an SUV (paper 003's normalisation puts CT into [-1, 1]), halves
+disk and page cache, and is read a third faster than single precision.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import time
+import uuid
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from branchpoint.config import DatasetConfig
+from branchpoint.datasets.cohort import MaskLabel, Patient
+from branchpoint.datasets.preprocessing import VERSION, PreparedPatient
+from branchpoint.datasets.regions import CUT_MM
+
+STORAGE = np.float16
+_STALE_SECONDS = 3600.0
+"""A folder under ``partial/`` that nobody touched for an hour was left by a job that died."""
+_RACY_NS = 2_000_000_000
+"""A file changed this shortly before it was hashed could change again within one tick of its clock."""
+
+
+def fingerprint(plain: Any) -> str:
+    """32 hex digits of the canonical JSON of ``plain``."""
+    canonical = json.dumps(plain, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode()).hexdigest()[:32]
+
+
+class InputHashes:
+    """Content hashes of input files, kept between jobs so that unchanged files need not be read again.
+
+    A file counts as unchanged while its size, inode, modification and status-change times stay; any write to it
+    moves the last.
+    """
+
+    def __init__(self, cache_dir: Path, root: Path) -> None:
+        self._path = cache_dir / "inputs" / f"{fingerprint(str(root))}.json"
+        self._known: dict[str, list[Any]] = json.loads(self._path.read_text()) if self._path.exists() else {}
+        self._changed = False
+
+    def of(self, path: Path) -> str:
+        """Hash of the file's bytes.
+
+        Raises:
+            ValueError: there is no such file, or it cannot be read.
+        """
+        try:
+            status = os.stat(path)
+            stamp = [status.st_size, status.st_ino, status.st_mtime_ns, status.st_ctime_ns]
+            known = self._known.get(str(path))
+            if known and known[0] == stamp and known[1] - max(stamp[2:]) > _RACY_NS:
+                return known[2]
+            now = time.time_ns()
+            with path.open("rb") as file:
+                digest = hashlib.file_digest(file, "blake2b").hexdigest()[:32]
+        except OSError as problem:
+            raise ValueError(f"{path}: {problem.strerror}; restore it or leave the patient out") from problem
+        self._known[str(path)] = [stamp, now, digest]
+        self._changed = True
+        return digest
+
+    def save(self) -> None:
+        """Keep what was learned for the next job."""
+        if self._changed:
+            write_text(self._path, json.dumps(self._known))
+
+
+def volume_key(
+    patient: Patient, dataset: DatasetConfig, modalities: Sequence[str], targets: Sequence[str], hashes: InputHashes
+) -> str:
+    """Names everything that :func:`branchpoint.datasets.preprocessing.preprocess` makes the volume from."""
+    masks = {name: [hashes.of(label.path), label.values] for name in targets
+             if isinstance(label := patient.labels.get(name), MaskLabel)}  # fmt: skip
+    boxed = patient.box is not None
+    drawn = not boxed and dataset.cut_margins and dataset.name in CUT_MM
+    return fingerprint({
+        "version": VERSION,
+        "storage": np.dtype(STORAGE).str,
+        "spacing_mm": dataset.spacing_mm,
+        "size_voxels": dataset.size_voxels,
+        "region": [patient.box.lower_mm, patient.box.upper_mm] if patient.box else dataset.name,
+        "cut_margins": [dataset.seed, patient.id, CUT_MM[dataset.name]] if drawn else None,
+        "images": [[name, hashes.of(patient.images[name])] for name in modalities if name in patient.images],
+        "targets": list(targets),
+        "masks": masks,
+    })  # fmt: skip
+
+
+class VolumeCache:
+    """The volumes under ``cache_dir``."""
+
+    def __init__(self, cache_dir: Path) -> None:
+        self._volumes = cache_dir / "volumes"
+        self._partial = cache_dir / "partial"
+
+    def folder(self, key: str) -> Path:
+        """Where the volume ``key`` is, or would be."""
+        return self._volumes / key[:2] / key
+
+    def holds(self, key: str) -> bool:
+        """Whether the volume is there, all of it."""
+        folder = self.folder(key)
+        try:
+            sizes = json.loads((folder / "record.json").read_text())["bytes"]
+            return all((folder / name).stat().st_size == size for name, size in sizes.items())
+        except (OSError, ValueError):
+            return False
+
+    def record(self, key: str) -> dict[str, Any]:
+        """What is known of the volume besides its voxels."""
+        return json.loads((self.folder(key) / "record.json").read_text())
+
+    def add(self, key: str, prepared: PreparedPatient) -> None:
+        """Write the volume, unless another job was faster."""
+        partial = self._partial / uuid.uuid4().hex
+        partial.mkdir(parents=True)
+        try:
+            self._fill(partial, prepared)
+            self._publish(partial, key)
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
+
+    def sweep(self) -> None:
+        """Remove what jobs that died left half-written."""
+        for folder in self._partial.glob("*"):
+            try:
+                stale = time.time() - folder.stat().st_mtime > _STALE_SECONDS
+            except FileNotFoundError:
+                continue  # its job finished just now
+            if stale:
+                shutil.rmtree(folder, ignore_errors=True)
+
+    def _fill(self, folder: Path, prepared: PreparedPatient) -> None:
+        arrays = {"image.npy": prepared.image.astype(STORAGE)}
+        if len(prepared.masks):
+            arrays["masks.npy"] = prepared.masks
+        for name, array in arrays.items():
+            with (folder / name).open("wb") as file:
+                np.save(file, array)
+                _sync(file)
+        sizes = {name: (folder / name).stat().st_size for name in arrays}
+        with (folder / "record.json").open("w") as text:
+            json.dump({"bytes": sizes, **_record(prepared)}, text)
+            _sync(text)
+        _sync_folder(folder)
+
+    def _publish(self, partial: Path, key: str) -> None:
+        final = self.folder(key)
+        final.parent.mkdir(parents=True, exist_ok=True)
+        for _ in range(2):
+            try:
+                partial.rename(final)
+                _sync_folder(final.parent)
+                return
+            except OSError:
+                if self.holds(key):
+                    return
+                if not final.exists():
+                    raise
+                final.rename(self._partial / uuid.uuid4().hex)  # damaged: out of the way, swept later
+        raise OSError(f"{final} cannot be replaced; delete it and prepare again")
+
+
+def _record(prepared: PreparedPatient) -> dict[str, Any]:
+    return {
+        "offset": prepared.offset.tolist(),
+        "scale": prepared.scale.tolist(),
+        "background": prepared.background.tolist(),
+        "origin_mm": list(prepared.window.origin_mm),
+        "rule": prepared.rule,
+        "mask_ml": dict(prepared.mask_ml),
+        "kept_ml": dict(prepared.kept_ml),
+        "lost_mask": dict(prepared.lost_mask),
+    }
+
+
+def write_text(path: Path, text: str) -> None:
+    """Replace ``path`` in one step: a reader sees the old text or the new one, whatever happens to the writer."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+    try:
+        with partial.open("w") as file:
+            file.write(text)
+            _sync(file)
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+    _sync_folder(path.parent)
+
+
+def _sync(file: Any) -> None:
+    file.flush()
+    os.fsync(file.fileno())
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,212 @@
+"""A cohort brought to one grid, once per machine, and opened by every trial.
+
+``prepare`` builds what the cache lacks and writes a manifest, ``cohorts/<name>-<release>-<key>.json``, that holds all
+but the voxels. ``PreparedCohort.open`` reads the manifest; volumes are memory-mapped when a batch asks for them, so
+all trials of a machine share one copy in the page cache and none keeps files open.
+"""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from branchpoint.config import DatasetConfig
+from branchpoint.datasets.batch import Batch
+from branchpoint.datasets.building import build_missing
+from branchpoint.datasets.cache import InputHashes, VolumeCache, fingerprint, volume_key, write_text
+from branchpoint.datasets.cohort import Cohort, MaskLabel, Patient, SurvivalLabel, TargetKind
+from branchpoint.datasets.geometry import Window
+from branchpoint.values import to_plain
+
+LOST_WARNING = 0.01
+"""Share of an outline outside the window from which on a patient is named in a warning."""
+_DTYPES: dict[str, type] = {"survival": np.float64, "classification": np.int64, "regression": np.float64}
+
+
+def prepare(
+    cohort: Cohort,
+    dataset: DatasetConfig,
+    cache_dir: Path,
+    *,
+    workers: int = 0,
+    progress: bool = True,
+    excluded: Sequence[str] = (),
+) -> PreparedCohort:
+    """Bring the cohort to the grid of ``dataset``, building only the volumes that ``cache_dir`` lacks.
+
+    Any number of jobs may do so at once. Files are trusted as :func:`branchpoint.datasets.check.check_cohort` found
+    them.
+
+    Args:
+        workers: patients prepared at the same time; 0 means one for each core.
+        progress: show a bar, or one line where the output is not a terminal.
+        excluded: identifiers of patients to leave out (``--skip-faulty``).
+
+    Raises:
+        ValueError: the cohort is empty, or patients cannot be prepared: the message names each, with its file.
+    """
+    patients = [patient for patient in cohort.patients if patient.id not in set(excluded)]
+    if not patients:
+        raise ValueError(f"cohort {cohort.name} under {cohort.root} has no patients left to prepare")
+    masks = [name for name, kind in cohort.targets.items() if kind == "segmentation"]
+    cache, hashes = VolumeCache(cache_dir), InputHashes(cache_dir, cohort.root)
+    cache.sweep()
+    keys = [volume_key(patient, dataset, cohort.modalities, masks, hashes) for patient in patients]
+    hashes.save()
+    build_missing(cache, dict(zip(keys, patients, strict=True)), dataset, cohort.modalities, masks,
+                  workers=workers, progress=progress)  # fmt: skip
+    manifest = {
+        "name": cohort.name,
+        "release": cohort.release,
+        "modalities": list(cohort.modalities),
+        "targets": dict(cohort.targets),
+        "dataset": to_plain(dataset, identity_only=True),
+        "excluded": sorted(excluded),
+        "patients": [_entry(patient, key, cache.record(key)) for patient, key in zip(patients, keys, strict=True)],
+    }
+    name = "-".join(part for part in (cohort.name, cohort.release, fingerprint(manifest)[:16]) if part)
+    path = cache_dir / "cohorts" / f"{name}.json"
+    write_text(path, json.dumps(manifest, indent=1))
+    prepared = PreparedCohort.open(path)
+    prepared.warn_of_losses()
+    return prepared
+
+
+def _entry(patient: Patient, key: str, record: Mapping[str, Any]) -> dict[str, Any]:
+    labels = {
+        name: True if isinstance(label, MaskLabel) else list(asdict(label).values())
+        if isinstance(label, SurvivalLabel) else label
+        for name, label in patient.labels.items()
+    }  # fmt: skip
+    return {"id": patient.id, "volume": f"{key[:2]}/{key}", "center": patient.center, "labels": labels,
+            "covariates": dict(patient.covariates), **record}  # fmt: skip
+
+
+class PreparedCohort:
+    """N patients on one grid.
+
+    Attributes:
+        path: the manifest.
+        name, release, modalities, targets: as in the cohort.
+        spacing_mm, size_voxels: the grid; sizes are (D, H, W).
+        patient_ids: N identifiers, in the cohort's order.
+        labels: target to values, for all but segmentation: survival float64 (N, 2), time in days and event 0/1;
+            classification int64 (N,); regression float64 (N,). Zero where unlabelled.
+        labelled: target to bool (N,), segmentation too.
+        centers, covariates: of each patient.
+        excluded: patients left out as faulty.
+        mask_ml: segmentation target to the volume of the outline in its file, float64 (N,); NaN where unlabelled.
+        lost_mask: segmentation target to the share of the outline outside the window, float64 (N,).
+    """
+
+    def __init__(self, path: Path, manifest: Mapping[str, Any]) -> None:
+        self.path = path
+        self.name: str = manifest["name"]
+        self.release: str = manifest["release"]
+        self.modalities: tuple[str, ...] = tuple(manifest["modalities"])
+        self.targets: dict[str, TargetKind] = manifest["targets"]
+        self.spacing_mm: float = manifest["dataset"]["spacing_mm"]
+        self.size_voxels: tuple[int, ...] = tuple(manifest["dataset"]["size_voxels"])
+        self.excluded: tuple[str, ...] = tuple(manifest["excluded"])
+        self._patients: list[dict[str, Any]] = manifest["patients"]
+        self.patient_ids: tuple[str, ...] = tuple(patient["id"] for patient in self._patients)
+        self.centers: list[str | None] = [patient["center"] for patient in self._patients]
+        self.covariates: list[Mapping[str, float | str | None]] = [p["covariates"] for p in self._patients]
+        self.labelled = {name: np.array([name in patient["labels"] for patient in self._patients])
+                         for name in self.targets}  # fmt: skip
+        self.labels = {name: self._values(name, kind) for name, kind in self.targets.items() if kind != "segmentation"}
+        self._masks = [name for name, kind in self.targets.items() if kind == "segmentation"]
+        self.mask_ml = {name: self._measured("mask_ml", name) for name in self._masks}
+        self.lost_mask = {name: self._measured("lost_mask", name) for name in self._masks}
+
+    @classmethod
+    def open(cls, path: Path) -> PreparedCohort:
+        """The cohort that :func:`prepare` left at ``path``; voxels are not touched.
+
+        Raises:
+            ValueError: there is no manifest at ``path``.
+        """
+        try:
+            return cls(Path(path), json.loads(Path(path).read_text()))
+        except (OSError, ValueError, KeyError) as problem:
+            raise ValueError(
+                f"{path} is not the manifest of a prepared cohort ({problem}); prepare it again"
+            ) from problem
+
+    def __len__(self) -> int:
+        return len(self.patient_ids)
+
+    def window(self, index: int) -> Window:
+        """Where the voxels of a patient lie, so that a prediction can be brought back onto the scan."""
+        return Window(tuple(self._patients[index]["origin_mm"]), self.spacing_mm, self.size_voxels)
+
+    def batch(self, indices: Sequence[int] | np.ndarray) -> Batch:
+        """The samples at ``indices`` on the CPU.
+
+        Raises:
+            ValueError: a volume is gone from the cache.
+        """
+        rows = [int(index) for index in indices]
+        image = torch.empty((len(rows), len(self.modalities), *self.size_voxels))
+        masks = torch.zeros((len(self._masks), len(rows), 1, *self.size_voxels), dtype=torch.uint8)
+        for place, row in enumerate(rows):
+            image[place] = self._map(row, "image.npy")
+            if self._masks:
+                masks[:, place, 0] = self._map(row, "masks.npy")
+        targets = dict(zip(self._masks, masks, strict=True))
+        return Batch(
+            inputs={
+                "image": image,
+                "intensity_offset": self._column("offset", rows),
+                "intensity_scale": self._column("scale", rows),
+                "intensity_background": self._column("background", rows),
+                "voxel_ml": torch.full((len(rows),), self.spacing_mm ** len(self.size_voxels) / 1000),
+            },
+            targets={name: targets[name] if name in targets else self._label(name, rows) for name in self.targets},
+            labelled={name: torch.from_numpy(values[rows]) for name, values in self.labelled.items()},
+            index=torch.tensor(rows),
+        )
+
+    def warn_of_losses(self) -> None:
+        """One warning that names the patients whose outlines the window cuts, or the coarse grid swallows."""
+        lost = [f"{self.patient_ids[row]} {name} {share:.0%}" for name, shares in self.lost_mask.items()
+                for row, share in enumerate(shares) if share > LOST_WARNING]  # fmt: skip
+        lost += [f"{patient['id']} {name} all of it, too small for the grid" for patient in self._patients
+                 for name, kept in patient["kept_ml"].items()
+                 if not kept and patient["mask_ml"][name] and patient["lost_mask"][name] < 1]  # fmt: skip
+        if lost:
+            size = " x ".join(map(str, self.size_voxels))
+            warnings.warn(f"outlines lose volume in windows of {size} voxels of {self.spacing_mm:g} mm: "
+                          f"{', '.join(lost)}; choose a larger or another grid to keep them", stacklevel=3)  # fmt: skip
+
+    def _map(self, row: int, name: str) -> Tensor:
+        path = self.path.parent.parent / "volumes" / self._patients[row]["volume"] / name
+        try:
+            # Copy-on-write: torch warns of read-only arrays. The mapping goes with the array, and no file stays open.
+            return torch.from_numpy(np.load(path, mmap_mode="c"))
+        except (OSError, ValueError) as problem:
+            raise ValueError(
+                f"patient {self.patient_ids[row]}: {path}: {problem}; prepare the cohort again"
+            ) from problem
+
+    def _column(self, name: str, rows: Sequence[int]) -> Tensor:
+        return torch.tensor([self._patients[row][name] for row in rows], dtype=torch.float32)
+
+    def _label(self, name: str, rows: Sequence[int]) -> Tensor:
+        values = torch.from_numpy(self.labels[name][list(rows)])
+        return values if self.targets[name] == "classification" else values.float()
+
+    def _values(self, name: str, kind: str) -> np.ndarray:
+        blank = [0.0, 0.0] if kind == "survival" else 0
+        return np.array([patient["labels"].get(name, blank) for patient in self._patients], _DTYPES[kind])
+
+    def _measured(self, measure: str, name: str) -> np.ndarray:
+        return np.array([patient[measure].get(name, np.nan) for patient in self._patients])
