@@ -1,0 +1,53 @@
+"""Phantoms: synthetic cohorts in the official layouts of real datasets, with the truth beside them.
+
+A phantom makes the whole path testable without patient data: its files are read by the same readers, checked by the
+same rules, and learned by the same networks, and the figures that can be reached are known. To add one for another
+dataset, write ``phantoms/<dataset>.py`` with a function of the form
+``make_<dataset>_phantom(out, *, release, patients, seed, ...) -> Path`` and enter it in ``PHANTOMS``. Its promises:
+
+- the release's exact folders, file names, columns, units, codes and literals of missing values;
+- the same bytes for the same arguments, whatever the number of workers: random numbers come from
+  ``numpy.random.default_rng((seed, index of the sample, stream))``, one stream for each purpose, and nothing carries
+  the time; a sample's images do not depend on how many others there are;
+- labels that follow from what can be seen, written beside the data in ``phantom_truth.csv`` as the last file, so that
+  its presence means that the phantom is complete; no column of it may look like one of the release's own tables;
+- confounders as in the real data (here: tonsils and brain take up as much tracer as tumours);
+- speed: a small cohort in seconds.
+
+``grid``, ``shapes`` and ``canvas`` draw in three dimensions, ``survival`` makes outcomes with a known attainable
+C-index, ``writing`` writes files; none of them knows HECKTOR.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from branchpoint.datasets.phantoms.hecktor import attainable_c_index, make_hecktor_phantom, read_truth
+from branchpoint.datasets.phantoms.patients import PhantomPatient, sample_patients
+
+__all__ = [
+    "PHANTOMS",
+    "PhantomPatient",
+    "attainable_c_index",
+    "make_hecktor_phantom",
+    "make_phantom",
+    "read_truth",
+    "sample_patients",
+]
+
+
+PHANTOMS: dict[str, Callable[..., Path]] = {"hecktor": make_hecktor_phantom}
+"""Dataset name to the function that writes its phantom into a folder."""
+
+
+def make_phantom(dataset: str, out: Path, **settings: Any) -> Path:
+    """Write the phantom of ``dataset`` into ``out``; ``settings`` are those of its function in ``PHANTOMS``.
+
+    Raises:
+        ValueError: there is no such phantom, or a setting is out of range.
+    """
+    if dataset not in PHANTOMS:
+        raise ValueError(f"{dataset!r} has no phantom; there are {', '.join(PHANTOMS)}")
+    return PHANTOMS[dataset](out, **settings)
