@@ -38,7 +38,7 @@ def make_config(**changes: object) -> Config:
 )
 def test_json_both_ways(width: int, taps: list[int], learning_rate: float, fold: int) -> None:
     config = make_config(
-        network=NetworkConfig(width=width, taps=tuple(taps)),
+        network=NetworkConfig(width=width, taps=tuple({*taps, 4}) if taps else ()),
         optimizer=OptimizerConfig(learning_rate=learning_rate),
         split=SplitConfig(fold=fold),
     )

@@ -137,10 +137,12 @@ class NetworkConfig:
         width: channels W of the first level; level i has ``width * 2**i`` (paper 003: 8).
         depth: number of encoder levels (paper 003: 5).
         unit: normalisation of the residual unit.
-        taps: encoder levels whose global average pool feeds image-level heads; empty means all levels.
+        taps: encoder levels whose global average pool feeds image-level heads, the deepest among them; empty means
+            all levels.
         hidden_features: units of the dense layer of image-level heads.
         dropout: before each of the two dense layers of image-level heads.
         topology: sharing tree; ``None`` shares every stage among all tasks.
+        measured_channel: image channel that cascades of measurements read (1 is PET in CT, PET).
     """
 
     encoder: str = "radiomics_unet"
@@ -152,6 +154,7 @@ class NetworkConfig:
     hidden_features: int = 128
     dropout: float = 0.5
     topology: Topology | None = None
+    measured_channel: int = 1
 
     def __post_init__(self) -> None:
         for name in ("in_channels", "width", "depth", "hidden_features"):
@@ -161,6 +164,13 @@ class NetworkConfig:
             all(0 <= tap < self.depth for tap in self.taps) and len(set(self.taps)) == len(self.taps),
             "network.taps", self.taps, f"give distinct levels from 0 to {self.depth - 1}",
         )  # fmt: skip
+        _require(
+            not self.taps or self.depth - 1 in self.taps,
+            "network.taps", self.taps, f"must contain the deepest level, {self.depth - 1}: nothing else would train it",
+        )  # fmt: skip
+        every_level = len(self.taps) == self.depth
+        object.__setattr__(self, "taps", () if every_level else tuple(sorted(self.taps)))
+        _require(self.measured_channel >= 0, "network.measured_channel", self.measured_channel, "must be at least 0")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -265,6 +275,10 @@ class Config:
         _require(bool(names), "tasks", names, "name at least one task")
         _require(len(set(names)) == len(names), "tasks", names, "names must be distinct")
         _require(any(task.weight > 0 for task in self.tasks), "tasks", names, "at least one weight must be positive")
+        topology, dense = self.network.topology, {task.name for task in self.tasks if task.dense}
+        if topology is not None and topology.shares_all and topology.decoder_tasks == dense:
+            # One way to say that all tasks share every stage, so that equal networks have equal fingerprints.
+            object.__setattr__(self, "network", replace(self.network, topology=None))
 
     def to_json(self) -> str:
         """Canonical JSON: keys sorted, no spaces."""

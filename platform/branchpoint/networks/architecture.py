@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from torch import Tensor, nn
-
-from branchpoint.networks.heads import DenseHead
+from torch import nn
 
 
 class Architecture(Protocol):
@@ -35,21 +33,5 @@ class Architecture(Protocol):
     def decoder_stage(self, step: int, extra: int) -> nn.Module:
         """Decoder stage ``step``, whose ``below`` has ``extra`` channels more than usual."""
 
-    def dense_head(self, outputs: int, extra: int) -> DenseHead:
-        """Head of a dense task: ``forward(below, path)`` gives ``outputs`` maps of the image's size."""
-
-
-def input_channels(architecture: Architecture, level: int, image_channels: int) -> int:
-    """Usual input channels of encoder level ``level``."""
-    return architecture.channels[level - 1] if level else image_channels
-
-
-class Below(nn.Module):
-    """A decoder stage that looks at nothing but ``below``: wraps a module ``forward(x)``."""
-
-    def __init__(self, module: nn.Module) -> None:
-        super().__init__()
-        self.module = module
-
-    def forward(self, below: Tensor, skip: Tensor, path: list[Tensor]) -> Tensor:
-        return self.module(below)
+    def dense_head(self, outputs: int, extra: int) -> nn.Module:
+        """Head of a dense task: ``forward(below, path, size)`` gives ``outputs`` maps of the image's size."""

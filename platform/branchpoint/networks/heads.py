@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
@@ -15,7 +17,8 @@ class DenseHead(nn.Module):
         super().__init__()
         self.conv = conv(dimensions, channels, outputs, 1)
 
-    def forward(self, below: Tensor, path: list[Tensor]) -> Tensor:
+    def forward(self, below: Tensor, path: list[Tensor], size: Sequence[int]) -> Tensor:
+        """Logits at spatial ``size`` from the last decoder stage's ``below`` and the ``path`` that led there."""
         return self.conv(below)
 
 

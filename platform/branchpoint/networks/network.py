@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import cast
 
 import torch
 from torch import Tensor, nn
 
 from branchpoint.config import Config
+from branchpoint.networks.assembly import Assembly
 from branchpoint.networks.blocks import global_average
-from branchpoint.networks.encoders import architecture
-from branchpoint.networks.heads import ImageHead
-from branchpoint.networks.resolve import topology_of
-from branchpoint.tasks import build_task
+from branchpoint.networks.cascades import (
+    as_map,
+    as_numbers,
+    measure_mask,
+    measurement_features,
+    membership,
+    pool_inside,
+    probabilities,
+)
+from branchpoint.networks.plan import IMAGE, Received, Step, plan
+from branchpoint.networks.resolve import taps_of, topology_of
 from branchpoint.topology import Topology
-from branchpoint.topology.partitions import Partition
 
 
 class Network(nn.Module):
@@ -24,89 +30,95 @@ class Network(nn.Module):
     Each group of each stage is one module, computed once for all the tasks that share it.
 
     Attributes:
-        topology: the sharing tree that was built.
+        topology: what was built.
+        encoder: modules of the encoder stages, ``encoder[stage][group]``.
+        decoder: modules of the decoder stages, likewise.
+        exchanges: modules of the exchanges, by ``<stage>_<group>``.
+        heads: modules of the heads, by task.
     """
 
     def __init__(self, config: Config) -> None:
         super().__init__()
-        settings = config.network
-        family = architecture(settings, len(config.dataset.size_voxels))
         self.topology: Topology = topology_of(config)
-        self.skips = family.skips
-        self.taps = settings.taps or tuple(range(len(family.channels)))
-        self.encoder = nn.ModuleList(
-            nn.ModuleList(family.encoder_stage(level, 0) for _ in partition)
-            for level, partition in enumerate(self.topology.encoder)
-        )
-        self.decoder = nn.ModuleList(
-            nn.ModuleList(family.decoder_stage(step, 0) for _ in partition)
-            for step, partition in enumerate(self.topology.decoder)
-        )
-        self.heads = nn.ModuleDict()
+        self.measured_channel = config.network.measured_channel
         self.dense = {task.name: task.dense for task in config.tasks}
-        for name in self.topology.tasks:
-            outputs = build_task(config.task(name)).outputs
-            if self.dense[name]:
-                self.heads[name] = family.dense_head(outputs, 0)
-                continue
-            decoded = name in self.topology.decoder_tasks
-            features = family.decoder_channels[-1] if decoded else sum(family.channels[tap] for tap in self.taps)
-            self.heads[name] = ImageHead(features, settings.hidden_features, outputs, settings.dropout)
+        assembly = Assembly(config, self.topology)
+        self.plan = plan(self.topology, assembly.family.skips, taps_of(config))
+        self.encoder = nn.ModuleList(nn.ModuleList() for _ in self.topology.encoder)
+        self.decoder = nn.ModuleList(nn.ModuleList() for _ in self.topology.decoder)
+        self.exchanges, self.heads = nn.ModuleDict(), nn.ModuleDict()
+        for step in sorted(self.plan, key=lambda step: (step.part, step.stage, step.group, step.task)):
+            module = assembly.module(step)
+            if step.part == "head":
+                self.heads[step.task] = module
+            elif step.part == "exchange":
+                self.exchanges[f"{step.stage}_{step.group}"] = module
+            else:
+                stages = self.encoder if step.part == "encoder" else self.decoder
+                stages[step.stage].append(module)  # type: ignore[operator]
 
     def forward(self, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Logits of each task.
 
         Args:
-            inputs: ``Batch.inputs``; ``image`` (B, C, [D,] H, W) of any size.
+            inputs: ``Batch.inputs``; ``image`` (B, C, [D,] H, W) of any size, the rest only for measurements.
 
         Returns:
             (B, outputs, [D,] H, W) at the image's size for dense tasks, (B, outputs) for others.
         """
+        results: list[Tensor] = []
+        logits = {}
+        for step in self.plan:
+            results.append(self._run(step, inputs, results))
+            if step.part == "head":
+                logits[step.task] = results[-1]
+        return {task: logits[task] for task in self.heads}
+
+    def _run(self, step: Step, inputs: Mapping[str, Tensor], results: list[Tensor]) -> Tensor:
         image = inputs["image"]
-        levels: list[list[Tensor]] = []
-        for level, stage in enumerate(self.encoder):
-            levels.append(
-                [module(self._below(level, i, image, levels)) for i, module in enumerate(cast(nn.ModuleList, stage))]
-            )
-        steps: list[list[Tensor]] = []
-        for step, stage in enumerate(self.decoder):
-            steps.append(
-                [
-                    module(*self._decoder_input(step, i, image, levels, steps))
-                    for i, module in enumerate(cast(nn.ModuleList, stage))
-                ]
-            )
-        return {task: self._head(task, levels, steps) for task in self.heads}
+        below = image if step.below == IMAGE else results[step.below]
+        if step.part == "exchange":
+            return self.exchanges[f"{step.stage}_{step.group}"](below, [results[i] for i in step.mixed])
+        if step.part == "head" and not self.dense[step.task]:
+            return self.heads[step.task](*self._image_head_inputs(step, inputs, results))
+        size = below.shape[2:]
+        extra = [results[i] for i in step.joined]
+        extra += [as_map(_carried(link, results), size).to(below.dtype) for link in step.received]
+        if extra:
+            below = torch.cat((below, *extra), dim=1)
+        if step.part == "encoder":
+            return self.encoder[step.stage][step.group](below)  # type: ignore[index]
+        path = [results[i] for i in step.path]
+        if step.part == "head":
+            return self.heads[step.task](below, path, image.shape[2:])
+        skip = image if step.skip == IMAGE else results[step.skip]
+        return self.decoder[step.stage][step.group](below, skip, path)  # type: ignore[index]
 
-    def _below(self, level: int, group: int, image: Tensor, levels: list[list[Tensor]]) -> Tensor:
-        if level == 0:
-            return image
-        task = self.topology.encoder[level][group][0]
-        return levels[-1][_position(self.topology.encoder[level - 1], task)]
-
-    def _decoder_input(
-        self, step: int, group: int, image: Tensor, levels: list[list[Tensor]], steps: list[list[Tensor]]
-    ) -> tuple[Tensor, Tensor, list[Tensor]]:
-        task = self.topology.decoder[step][group][0]
-        path = self._path(task, levels, steps)
-        skip = self.skips[step]
-        return path[-1], image if skip < 0 else levels[skip][_position(self.topology.encoder[skip], task)], path
-
-    def _path(self, task: str, levels: list[list[Tensor]], steps: list[list[Tensor]]) -> list[Tensor]:
-        decoded = [features[_position(self.topology.decoder[i], task)] for i, features in enumerate(steps)]
-        return [levels[-1][_position(self.topology.encoder[-1], task)], *decoded]
-
-    def _head(self, task: str, levels: list[list[Tensor]], steps: list[list[Tensor]]) -> Tensor:
-        head = self.heads[task]
-        if task in self.topology.decoder_tasks:
-            path = self._path(task, levels, steps)
-            return head(path[-1], path) if self.dense[task] else head(global_average(path[-1]))
-        tapped = (levels[tap][_position(self.topology.encoder[tap], task)] for tap in self.taps)
-        return head(torch.cat([global_average(features) for features in tapped], dim=1))
+    def _image_head_inputs(
+        self, step: Step, inputs: Mapping[str, Tensor], results: list[Tensor]
+    ) -> tuple[Tensor, Tensor | None]:
+        """Averages (B, features) and numbers (B, numbers), or None where there are no numbers."""
+        tapped = [results[i] for i in step.taps]
+        averages = [global_average(values) for values in (*tapped, *(results[i] for i in step.joined))]
+        numbers = []
+        for link in step.received:
+            values = _carried(link, results)
+            if link.carries == "features":
+                averages.append(global_average(values))
+            elif link.carries == "masked_features":
+                averages += pool_inside(tapped, membership(values))
+            elif link.carries == "measurements":
+                measured = measure_mask(membership(values), inputs, self.measured_channel)
+                numbers.append(measurement_features(measured))
+            else:
+                numbers.append(as_numbers(values))
+        joined = torch.cat(averages, dim=1)
+        return joined, torch.cat(numbers, dim=1).to(joined.dtype) if numbers else None
 
 
-def _position(partition: Partition, task: str) -> int:
-    return next(i for i, group in enumerate(partition) if task in group)
+def _carried(link: Received, results: list[Tensor]) -> Tensor:
+    values = results[link.position] if link.gradient else results[link.position].detach()
+    return probabilities(values) if link.carries == "probabilities" else values
 
 
 def build(config: Config) -> Network:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from branchpoint.config import Config
+from branchpoint.config import ClassificationConfig, Config, SegmentationConfig
 from branchpoint.networks.encoders import architecture
-from branchpoint.topology import Topology
+from branchpoint.topology import Cascade, Topology
+from branchpoint.topology.canonical import NUMBERS
 
 
 def stage_counts(config: Config) -> tuple[int, int]:
@@ -42,4 +43,28 @@ def topology_of(config: Config) -> Topology:
     for name in dense:
         if name not in topology.decoder_tasks:
             raise ValueError(f"network.topology: task {name!r} gives a map but passes no decoder stage; add it there")
+    for cascade in topology.cascades:
+        _check_cascade(config, cascade)
     return topology
+
+
+def taps_of(config: Config) -> tuple[int, ...]:
+    """Encoder levels whose global averages feed image-level heads; all where the Config names none."""
+    return config.network.taps or tuple(range(stage_counts(config)[0]))
+
+
+def _check_cascade(config: Config, cascade: Cascade) -> None:
+    source, target = config.task(cascade.source), config.task(cascade.target)
+    where = f"network.topology: cascade of {cascade.carries} from {source.name!r} to {target.name!r}"
+    if cascade.carries in NUMBERS:
+        if not isinstance(source, SegmentationConfig):
+            raise ValueError(f"{where}: {source.name!r} predicts no mask; choose a segmentation task")
+        if target.dense:
+            raise ValueError(f"{where}: {target.name!r} gives a map; these are numbers, for an image-level task")
+    if cascade.carries == "probabilities" and not isinstance(source, SegmentationConfig | ClassificationConfig):
+        raise ValueError(f"{where}: {source.name!r} has no probabilities; pass on its logits")
+    channel, channels = config.network.measured_channel, config.network.in_channels
+    if cascade.carries == "measurements" and channel >= channels:
+        raise ValueError(
+            f"{where}: network.measured_channel is {channel}, but the image has {channels} channels, from 0"
+        )

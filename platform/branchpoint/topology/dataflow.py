@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
 from typing import TYPE_CHECKING, Literal
 
-from branchpoint.topology.links import Cascade
+from branchpoint.topology.links import Cascade, Unit
 from branchpoint.topology.partitions import Group
 
 if TYPE_CHECKING:
@@ -47,23 +47,31 @@ def output_node(topology: Topology, task: str, stage: int) -> Node:
 def mixed_with(topology: Topology, stage: int, group: Group) -> tuple[str, ...]:
     """First tasks of the groups whose features change ``group``'s at ``stage`` (by all units but concatenation)."""
     return tuple(
-        giver
-        for exchange in topology.exchanges
-        if exchange.stage == stage and exchange.unit != "concatenation"
-        for giver, taker in exchange.directions
-        if taker in group
+        giver for giver, taker, unit in _passing(topology, stage) if unit != "concatenation" and taker in group
     )
+
+
+def mixing_unit(topology: Topology, group: Group, stage: int) -> Unit:
+    """The unit by which ``group`` receives features at ``stage``; StopIteration where it receives none."""
+    return next(unit for _, taker, unit in _passing(topology, stage) if unit != "concatenation" and taker in group)
 
 
 def joined_with(topology: Topology, node: Node) -> tuple[str, ...]:
     """First tasks of the groups whose features, one stage earlier, join the input of ``node`` by concatenation."""
+    if node.kind == "exchange":
+        return ()
+    before = node.stage - 1
     return tuple(
         giver
-        for exchange in topology.exchanges
-        if exchange.stage == node.stage - 1 and exchange.unit == "concatenation"
-        for giver, taker in exchange.directions
-        if node.kind != "exchange" and node.tasks[0] in topology.group(taker, exchange.stage)
+        for giver, taker, unit in _passing(topology, before)
+        if unit == "concatenation" and node.tasks[0] in topology.group(taker, before)
     )
+
+
+def _passing(topology: Topology, stage: int) -> list[tuple[str, str, Unit]]:
+    """(giver, taker, unit) of each way in which features pass after ``stage``."""
+    exchanges = [exchange for exchange in topology.exchanges if exchange.stage == stage]
+    return [(giver, taker, exchange.unit) for exchange in exchanges for giver, taker in exchange.directions]
 
 
 def received(topology: Topology, node: Node) -> tuple[Cascade, ...]:

@@ -110,6 +110,11 @@ class Topology:
         """The partitions of all stages, encoder first."""
         return (*self.encoder, *self.decoder)
 
+    @property
+    def shares_all(self) -> bool:
+        """Whether all tasks share every stage that they pass, with neither cascades nor exchanges."""
+        return not (self.cascades or self.exchanges) and all(len(partition) == 1 for partition in self.stages)
+
     def place(self, stage: int) -> str:
         """Name of ``stage`` in messages and drawings, such as ``decoder stage 1``."""
         return f"encoder stage {stage}" if stage < self.n_encoder else f"decoder stage {stage - self.n_encoder}"
