@@ -127,7 +127,7 @@ SHOULDERS = (
     Organ("scapula", Capsule((84, 66, -112), (128, 58, -135), 6), 520, 1.2, True),
 )
 
-HEADREST_AXIS_Y, HEADREST_RADIUS, HEADREST_HEIGHTS = 8.0, 121.0, (-5.0, 170.0)
+HEADREST_AXIS_Y, HEADREST_RADIUS, HEADREST_HEIGHTS = 8.0, 109.0, (-5.0, 170.0)
 
 VERTEBRAE = Column.of([(-170, 38, 17, 15), (-100, 30, 14, 11.5), (-40, 24, 12, 9.5), (10, 23, 11, 9), (42, 22, 10, 8)])
 NEURAL_ARCH = Column.of([(-170, 64, 19, 15), (-100, 52, 18, 13), (-40, 44, 17, 12.5), (42, 41, 17, 12)])
