@@ -29,8 +29,8 @@ LAYOUTS = {
     "2022": "imagesTr/PID__CT.nii.gz, PID__PT.nii.gz and labelsTr/PID.nii.gz",
     "2025": "Task 1/PID/PID__CT.nii.gz, PID__PT.nii.gz and PID.nii.gz",
 }
-_SINGLE = re.compile(r"(?P<id>.*[^_])_(?P<what>ct|pt|gtvt|ct_gtvt)\.nii(\.gz)?", re.IGNORECASE)
-_DOUBLE = re.compile(r"(?P<id>.*[^_])__(?P<what>ct|pt)\.nii(\.gz)?", re.IGNORECASE)
+_SINGLE = re.compile(r"(?P<id>.*?[^_])_(?P<what>ct|pt|gtvt|ct_gtvt)\.nii(\.gz)?", re.IGNORECASE)
+_DOUBLE = re.compile(r"(?P<id>.*?[^_])__(?P<what>ct|pt)\.nii(\.gz)?", re.IGNORECASE)
 _PARTS = {"ct": "CT", "pt": "PET", "gtvt": "tumour", "ct_gtvt": "tumour"}
 _INSIDE = re.compile(r"hecktor_nii|imagesTr|labelsTr|Task ?\d", re.IGNORECASE)
 
@@ -162,8 +162,8 @@ def _missing_files(patient: str, files: Mapping[str, Path], release: str) -> lis
 
 def _nothing_found(root: Path, everything: Sequence[Path], release: str) -> Problem:
     names = "\n".join(map(str, everything)).lower()
-    others = [other for other in RELEASES if other != release
-              and (f"hecktor{other}" in names or find_images(everything, other)[0])]  # fmt: skip
+    named = [other for other in RELEASES if re.search(f"hecktor[ _-]?{other}", names)]
+    others = named or [other for other in RELEASES if find_images(everything, other)[0]]
     expected = f"HECKTOR {release}: {LAYOUTS[release]}, and its CSV tables"
     fix = f"these look like release {others[-1]}: give --release {others[-1]}" if others else None
     return problem("no-patients", "", "", f"{root}: {describe_folder(root)}", expected=expected, fix=fix)

@@ -42,7 +42,7 @@ NAMES = {
 BOX = ("x1", "x2", "y1", "y2", "z1", "z2")
 LIMITS = {
     "age": (0.0, 120.0), "weight_kg": (10.0, 350.0), "performance_status": (0.0, 5.0), "tnm_edition": (1.0, 9.0),
-    "tobacco": (0.0, 1.0), "alcohol": (0.0, 1.0), "hpv": (0.0, 1.0), "chemotherapy": (0.0, 1.0), "surgery": (0.0, 1.0),
+    "tobacco": (0.0, 1.0), "alcohol": (0.0, 1.0), "chemotherapy": (0.0, 1.0), "surgery": (0.0, 1.0),
 }  # fmt: skip
 """Clinical numbers and what they can be: kilograms, years, ECOG 0 to 5, yes 1 and no 0."""
 
@@ -133,6 +133,9 @@ def covariates(patient: str, record: Record) -> tuple[dict[str, float | str | No
     for name in TEXTS:
         if name in record:
             values[name] = None if is_missing(record[name]) else record[name]
+    if "hpv" in record:
+        status = parse_class(patient, "hpv", record["hpv"], HPV)[0]  # its rows come with the label
+        values["hpv"] = None if status is None else float(status)
     if "sex" in record:
         text = record["sex"].lower().removesuffix(".0")
         values["sex"] = SEXES.get(text)

@@ -29,6 +29,8 @@ def patient_problems(
     images = {modality: report for modality, report in images.items() if report.grid is not None}
     masks = {name: pair for name, pair in masks.items() if pair[1].grid is not None}
     rows = _image_rows(patient.id, images)
+    if rows:  # one of the images lies elsewhere, so that everything else would seem to
+        return rows
     for name, (modality, report) in masks.items():
         rows += _mask_rows(patient.id, name, modality, report, images)
     rows += _masks_apart(patient.id, masks)
@@ -83,8 +85,8 @@ def _mask_rows(
         assert contour is not None
         found = f"contour at {_text(contour)}, {other} at {_text(_bounds(image))}"
         if _apart(contour, _bounds(image)):
-            rows.append(problem("mask-outside-image", patient, name, found))
-        elif _beyond_mm(contour, _bounds(image)) > MARGIN_MM:
+            return [problem("mask-outside-image", patient, name, found)]
+        if _beyond_mm(contour, _bounds(image)) > MARGIN_MM and not rows:
             rows.append(problem("mask-cut-by-image", patient, name, found))
     return rows
 
@@ -105,12 +107,12 @@ def _box_rows(
     patient: str, box: Box, images: Mapping[str, FileReport], masks: Mapping[str, tuple[str | None, FileReport]]
 ) -> list[Problem]:
     bounds = np.array([box.lower_mm, box.upper_mm])
-    rows = []
+    rows: list[Problem] = []
     for modality, image in images.items():
         found = f"box {_text(bounds)}, {modality} at {_text(_bounds(image))}"
         if _apart(bounds, _bounds(image)):
-            rows.append(problem("box-outside-image", patient, "box", found))
-        elif _beyond_mm(bounds, _bounds(image)) > MARGIN_MM:
+            return [problem("box-outside-image", patient, "box", found)]
+        if _beyond_mm(bounds, _bounds(image)) > MARGIN_MM and not rows:
             rows.append(problem("box-beyond-image", patient, "box", found))
     for name, (_, report) in masks.items():
         contour = report.foreground_mm

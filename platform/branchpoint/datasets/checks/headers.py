@@ -1,9 +1,10 @@
-"""Faults of NIfTI files that SimpleITK passes over: it fills a truncated volume with zeros or garbage, ignores a wrong
-checksum, and turns a spacing of zero or NaN into 1 mm (SimpleITK 2.5)."""
+"""Faults of NIfTI files that SimpleITK passes over (2.5): it fills a truncated volume with zeros or garbage, ignores a
+wrong checksum, turns a spacing of zero or NaN into 1 mm, and voxels of NaN or infinity into 0."""
 
 from __future__ import annotations
 
 import gzip
+import math
 import zlib
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
@@ -33,6 +34,8 @@ def is_nifti(path: Path) -> bool:
 
 def nifti_faults(path: Path) -> list[Fault]:
     """Read a NIfTI file's every byte, checksum included, and judge its header; the fatal fault comes alone."""
+    from nibabel.spatialimages import HeaderDataError
+
     try:
         with path.open("rb") as raw:
             zipped = raw.read(2) == b"\x1f\x8b"
@@ -42,6 +45,8 @@ def nifti_faults(path: Path) -> list[Fault]:
         return [Fault("truncated-file", f"{path} ends inside its compressed data ({path.stat().st_size} bytes)")]
     except (OSError, zlib.error) as problem:  # gzip.BadGzipFile is an OSError
         return [Fault("unreadable-file", f"{path}: {problem}")]
+    except (ValueError, KeyError, OverflowError, HeaderDataError) as problem:
+        return [Fault("unreadable-file", f"{path}: the header is damaged: {problem}")]
 
 
 def _stream_faults(stream: BinaryIO, path: Path) -> list[Fault]:
@@ -51,16 +56,40 @@ def _stream_faults(stream: BinaryIO, path: Path) -> list[Fault]:
     if header is None:
         what = "an empty file" if not length else "no NIfTI header"
         return [Fault("truncated-file" if length < 348 else "unreadable-file", f"{path}: {what}")]
-    while chunk := stream.read(_CHUNK):
-        length += len(chunk)
     dim = header["dim"].astype(int)
     shape = dim[1 : 1 + max(0, min(dim[0], 7))]
     if len(shape) == 0 or shape.min() < 1:
-        return [Fault("unreadable-file", f"{path}: the header gives the sizes {list(shape)}")]
-    needed = int(header["vox_offset"]) + int(np.prod(shape)) * int(header["bitpix"]) // 8
+        return [Fault("unreadable-file", f"{path}: the header gives the sizes {shape.tolist()}")]
+    offset, count = max(int(header["vox_offset"]), len(header.binaryblock)), math.prod(shape.tolist())
+    length, non_finite = _read_voxels(stream, block, offset, header)
+    needed = offset + count * int(header["bitpix"]) // 8
     if length < needed:
         return [Fault("truncated-file", f"{path}: {length} of {needed} bytes")]
-    return _spacing_faults(header, len(shape)) or _form_faults(header, shape)
+    spacing_faults = _spacing_faults(header, len(shape))
+    if spacing_faults:
+        return spacing_faults
+    faults = _form_faults(header, shape)
+    if non_finite:
+        faults.append(Fault("non-finite-voxels", f"{non_finite} of {count} voxels are NaN or infinite"))
+    return faults
+
+
+def _read_voxels(stream: BinaryIO, block: bytes, offset: int, header: Any) -> tuple[int, int]:
+    """Bytes of the whole file, read to the end, and its voxels that are NaN or infinite."""
+    dtype = header.get_data_dtype()
+    block += stream.read(max(offset - len(block), 0))
+    length, non_finite = len(block), 0
+    data = block[offset:]
+    while data:
+        whole = len(data) // dtype.itemsize * dtype.itemsize
+        if dtype.kind in "fc":
+            non_finite += int(np.count_nonzero(~np.isfinite(np.frombuffer(data[:whole], dtype))))
+        chunk = stream.read(_CHUNK)
+        if not chunk:
+            break
+        length += len(chunk)
+        data = data[whole:] + chunk
+    return length, non_finite
 
 
 def _header(block: bytes) -> Any:
@@ -70,7 +99,8 @@ def _header(block: bytes) -> Any:
 
     for size, kind in ((348, Nifti1Header), (540, Nifti2Header)):
         if len(block) >= size and size in (int.from_bytes(block[:4], "little"), int.from_bytes(block[:4], "big")):
-            return kind(block[:size], check=False)
+            header = kind(block[:size], check=False)
+            return header if header.get_data_dtype().itemsize else None
     return None
 
 

@@ -53,7 +53,14 @@ class FileReport:
 
 
 def inspect_file(job: FileJob) -> FileReport:
-    """Read one file, header, bytes and voxels, and judge it by itself."""
+    """Read one file, header, bytes and voxels, and judge it by itself; whatever goes wrong becomes a row."""
+    try:
+        return _inspect(job)
+    except Exception as failure:
+        return _report(job, [Fault("reader-crashed", f"{job.path}: {type(failure).__name__}: {failure}")])
+
+
+def _inspect(job: FileJob) -> FileReport:
     if not job.path.is_file():
         return _report(job, [Fault("missing-file", "no such file", expected=str(job.path))])
     faults = nifti_faults(job.path) if is_nifti(job.path) else []

@@ -46,5 +46,7 @@ def _survival(target: str, labels: list[SurvivalLabel], folds: int) -> list[Prob
 
 
 def _classes(target: str, counts: Counter[str], folds: int) -> list[Problem]:
+    if len(counts) == 1:
+        return [problem("few-cases", "", target, f"class {next(iter(counts))} only")]
     few = [f"{count} of class {name}" for name, count in sorted(counts.items()) if count < folds]
     return [problem("few-cases", "", target, f"{', '.join(few)}, for {folds} folds")] if few else []

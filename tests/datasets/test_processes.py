@@ -1,0 +1,48 @@
+"""A parallel map whose processes may die."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+from branchpoint.datasets.checks.inspection import FileJob, inspect_files
+from branchpoint.datasets.checks.processes import map_in_processes
+
+
+def square_or_die(number: int) -> int:
+    """Die on 7 as a crash in a decoder would."""
+    if number == 7:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return number * number
+
+
+def blame(number: int) -> int:
+    return -number
+
+
+def test_the_one_that_kills_its_process_is_named() -> None:
+    jobs = [3, 7, 5, 1, 2]
+    assert dict(map_in_processes(square_or_die, jobs, blame, workers=2)) == {0: 9, 1: -7, 2: 25, 3: 1, 4: 4}
+
+
+def test_files_are_read_in_processes_in_order(tmp_path) -> None:  # type: ignore[no-untyped-def]
+    jobs = [FileJob(f"P{i}", "CT", tmp_path / f"{i}.nii.gz", "CT") for i in range(3)]
+    for job in jobs[:2]:
+        job.path.write_bytes(b"no volume" * 100)
+    reports = inspect_files(jobs, workers=2, progress=True)
+    assert [(report.job.patient, report.problems[0].rule) for report in reports] == [
+        ("P0", "unreadable-file"), ("P1", "unreadable-file"), ("P2", "missing-file")
+    ]  # fmt: skip
+
+
+def test_an_exception_becomes_a_row_of_its_file(tmp_path, monkeypatch) -> None:  # type: ignore[no-untyped-def]
+    from branchpoint.datasets.checks import inspection
+
+    def fail(path: object) -> None:
+        raise MemoryError("too big")
+
+    monkeypatch.setattr(inspection, "nifti_faults", fail)
+    job = FileJob("P", "CT", tmp_path / "a.nii", "CT")
+    job.path.touch()
+    (row,) = inspection.inspect_file(job).problems
+    assert (row.rule, row.patient, "MemoryError: too big" in row.found) == ("reader-crashed", "P", True)
