@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
+
+if TYPE_CHECKING:
+    from branchpoint.store import Store
 
 app = typer.Typer(
     add_completion=False,
@@ -20,6 +23,17 @@ app = typer.Typer(
 StoreOption = Annotated[str, typer.Option("--store", help="Folder or URI of the results store.")]
 StudyOption = Annotated[str | None, typer.Option("--study", help="Name of the study; needed where there are several.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+
+
+def _study(store: Store, name: str | None) -> str:
+    """``name``, or the only study there is."""
+    if name:
+        return name
+    known = sorted(store.studies()["study"].to_pylist())
+    if len(known) == 1:
+        return str(known[0])
+    found = f"it holds {', '.join(known)}" if known else "it holds no study"
+    raise ValueError(f"name one study of the store {store.uri} with --study: {found}")
 
 
 @app.command("check-data")
@@ -79,15 +93,19 @@ def best(
     as_json: JsonOption = False,
 ) -> None:
     """Show the best configurations of a study, and the test figures of those that were retrained."""
-    from branchpoint.report.tables import print_best
+    from branchpoint.report.results import load_results
+    from branchpoint.report.tables import print_best, print_test_figures
     from branchpoint.store import Store
 
     opened = Store(store)
-    rows = opened.best(opened.only_study(study), metric, top=top)
+    study = _study(opened, study)
+    rows = opened.best(study, metric, top=top, stage="search")
     if as_json:
         print(json.dumps(rows, default=str, indent=2))
-    else:
-        print_best(opened, opened.only_study(study), rows, metric)
+        return
+    print_best(rows, metric)
+    results = load_results(opened, study)
+    print_test_figures([*results.pooled_test, *results.differences], results.primary_metrics)
 
 
 @app.command()
@@ -97,7 +115,7 @@ def trials(store: StoreOption = "results", study: StudyOption = None, as_json: J
     from branchpoint.store import Store
 
     opened = Store(store)
-    table = opened.trials(opened.only_study(study))
+    table = opened.trials(_study(opened, study))
     if as_json:
         print(json.dumps(table.to_pylist(), default=str, indent=2))
     else:
@@ -132,7 +150,7 @@ def report(
     from branchpoint.store import Store
 
     opened = Store(store)
-    write_report(opened, opened.only_study(study), out)
+    write_report(opened, _study(opened, study), out)
     print(f"report: {out.resolve()}")
 
 

@@ -67,3 +67,43 @@ def print_trials(table: pa.Table) -> None:
         for row in table.to_pylist()
     )
     print_rows(["trial", "stage", "fold", "state", "validation/score", "parameters", "s/epoch", "reason"], rows)
+
+
+def print_best(rows: Sequence[Mapping[str, Any]], metric: str) -> None:
+    """The best trials with their validation figures and what distinguishes their networks."""
+    print_rows(
+        ["rank", "trial", "candidate", metric, "validation figures", "parameters", "MACs", "s/epoch"],
+        (
+            (
+                str(rank),
+                row["trial"],
+                row["candidate"],
+                number(row["value"]),
+                _validation_figures(row["metrics"]),
+                f"{row['parameters']:,}" if row["parameters"] else "-",
+                f"{row['macs']:.3g}" if row["macs"] else "-",
+                number(row["epoch_seconds"]),
+            )
+            for rank, row in enumerate(rows, 1)
+        ),
+        title="best by validation",
+    )
+
+
+def _validation_figures(metrics: Mapping[str, float]) -> str:
+    """``tumour/dice 0.612, survival/c_index 0.702``: figures of tasks, without the validation loss and score."""
+    parts = {name.removeprefix("validation/"): value for name, value in metrics.items() if name.count("/") == 2}
+    return ", ".join(f"{name} {number(value)}" for name, value in parts.items())
+
+
+def print_test_figures(figures: Sequence[Mapping[str, Any]], metrics: Sequence[str]) -> None:
+    """Pooled test figures of models and references, and paired differences, one row each."""
+    rows = []
+    for label in dict.fromkeys(row["label"] for row in figures):
+        by_metric = {row["metric"]: row for row in figures if row["label"] == label}
+        first = next(iter(by_metric.values()))
+        shown = [interval(by_metric[metric]) if metric in by_metric else "" for metric in metrics]
+        if any(shown):
+            rows.append([label, first["kind"], *shown, str(max(row["n"] for row in by_metric.values()))])
+    if rows:
+        print_rows(["", "kind", *metrics, "n"], rows, title="test figures over the folds, 95 % bootstrap intervals")

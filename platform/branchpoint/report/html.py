@@ -1,0 +1,139 @@
+"""The report of a study: one self-contained HTML file, made from the store alone."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import plotly.graph_objects as go
+from jinja2 import Environment, PackageLoader
+from plotly.offline import get_plotlyjs
+
+from branchpoint.report import plots
+from branchpoint.report.results import Results, load_results
+from branchpoint.report.tables import interval, number
+
+if TYPE_CHECKING:
+    from branchpoint.store import Store
+
+Row = Mapping[str, Any]
+
+_SCORE = "validation/score"
+_TRIAL_COLUMNS = ["trial", "attempt", "fold", "state", _SCORE, "parameters", "MACs", "peak MB", "s/epoch"]
+
+
+def write_report(store: Store, study: str, out: Path) -> Path:
+    """Write the report of ``study`` to ``out`` and return its absolute path.
+
+    Raises:
+        ValueError: the store holds no such study.
+    """
+    results = load_results(store, study)
+    environment = Environment(loader=PackageLoader("branchpoint.report", "."), autoescape=True, trim_blocks=True)
+    page = environment.get_template("template.html.jinja").render(_content(results))
+    out = out.resolve()
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.write_text(page, encoding="utf-8")
+    return out
+
+
+def _content(results: Results) -> dict[str, Any]:
+    best = results.best
+    return {
+        "study": results.study,
+        "subtitle": results.subtitle,
+        "plotly_js": f"<script>{get_plotlyjs()}</script>",
+        "answer": results.answer(),
+        "protocol": results.protocol,
+        **_test_section(results),
+        "differences": [{**row, "text": interval(row)} for row in results.differences],
+        "counts": _counts(results.search_trials),
+        "search_plots": _search_plots(results),
+        "curves": _curves(results),
+        "drawing": results.drawing(),
+        "tree": results.tree(),
+        "trial_columns": _TRIAL_COLUMNS,
+        "trial_rows": [_trial_row(row, results.best_candidate) for row in results.search_trials],
+        "failures": [row for row in results.trials if row["state"] in ("FAILED", "INFEASIBLE", "PRUNED")],
+        "excluded": results.excluded,
+        "config": json.dumps(json.loads(best["config"]), indent=1) if best else "none yet",
+        "versions": ", ".join(f"{name} {version}" for name, version in (best or {}).get("versions", {}).items()),
+    }
+
+
+@dataclass(frozen=True)
+class _ResultRow:
+    label: str
+    css: str
+    cells: Sequence[str]
+    n: str
+
+
+def _test_section(results: Results) -> dict[str, Any]:
+    pooled = results.pooled_test
+    metrics = list(dict.fromkeys(row["metric"] for row in pooled))
+    rows = []
+    for label in dict.fromkeys(row["label"] for row in pooled):
+        by_metric = {row["metric"]: row for row in pooled if row["label"] == label}
+        first = next(iter(by_metric.values()))
+        css = "best" if first["candidate"] == results.best_candidate else first["kind"]
+        cells = [interval(by_metric[metric]) if metric in by_metric else "" for metric in metrics]
+        counts = sorted({row["n"] for row in by_metric.values()})
+        rows.append(_ResultRow(label, css, cells, "-".join(str(n) for n in dict.fromkeys((counts[0], counts[-1])))))
+    drawn = [metric for metric in metrics if metric in results.primary_metrics]
+    return {
+        "result_metrics": metrics,
+        "result_rows": rows,
+        "forests": [_html(plots.forest([r for r in pooled if r["metric"] == m], m)) for m in drawn],
+    }
+
+
+def _counts(trials: Sequence[Row]) -> str:
+    counts = Counter(row["state"] for row in trials)
+    return f"{len(trials)} trials: " + ", ".join(f"{n} {state.lower()}" for state, n in counts.most_common())
+
+
+def _search_plots(results: Results) -> list[str]:
+    drawn = [_html(plots.progress(results.search_trials, _SCORE))]
+    primary = [f"validation/{metric}" for metric in results.primary_metrics]
+    for i, first in enumerate(primary):
+        drawn += [
+            _html(plots.trade_off(results.search_trials, first, second, results.best_candidate))
+            for second in primary[i + 1 :]
+        ]
+    return drawn
+
+
+def _curves(results: Results) -> list[str]:
+    names = results.curve_names()
+    if not names:
+        return []
+    losses = plots.learning_curves(results.epochs, ["train/loss", "validation/loss"], names)
+    figures = plots.learning_curves(results.epochs, [f"validation/{m}" for m in results.primary_metrics], names)
+    return [_html(losses), _html(figures)]
+
+
+def _trial_row(row: Row, best: str) -> dict[str, Any]:
+    peak = row["peak_memory_bytes"]
+    return {
+        "css": "best" if row["candidate"] == best else "",
+        "cells": [
+            row["trial"],
+            row["attempt"],
+            row["fold"],
+            row["state"],
+            number(row["metrics"].get(_SCORE)),
+            f"{row['parameters']:,}" if row["parameters"] else "-",
+            f"{row['macs']:.3g}" if row["macs"] else "-",
+            f"{peak / 1e6:.0f}" if peak else "-",
+            number(row["epoch_seconds"]),
+        ],
+    }
+
+
+def _html(figure: go.Figure) -> str:
+    return str(figure.to_html(full_html=False, include_plotlyjs=False))

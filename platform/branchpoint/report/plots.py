@@ -1,0 +1,100 @@
+"""Interactive figures of the report."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import plotly.graph_objects as go
+
+Row = Mapping[str, Any]
+
+_STATE_COLOURS = {"COMPLETE": "#1f6f8b", "PRUNED": "#c9a227", "FAILED": "#b23a48", "INFEASIBLE": "#8d99ae"}
+_LAYOUT = {
+    "template": "plotly_white",
+    "height": 420,
+    "margin": {"l": 60, "r": 20, "t": 30, "b": 50},
+    "legend": {"orientation": "h", "y": -0.2},
+}
+
+
+def forest(figures: Sequence[Row], metric: str) -> go.Figure:
+    """Test figures of one metric with their intervals, one row for each model and reference."""
+    rows = sorted(figures, key=lambda row: row["value"])
+    drawn = go.Figure()
+    for kind, colour in (("model", "#1f6f8b"), ("reference", "#8d99ae")):
+        chosen = [row for row in rows if row["kind"] == kind]
+        drawn.add_scatter(
+            x=[row["value"] for row in chosen],
+            y=[row["label"] for row in chosen],
+            error_x={
+                "type": "data",
+                "symmetric": False,
+                "array": [row["high"] - row["value"] for row in chosen],
+                "arrayminus": [row["value"] - row["low"] for row in chosen],
+            },
+            mode="markers",
+            name=kind,
+            marker={"color": colour, "size": 9},
+        )
+    labels = list(dict.fromkeys(row["label"] for row in rows))
+    drawn.update_layout(**_LAYOUT, xaxis_title=metric)
+    drawn.update_layout(height=140 + 30 * len(labels), margin_l=260)
+    drawn.update_yaxes(categoryorder="array", categoryarray=labels)
+    return drawn
+
+
+def trade_off(trials: Sequence[Row], first: str, second: str, best: str) -> go.Figure:
+    """Each trial at its validation figures of two tasks; the best candidate is ringed."""
+    drawn = go.Figure()
+    for state, colour in _STATE_COLOURS.items():
+        chosen = [t for t in trials if t["state"] == state and first in t["metrics"] and second in t["metrics"]]
+        if not chosen:
+            continue
+        drawn.add_scatter(
+            x=[t["metrics"][first] for t in chosen],
+            y=[t["metrics"][second] for t in chosen],
+            text=[f"trial {t['trial']}" for t in chosen],
+            mode="markers",
+            name=state.lower(),
+            marker={
+                "color": colour,
+                "size": [15 if t["candidate"] == best else 9 for t in chosen],
+                "line": {"width": [3 if t["candidate"] == best else 0 for t in chosen], "color": "#222"},
+            },
+        )
+    drawn.update_layout(**_LAYOUT, xaxis_title=first, yaxis_title=second)
+    return drawn
+
+
+def progress(trials: Sequence[Row], metric: str) -> go.Figure:
+    """The search over time: each complete trial, and the best so far."""
+    done = sorted((t for t in trials if t["state"] == "COMPLETE" and metric in t["metrics"]), key=lambda t: t["finished"])
+    values = [t["metrics"][metric] for t in done]
+    best = [max(values[: i + 1]) for i in range(len(values))]
+    order = list(range(1, len(done) + 1))
+    drawn = go.Figure()
+    names = [f"trial {t['trial']}" for t in done]
+    drawn.add_scatter(x=order, y=values, mode="markers", name="trial", text=names, marker={"color": "#1f6f8b"})
+    drawn.add_scatter(x=order, y=best, mode="lines", name="best so far", line={"color": "#222", "shape": "hv"})
+    drawn.update_layout(**_LAYOUT, xaxis_title="finished trials", yaxis_title=metric)
+    return drawn
+
+
+def learning_curves(epochs: Sequence[Row], metrics: Sequence[str], names: Mapping[str, str]) -> go.Figure:
+    """Metrics over epochs of chosen trials; ``names`` maps trial to what the legend says."""
+    drawn = go.Figure()
+    dashes = ["solid", "dash", "dot", "dashdot"]
+    colours = ["#1f6f8b", "#b23a48", "#c9a227", "#4f772d", "#6d597a", "#8d99ae"]
+    for i, (trial, name) in enumerate(names.items()):
+        rows = sorted((row for row in epochs if row["trial"] == trial), key=lambda row: row["epoch"])
+        for k, metric in enumerate(metrics):
+            drawn.add_scatter(
+                x=[row["epoch"] for row in rows],
+                y=[row["metrics"].get(metric) for row in rows],
+                mode="lines",
+                name=f"{name}: {metric}",
+                line={"dash": dashes[k % len(dashes)], "color": colours[i % len(colours)]},
+            )
+    drawn.update_layout(**_LAYOUT, xaxis_title="epoch")
+    return drawn

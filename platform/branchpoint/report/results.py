@@ -1,0 +1,146 @@
+"""What the report says about a study, gathered from the store."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from branchpoint.config import Config
+from branchpoint.report.tables import interval, number
+from branchpoint.tasks import build_task
+
+if TYPE_CHECKING:
+    from branchpoint.store import Store
+
+Row = dict[str, Any]
+
+SCORE = "validation/score"
+
+
+@dataclass(frozen=True)
+class Results:
+    """Rows of one study as dicts; ``metrics`` of a row map names to numbers.
+
+    Attributes:
+        about: the study's own row; empty where it was not described.
+        trials: latest attempts, search and final stages.
+        epochs: of all trials.
+        figures: reported figures; ``metric`` bears the task, such as ``tumour/dice``.
+    """
+
+    study: str
+    about: Row
+    trials: list[Row]
+    epochs: list[Row]
+    figures: list[Row]
+
+    @cached_property
+    def search_trials(self) -> list[Row]:
+        """Trials of the search, validation figures only."""
+        return [row for row in self.trials if row["stage"] == "search"]
+
+    @cached_property
+    def best_candidate(self) -> str:
+        """The candidate that validation chose: the retrained one where there is one, else the best of the search."""
+        chosen = [row["candidate"] for row in self.figures if row["label"].startswith("best found")]
+        ranked = sorted(
+            (row for row in self.search_trials if row["state"] == "COMPLETE" and SCORE in row["metrics"]),
+            key=lambda row: -row["metrics"][SCORE],
+        )
+        return (chosen or [row["candidate"] for row in ranked] or [""])[0]
+
+    @cached_property
+    def best(self) -> Row | None:
+        """The best candidate's trial, with its Config."""
+        rows = [row for row in self.trials if row["candidate"] == self.best_candidate]
+        return rows[0] if rows else None
+
+    @cached_property
+    def config(self) -> Config | None:
+        """Config of the best candidate."""
+        return Config.from_json(self.best["config"]) if self.best else None
+
+    @cached_property
+    def primary_metrics(self) -> list[str]:
+        """``<task>/<metric>`` that ranks each task."""
+        return [f"{t.name}/{build_task(t).primary_metric}" for t in self.config.tasks] if self.config else []
+
+    @cached_property
+    def pooled_test(self) -> list[Row]:
+        """Test figures of models and references over all folds."""
+        return [r for r in self.figures if r["split"] == "test" and r["fold"] == -1 and r["kind"] != "difference"]
+
+    @cached_property
+    def differences(self) -> list[Row]:
+        """Paired differences between models, over all folds."""
+        return [row for row in self.figures if row["kind"] == "difference" and row["fold"] == -1]
+
+    @property
+    def settings(self) -> Row:
+        """Settings of the search."""
+        return dict(json.loads(self.about.get("settings") or "{}"))
+
+    @property
+    def protocol(self) -> str:
+        """How test patients were kept apart from the choice."""
+        return str(self.settings.get("protocol", ""))
+
+    @property
+    def excluded(self) -> list[str]:
+        """Patients left out because their files are faulty."""
+        return list(self.about.get("excluded") or [])
+
+    @property
+    def subtitle(self) -> str:
+        """Dataset, release and how many trials."""
+        about = self.about
+        name = f"{about.get('dataset', '')} {about.get('release', '')}".strip()
+        return f"{name}, {len(self.search_trials)} trials, {len(self.pooled_test)} test figures"
+
+    def answer(self) -> list[str]:
+        """The result in plain sentences."""
+        if not self.best:
+            return ["No trial has completed yet."]
+        score = self.best["metrics"].get(SCORE)
+        lines = [f"Best configuration: candidate {self.best_candidate}, validation score {number(score)}."]
+        for metric in self.primary_metrics:
+            rows = [row for row in self.pooled_test if row["metric"] == metric]
+            found = [row for row in rows if row["candidate"] == self.best_candidate]
+            if not found:
+                continue
+            references = sorted((r for r in rows if r["kind"] == "reference"), key=lambda r: -r["value"])
+            against = f"; best reference: {references[0]['label']} {interval(references[0])}" if references else ""
+            lines.append(f"{metric} on test patients: {interval(found[0])} (n={found[0]['n']}){against}.")
+        return lines
+
+    def curve_names(self) -> dict[str, str]:
+        """Trials whose learning curves are worth a look: the best candidate's, then the runners-up."""
+        own = [row["trial"] for row in self.trials if row["candidate"] == self.best_candidate][:1]
+        others = sorted(
+            (row for row in self.search_trials if row["state"] == "COMPLETE" and row["trial"] not in own),
+            key=lambda row: -row["metrics"].get(SCORE, float("-inf")),
+        )
+        return {**{t: f"best ({t})" for t in own}, **{row["trial"]: f"trial {row['trial']}" for row in others[:2]}}
+
+
+def load_results(store: Store, study: str) -> Results:
+    """Everything the store holds of ``study``.
+
+    Raises:
+        ValueError: there is no such study.
+    """
+    trials = [_with_metrics(row) for row in store.trials(study).to_pylist()]
+    about = [row for row in store.studies().to_pylist() if row["study"] == study]
+    if not trials and not about:
+        known = sorted({row["study"] for row in store.studies().to_pylist()})
+        raise ValueError(f"no study {study!r} in {store.uri}; there are: {', '.join(known) or 'none'}")
+    epochs = [_with_metrics(row) for row in store.epochs(study).to_pylist()]
+    figures = [{**row, "metric": f"{row['task']}/{row['metric']}"} for row in store.figures(study).to_pylist()]
+    return Results(study, about[0] if about else {}, trials, epochs, figures)
+
+
+def _with_metrics(row: Mapping[str, Any]) -> Row:
+    return {**row, "metrics": dict(row["metrics"] or {}), "versions": dict(row.get("versions") or {})}

@@ -1,0 +1,45 @@
+"""The report and the terminal tables say what the store holds."""
+
+import re
+from pathlib import Path
+
+import pytest
+from conftest import STUDY
+
+from branchpoint.report import write_report
+from branchpoint.report.results import load_results
+from branchpoint.store import Store
+
+
+def test_answer_names_the_best_by_validation_and_its_test_figure(study: Store) -> None:
+    results = load_results(study, STUDY)
+    first, tumour = results.answer()
+    assert results.best is not None
+    assert results.best["trial"] == "0001"
+    assert "validation score 0.700" in first
+    assert tumour == (
+        "tumour/dice on test patients: 0.610 [0.510, 0.710] (n=40); "
+        "best reference: centred ellipsoid 0.400 [0.300, 0.500]."
+    )
+
+
+def test_report_is_one_file_that_needs_nothing_else(study: Store, tmp_path: Path) -> None:
+    page = write_report(study, STUDY, tmp_path / "out" / "report.html").read_text()
+    assert not re.findall(r"<(?:script|link|img)[^>]+(?:src|href)=", page), "it must not load anything"
+    for text in ["0.610 [0.510, 0.710]", "best found - segmentation only", "CHGJ007", "Held apart.", "torch 2.14"]:
+        assert text in page
+    assert "loss is NaN &lt;at&gt; epoch 2" in page, "reasons are shown, as text and not as markup"
+    assert "<svg" in page, "the network is drawn"
+
+
+def test_unknown_study_names_those_there_are(study: Store) -> None:
+    with pytest.raises(ValueError, match=r"no study 'other' in .*; there are: toy"):
+        load_results(study, "other")
+
+
+def test_study_without_a_complete_trial_still_has_a_report(tmp_path: Path, study: Store) -> None:
+    from branchpoint.store import StudyRecord
+
+    study.writer("empty").study(StudyRecord(study="empty"))
+    page = write_report(study, "empty", tmp_path / "empty.html").read_text()
+    assert "No trial has completed yet." in page
