@@ -8,6 +8,7 @@ import textwrap
 from pathlib import Path
 
 import pytest
+
 from branchpoint.search.folders import StudyFolder
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from search_toys import toy_space
+
 from branchpoint.config import Config
 from branchpoint.search.points import check_points, config_at
-from search_toys import toy_space
 
 
 def test_valid_point(base: Config) -> None:

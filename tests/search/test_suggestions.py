@@ -9,10 +9,11 @@ from typing import Any
 
 import optuna
 import pytest
-from branchpoint.config import Config
-from branchpoint.search.suggestions import MAX_ASKS, Known, Suggestion, Suggestions, open_journal
 from optuna.trial import TrialState
 from search_toys import toy_space
+
+from branchpoint.config import Config
+from branchpoint.search.suggestions import MAX_ASKS, Known, Suggestion, Suggestions, open_journal
 
 
 @pytest.fixture

@@ -43,7 +43,7 @@ class HalvingConfig:
 
 
 class Halving:
-    """Says of a trial at an epoch whether it should stop.
+    """Says of a trial at an epoch whether it should stop, and why.
 
     A trial's value at a rung is its best so far, as its final value will be that of its best epoch. NaN is worst.
 
@@ -64,8 +64,8 @@ class Halving:
         for trial, epoch, value in values:
             self._enter(trial, epoch, value)
 
-    def should_stop(self, trial: str, epoch: int, value: float) -> bool:
-        """Whether ``trial``, with ``value`` after ``epoch``, is not among the best at the rung it reaches with it.
+    def judge(self, trial: str, epoch: int, value: float) -> str | None:
+        """Why ``trial``, with ``value`` after ``epoch``, should stop; ``None`` where it goes on.
 
         A trial that passed a rung is not judged there again, so a resumed trial goes on.
         """
@@ -74,9 +74,15 @@ class Halving:
         own = self._enter(trial, epoch, value)
         others = [other for name, other in rung.items() if name != trial]
         if judged or not others or len(others) + 1 < self.config.least:
-            return False
+            return None
         better = sum(other > own for other in others)
-        return better >= math.ceil((len(others) + 1) / self.config.reduction)
+        places = math.ceil((len(others) + 1) / self.config.reduction)
+        if better < places:
+            return None
+        return (
+            f"stopped early after epoch {epoch}: its best value {self._sign * own:.4g} is number {better + 1} of "
+            f"{len(others) + 1} trials that came so far, and {places} go on"
+        )
 
     def _enter(self, trial: str, epoch: int, value: float) -> float:
         signed = -math.inf if math.isnan(value) else self._sign * value

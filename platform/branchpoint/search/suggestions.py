@@ -17,6 +17,7 @@ The journal file survives any kill; what is in the store counts where the two di
 
 from __future__ import annotations
 
+import json
 import math
 import warnings
 from collections import deque
@@ -37,7 +38,7 @@ Space = Callable[[optuna.trial.BaseTrial, Config], Config]
 Feasible = Callable[[Config], str | None]
 
 TPE_ASKS = 10
-MAX_ASKS = 100
+MAX_ASKS = 50
 _TOLD = {"COMPLETE": TrialState.COMPLETE, "PRUNED": TrialState.PRUNED, "FAILED": TrialState.FAIL}
 
 
@@ -118,6 +119,7 @@ class Suggestions:
             load_if_exists=True,
         )
         self._first_of: dict[str, int] = {}
+        self._refused: set[str] = set()
         self._running: dict[str, int] = {}
         self._interrupted: deque[Suggestion] = deque()
         self._waiting_for_news = False
@@ -178,6 +180,8 @@ class Suggestions:
             config = Config.from_json(text) if text else None
             if config:
                 self._first_of[config.fingerprint] = trial.number
+            if "infeasible" in trial.user_attrs and name in finished:
+                self._refused.add(_key(trial.params))
             if trial.state == TrialState.RUNNING:
                 self._recall_running(trial, name, config, finished.get(name))
             elif config and name not in finished:
@@ -198,7 +202,8 @@ class Suggestions:
         elif config:
             self._interrupted.append(Suggestion(name, config))
         elif "infeasible" in trial.user_attrs:
-            if not known:
+            if not known and _key(trial.params) not in self._refused:
+                self._refused.add(_key(trial.params))
                 self.reject(name, None, trial.params, trial.user_attrs["infeasible"])
             self._study.tell(trial.number, state=TrialState.PRUNED)
         else:
@@ -219,14 +224,19 @@ class Suggestions:
             self._tell_duplicate(trial, first)
             return None
         if reason or config is None:
-            trial.set_user_attr("infeasible", reason)
-            trial.set_constraint("feasible", 1.0)
-            self.reject(name, config, trial.params, str(reason))
-            self._study.tell(trial, state=TrialState.PRUNED)
+            self._refuse(trial, config, str(reason))
             return None
         trial.set_user_attr("config", config.to_json())
         self._first_of[config.fingerprint] = self._running[name] = trial.number
         return Suggestion(name, config)
+
+    def _refuse(self, trial: optuna.Trial, config: Config | None, reason: str) -> None:
+        trial.set_user_attr("infeasible", reason)
+        trial.set_constraint("feasible", 1.0)
+        if _key(trial.params) not in self._refused:
+            self._refused.add(_key(trial.params))
+            self.reject(f"{trial.number:04d}", config, trial.params, reason)
+        self._study.tell(trial, state=TrialState.PRUNED)
 
     def _tell_duplicate(self, trial: optuna.Trial, first: int) -> None:
         trial.set_user_attr("duplicate_of", first)
@@ -264,3 +274,7 @@ class Suggestions:
 
     def _frozen(self, number: int) -> FrozenTrial:
         return self._trials()[number]
+
+
+def _key(parameters: Mapping[str, Any]) -> str:
+    return json.dumps(dict(parameters), sort_keys=True)

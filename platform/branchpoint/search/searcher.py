@@ -1,0 +1,172 @@
+"""Ray Tune's view of a search: hands out runs, hears how they end.
+
+Two sources of runs share it: a search (:class:`SearchRuns`, trials that Optuna suggests) and a fixed list
+(:class:`ListedRuns`, the folds of finalists).
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Protocol
+
+from ray.tune.experiment import Trial
+from ray.tune.schedulers import FIFOScheduler
+from ray.tune.search import Searcher
+
+from branchpoint.config import Config
+from branchpoint.search.folders import StudyFolder
+from branchpoint.search.suggestions import Suggestions
+from branchpoint.search.trial import Outcome, Setup, Work, known_outcomes, running_record
+from branchpoint.store import Store
+
+
+class Runs(Protocol):
+    """What is to be run."""
+
+    @property
+    def exhausted(self) -> bool:
+        """No further run will come."""
+
+    def next(self) -> Work | None:
+        """The next run, or ``None`` where there is none now."""
+
+    def report(self, name: str, epoch: int, value: float) -> None:
+        """Objective of a run after an epoch."""
+
+    def tell(self, outcome: Outcome) -> None:
+        """A run has ended, and the store knows."""
+
+
+class SearchRuns:
+    """The trials of a search."""
+
+    def __init__(self, suggestions: Suggestions) -> None:
+        self.suggestions = suggestions
+
+    @property
+    def exhausted(self) -> bool:
+        return self.suggestions.exhausted
+
+    def next(self) -> Work | None:
+        suggestion = self.suggestions.next()
+        return Work(suggestion.name, suggestion.config.to_json()) if suggestion else None
+
+    def report(self, name: str, epoch: int, value: float) -> None:
+        self.suggestions.report(name, epoch, value)
+
+    def tell(self, outcome: Outcome) -> None:
+        self.suggestions.tell(outcome.name, outcome.state, outcome.value)
+
+
+class ListedRuns:
+    """The runs of a list, in its order."""
+
+    def __init__(self, works: Iterable[Work]) -> None:
+        self.outcomes: dict[str, Outcome] = {}
+        self._works = list(works)
+
+    @property
+    def exhausted(self) -> bool:
+        return not self._works
+
+    def next(self) -> Work | None:
+        return self._works.pop(0) if self._works else None
+
+    def report(self, name: str, epoch: int, value: float) -> None:
+        """Nothing learns from it."""
+
+    def tell(self, outcome: Outcome) -> None:
+        self.outcomes[outcome.name] = outcome
+
+
+class Deaths(FIFOScheduler):
+    """Keeps why a worker died, which Tune tells its scheduler but not its searcher."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.reasons: dict[str, str] = {}
+
+    def on_trial_error(self, tune_controller: Any, trial: Trial) -> None:
+        path = trial.error_file
+        self.reasons[trial.trial_id] = Path(path).read_text(errors="replace") if path else ""
+
+
+class TuneSearcher(Searcher):
+    """Gives Tune the runs of ``runs`` and hears of their epochs and ends.
+
+    Its state lies in the journal and the store, so Tune's own snapshots are empty, and a killed driver is followed by
+    a new Tune experiment instead of ``Tuner.restore``.
+
+    Args:
+        runs: what is to be run.
+        setup: as the workers have it.
+        deaths: of workers.
+        ended: called with each :class:`Outcome`.
+    """
+
+    def __init__(self, runs: Runs, setup: Setup, deaths: Deaths, ended: Callable[[Outcome], None]) -> None:
+        super().__init__()
+        self._runs, self._setup, self._deaths, self._ended = runs, setup, deaths, ended
+        self._work: dict[str, Work] = {}
+
+    @property
+    def running(self) -> int:
+        """Runs handed out and not ended."""
+        return len(self._work)
+
+    def suggest(self, trial_id: str) -> dict[str, Any] | None:
+        work = self._runs.next()
+        if work is None:
+            finished: Any = Searcher.FINISHED  # a text, which the base class's annotation leaves out
+            return finished if self._runs.exhausted else None
+        self._work[trial_id] = work
+        return {"work": work.to_json()}
+
+    def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
+        if "outcome" not in result:
+            self._runs.report(self._work[trial_id].name, result["epoch"], result["value"])
+
+    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
+        work = self._work.pop(trial_id)
+        if result is not None and "outcome" in result and not error:
+            outcome = Outcome(**json.loads(result["outcome"]))
+        else:
+            outcome = record_death(work, self._setup, self._deaths.reasons.get(trial_id, ""))
+        self._runs.tell(outcome)
+        self._ended(outcome)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {}  # Tune pickles its searcher for a restore that is never made
+
+    def save(self, checkpoint_path: str) -> None:
+        """Nothing to save: see the class."""
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Nothing to restore: see the class."""
+
+
+def record_death(work: Work, setup: Setup, text: str) -> Outcome:
+    """What became of a run whose worker died: what it still wrote to the store, else a FAILED row written here."""
+    store = Store(setup.store)
+    known = known_outcomes(store, setup.study, setup.objective).get(work.name)
+    if known:
+        return known
+    attempts = max(1, StudyFolder(setup.folder).run(work.name).attempts)
+    record = running_record(setup.study, work.name, Config.from_json(work.config), work.stage, attempts)
+    outcome = Outcome(name=work.name, state="FAILED", value=math.nan, reason=death_reason(text), traceback=text)
+    store.writer(setup.study).trial(replace(record, state="FAILED", reason=outcome.reason, finished=datetime.now(UTC)))
+    return outcome
+
+
+def death_reason(text: str) -> str:
+    """One sentence from Ray's report of a dead worker."""
+    if "OutOfMemory" in text or "running low on memory" in text:
+        return "worker killed: its node ran out of memory; lower training.batch_size or the number of concurrent trials"
+    lines = [line.strip() for line in text.splitlines() if re.search(r"Error|error|died|exit", line)]
+    return f"worker died: {lines[-1] if lines else 'killed, out of memory, or its node was lost'}"[:500]

@@ -1,0 +1,153 @@
+"""Connecting to Ray quietly, and saying within seconds what could never be scheduled."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import ray
+
+import branchpoint
+
+LOCAL_OBJECT_STORE_BYTES = 200 * 1024**2
+_QUIET = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_AIR_NEW_OUTPUT": "0",
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    # The journal and the store are the state; Tune's snapshots would only cost time.
+    "TUNE_GLOBAL_CHECKPOINT_S": "86400",
+    # Tune would end the search as if it were complete; an interrupt must leave it as it is.
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Resources:
+    """What one run gets, and how many run at once.
+
+    Attributes:
+        cpus: CPU cores (and threads) of a run.
+        gpus: GPUs of a run; a fraction shares one.
+        concurrency: runs at once; ``None`` takes what the cluster holds.
+        memory_gb: memory that a run may need (of the GPU where it has one); ``None`` takes a run's share of the
+            smallest node for runs on the CPU, and sets no limit on a GPU.
+    """
+
+    cpus: int = 1
+    gpus: float = 0.0
+    concurrency: int | None = None
+    memory_gb: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.cpus < 1:
+            raise ValueError(f"cpus is {self.cpus}: a run needs at least 1 core")
+        if self.gpus < 0 or (self.gpus > 1 and self.gpus != int(self.gpus)):
+            raise ValueError(f"gpus is {self.gpus}: give 0, a fraction of 1, or a whole number")
+        if self.concurrency is not None and self.concurrency < 1:
+            raise ValueError(f"concurrency is {self.concurrency}: must be at least 1")
+
+    @property
+    def request(self) -> dict[str, float]:
+        """As Ray takes it."""
+        return {"CPU": float(self.cpus)} | ({"GPU": float(self.gpus)} if self.gpus else {})
+
+
+@contextmanager
+def session(address: str | None = None, *, cpus: int | None = None, temp_dir: Path | None = None) -> Iterator[None]:
+    """Ray, for the time of the block; a connection that is there already is used and left open.
+
+    Args:
+        address: of a cluster; ``None`` takes ``RAY_ADDRESS`` (set in a submitted job) and else starts Ray here.
+            Addresses that other clusters left in Ray's temporary folder are not looked at.
+        cpus: cores that a Ray started here may use; ``None``: all.
+        temp_dir: where a Ray started here keeps its sockets and logs; short, as socket paths are limited.
+
+    Raises:
+        ConnectionError: the cluster cannot be reached; the message says what usually helps.
+    """
+    for name, value in _QUIET.items():
+        os.environ.setdefault(name, value)
+    logging.getLogger("ray").setLevel(logging.ERROR)
+    if ray.is_initialized():
+        yield
+        return
+    address = address or os.environ.get("RAY_ADDRESS") or "local"
+    options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
+    if address == "local":
+        _let_children_import()
+        options |= {"include_dashboard": False, "num_cpus": cpus, "object_store_memory": LOCAL_OBJECT_STORE_BYTES}
+        options |= {"_temp_dir": str(temp_dir)} if temp_dir else {}
+    else:
+        # The code that the driver runs, whatever is installed on the nodes.
+        options["runtime_env"] = {"py_modules": [str(_package())], "excludes": ["__pycache__"]}
+    try:
+        ray.init(address=address, **options)
+    except (ConnectionError, RuntimeError) as problem:
+        raise ConnectionError(
+            f"Ray at {address!r} cannot be reached: {problem}. For a cluster begun with `ray start --head`, set "
+            "RAY_AUTH_MODE=token; for one that is gone, unset RAY_ADDRESS"
+        ) from problem
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+def preflight(resources: Resources, nodes: Sequence[Mapping[str, float]]) -> int:
+    """How many runs fit at once, at most ``resources.concurrency``.
+
+    Args:
+        resources: of a run.
+        nodes: resources of each living node, such as ``{"CPU": 8.0, "GPU": 1.0}``.
+
+    Raises:
+        ValueError: no node can ever hold a run, so that it would wait for ever.
+    """
+    fitting = [_fit_on(node, resources) for node in nodes]
+    if not any(fitting):
+        largest = {kind: max((node.get(kind, 0.0) for node in nodes), default=0.0) for kind in resources.request}
+        wanted = ", ".join(f"{amount:g} {kind}" for kind, amount in resources.request.items())
+        offered = ", ".join(f"{amount:g} {kind}" for kind, amount in largest.items())
+        raise ValueError(
+            f"a run asks for {wanted}, but the largest of {len(nodes)} node(s) has {offered}: no run could ever start; "
+            "ask for less per run or add a larger node"
+        )
+    return min(sum(fitting), resources.concurrency or sum(fitting))
+
+
+def living_nodes() -> list[dict[str, float]]:
+    """Resources of each node of the cluster that is alive."""
+    return [node["Resources"] for node in ray.nodes() if node["Alive"]]
+
+
+def memory_limit(resources: Resources, nodes: Sequence[Mapping[str, float]]) -> float | None:
+    """Bytes that a run may need, or ``None`` for no limit."""
+    if resources.memory_gb is not None:
+        return resources.memory_gb * 1e9
+    if resources.gpus:
+        return None
+    shares = [node["memory"] / fit for node in nodes if (fit := _fit_on(node, resources)) and "memory" in node]
+    if not shares:
+        return None
+    return min(shares) * max(1.0, _fit_on(nodes[0], resources) / (resources.concurrency or 10**9))
+
+
+def _fit_on(node: Mapping[str, float], resources: Resources) -> int:
+    return min(int(node.get(kind, 0.0) / amount + 1e-9) for kind, amount in resources.request.items())
+
+
+def _package() -> Path:
+    return Path(branchpoint.__file__).resolve().parent
+
+
+def _let_children_import() -> None:
+    """Workers of a Ray started here inherit the environment: let them import this very package."""
+    paths = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    root = str(_package().parent)
+    if root not in paths:
+        os.environ["PYTHONPATH"] = os.pathsep.join([root, *filter(None, paths)])

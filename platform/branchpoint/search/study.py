@@ -1,0 +1,208 @@
+"""``Study``: dataset, tasks, objective, space and budget; run it, and it gives the best few configurations.
+
+Candidates are compared on the validation patients of one fold (``base.split.fold``) alone; test patients are not
+looked at here. See :mod:`branchpoint.search.final` for what follows.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from branchpoint.config import Config
+from branchpoint.search.feasible import fits_memory
+from branchpoint.search.folders import StudyFolder
+from branchpoint.search.halving import HalvingConfig
+from branchpoint.search.points import check_points
+from branchpoint.search.progress import Progress
+from branchpoint.search.session import Resources, living_nodes, memory_limit, preflight, session
+from branchpoint.search.suggestions import Known, Space, Suggestions
+from branchpoint.search.trial import Outcome, Setup, known_outcomes, package_versions
+from branchpoint.store import Store, StudyRecord, TrialRecord
+from branchpoint.values import to_plain
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A configuration that a search found; ``value`` is its objective on the validation patients of the search."""
+
+    trial: str
+    config: Config
+    value: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Study:
+    """A search.
+
+    Attributes:
+        name: unique in the store; the same name goes on with the same study.
+        base: dataset, tasks, budget, split and seed, which every candidate shares.
+        space: gives a Config for a trial; raises ValueError where values do not fit together.
+        points: parameter values that are tried first, such as published configurations.
+        prepared: folder of the prepared cohort, seen by every worker.
+        store: URI of the results store.
+        state: folder for journal, locks and checkpoints, seen by every worker; see
+            :class:`branchpoint.search.folders.StudyFolder`.
+        trials: how many to start. May be raised later.
+        objective: metric of an epoch that ranks candidates.
+        maximize: whether greater values are better.
+        halving: stops trials early; ``None`` trains each to its end.
+        resources: of a trial.
+        excluded: patients left out on purpose, for the record.
+        address: of the Ray cluster; see :func:`branchpoint.search.session.session`.
+        hooks: fields of :class:`branchpoint.search.trial.Setup` to replace, such as ``fit``.
+    """
+
+    name: str
+    base: Config
+    space: Space
+    points: Sequence[Mapping[str, Any]] = ()
+    prepared: Path
+    store: str
+    state: Path
+    trials: int = 20
+    objective: str = "validation/score"
+    maximize: bool = True
+    halving: HalvingConfig | None = field(default_factory=HalvingConfig)
+    resources: Resources = field(default_factory=Resources)
+    excluded: Sequence[str] = ()
+    address: str | None = None
+    hooks: Mapping[str, Any] = field(default_factory=dict)
+
+    def run(self, top: int = 3) -> list[Candidate]:
+        """Search, and give the ``top`` best candidates; started again after a kill, it goes on where it was.
+
+        Raises:
+            ValueError: a starting point, a changed setting or a request that no node can meet; nothing has started.
+            RuntimeError: no trial completed.
+        """
+        with self.running() as concurrency:
+            self.search(concurrency)
+        return self.best(top)
+
+    @contextmanager
+    def running(self) -> Iterator[int]:
+        """Holds the study's lock and a connection to Ray; gives how many runs fit at once.
+
+        Everything that can be known to fail fails here, before a worker starts.
+        """
+        check_points(self.space, self.base, self.points)
+        with self.folder.lock():
+            self.folder.remember(self.settings)
+            if not self.prepared.is_dir():
+                raise ValueError(f"prepared cohort {self.prepared}: no such folder; prepare the dataset first")
+            with session(self.address):
+                concurrency = preflight(self.resources, living_nodes())
+                self._describe()
+                yield concurrency
+
+    def search(self, concurrency: int) -> None:
+        """Run trials until the budget is spent or the space holds nothing new."""
+        from branchpoint.search.runner import RemoteJudge, run_all
+        from branchpoint.search.searcher import SearchRuns
+
+        before = self._ended()
+        suggestions = self._suggestions(before)
+        if suggestions.exhausted:
+            return
+        progress = Progress("trial", self.trials, self.objective, maximize=self.maximize, before=[*before.values()])
+        progress.say(f"study {self.name!r}: {self.trials} trials, {concurrency} at once; results in {self.store}")
+        setup = self.setup()
+        if self.halving:
+            epochs = self.base.training.epochs
+            setup = self.setup(judge=RemoteJudge(self.halving, epochs, self.maximize, setup))
+        run_all(SearchRuns(suggestions), setup, self.resources, concurrency, progress)
+        if suggestions.started < self.trials:
+            progress.say(f"the space holds no more than {suggestions.started} different configurations")
+        progress.finish()
+
+    def best(self, top: int) -> list[Candidate]:
+        """The best ``top`` distinct candidates of the search by validation, best first.
+
+        Raises:
+            RuntimeError: no trial completed; the message holds the reasons.
+        """
+        ended = self._ended()
+        if not any(outcome.state == "COMPLETE" for outcome in ended.values()):
+            reasons = sorted({outcome.reason for outcome in ended.values() if outcome.reason})
+            raise RuntimeError(f"study {self.name!r}: no trial completed. Reasons: {'; '.join(reasons[:5]) or 'none'}")
+        rows = Store(self.store).best(self.name, self.objective, top, self.maximize, stage="search")
+        return [Candidate(row["trial"], Config.from_json(json.dumps(row["config"])), row["value"]) for row in rows]
+
+    def setup(self, **changes: Any) -> Setup:
+        """What its runs share."""
+        return Setup(
+            study=self.name, store=self.store, folder=self.state, prepared=self.prepared, objective=self.objective,
+            cpus=self.resources.cpus, **{**self.hooks, **changes},
+        )  # fmt: skip
+
+    @property
+    def folder(self) -> StudyFolder:
+        """Its state folder."""
+        return StudyFolder(self.state)
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What must not change between starts; the number of trials and the resources may."""
+        return {
+            "study": self.name,
+            "base": to_plain(self.base, identity_only=True),
+            "space": f"{self.space.__module__}.{self.space.__qualname__}",
+            "objective": self.objective,
+            "maximize": self.maximize,
+            "halving": asdict(self.halving) if self.halving else None,
+            "excluded": sorted(self.excluded),
+        }
+
+    def _ended(self) -> dict[str, Outcome]:
+        ended = known_outcomes(Store(self.store), self.name, self.objective, stage="search")
+        return dict(sorted(ended.items()))
+
+    def _suggestions(self, before: Mapping[str, Outcome]) -> Suggestions:
+        limit = memory_limit(self.resources, living_nodes())
+        return Suggestions(
+            self.folder.journal,
+            self.name,
+            self.space,
+            self.base,
+            points=self.points,
+            trials=self.trials,
+            seed=self.base.seed,
+            maximize=self.maximize,
+            feasible=fits_memory(limit),
+            finished={name: Known(outcome.state, outcome.value) for name, outcome in before.items()},
+            reject=self._reject,
+        )
+
+    def _reject(self, name: str, config: Config | None, parameters: Mapping[str, Any], reason: str) -> None:
+        """An INFEASIBLE row; without a Config (the space refused) the reason bears the parameters."""
+        now = datetime.now(UTC)
+        record = TrialRecord(
+            study=self.name, trial=name, stage="search", state="INFEASIBLE", reason=reason, started=now, finished=now,
+            fold=self.base.split.fold, seed=self.base.seed, versions=package_versions(),
+        )  # fmt: skip
+        if config is None:
+            record = replace(record, reason=f"{reason}; parameters {dict(parameters)}")
+        else:
+            record = replace(
+                record, config=config.to_json(), fingerprint=config.fingerprint, candidate=config.candidate
+            )
+        Store(self.store).writer(self.name).trial(record)
+
+    def _describe(self) -> None:
+        store = Store(self.store)
+        if self.name in store.studies()["study"].to_pylist():
+            return
+        store.writer(self.name).study(
+            StudyRecord(
+                study=self.name, dataset=self.base.dataset.name, release=self.base.dataset.release,
+                config=self.base.to_json(), settings=json.dumps(self.settings), excluded=sorted(self.excluded),
+                versions=package_versions(), started=datetime.now(UTC),
+            )
+        )  # fmt: skip

@@ -1,0 +1,268 @@
+"""One run on a worker: open the prepared cohort, train, write each epoch and the end to the store, honestly.
+
+Free of Ray: :func:`execute` is given a ``report`` function. Whatever the run raises becomes a FAILED row with its
+reason; a run that is killed leaves a RUNNING row, and goes on from its last checkpoint as the next attempt.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import math
+import platform
+import sys
+import traceback
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from functools import lru_cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from branchpoint.config import Config
+from branchpoint.search.folders import RunFolder, StudyFolder
+from branchpoint.store import EpochRecord, State, Store, TrialRecord
+
+if TYPE_CHECKING:
+    from branchpoint.datasets.prepared import PreparedCohort
+    from branchpoint.training.loop import EpochReport, FitResult
+
+FINISHED = ("COMPLETE", "PRUNED", "FAILED", "INFEASIBLE")
+Stage = Literal["search", "final"]
+Judge = Callable[[str, int, float], str | None]
+Fit = Callable[..., "FitResult"]
+
+
+@dataclass(frozen=True)
+class Work:
+    """What to run: ``name`` is the trial's in the store, ``config`` JSON."""
+
+    name: str
+    config: str
+    stage: Stage = "search"
+
+    def to_json(self) -> str:
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> Work:
+        return cls(**json.loads(text))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setup:
+    """What all runs of a study share.
+
+    Attributes:
+        study: its name.
+        store: URI of the results store.
+        folder: state folder of the study, seen by every worker.
+        prepared: folder of the prepared cohort, seen by every worker.
+        objective: metric that ranks runs.
+        cpus: threads of a run on the CPU.
+        keep_network: keep the weights of the best epoch (finalists).
+        judge: reason to stop after an epoch, or ``None``; see :class:`branchpoint.search.halving.Halving`.
+        fit: trains; ``None`` is :func:`branchpoint.training.loop.fit`.
+        open_cohort: opens ``prepared``; ``None`` is ``PreparedCohort.open``.
+    """
+
+    study: str
+    store: str
+    folder: Path
+    prepared: Path
+    objective: str = "validation/score"
+    cpus: int = 1
+    keep_network: bool = False
+    judge: Judge | None = None
+    fit: Fit | None = None
+    open_cohort: Callable[[Path], Any] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """How a run ended.
+
+    Attributes:
+        value: the objective at the best epoch; NaN where there is none.
+        epochs: epochs trained, in all attempts.
+        traceback: of the error, its message last; empty without one.
+    """
+
+    name: str
+    state: State
+    value: float = math.nan
+    reason: str = ""
+    epochs: int = 0
+    metrics: Mapping[str, float] | None = None
+    traceback: str = ""
+
+
+def execute(work: Work, setup: Setup, report: Callable[[int, float], None]) -> Outcome:
+    """Run ``work`` to its end and return how it ended; ``report`` is called with (epoch, objective) after each epoch.
+
+    A run that the store says has ended is not run again. While another process still runs it, this one waits.
+    """
+    folder = StudyFolder(setup.folder).run(work.name)
+    store = Store(setup.store)
+    with folder.lock():
+        known = known_outcomes(store, setup.study, setup.objective).get(work.name) if folder.attempts else None
+        if known and not (setup.keep_network and known.state == "COMPLETE" and not folder.network.exists()):
+            return known
+        return _Attempt(work, setup, folder, store, folder.begin_attempt()).run(report)
+
+
+def known_outcomes(store: Store, study: str, objective: str, stage: str | None = None) -> dict[str, Outcome]:
+    """Every ended run of ``study`` (of ``stage``), by name."""
+    outcomes = {}
+    for row in store.trials(study, columns=["state", "reason", "metrics", "stage"]).to_pylist():
+        if row["state"] in FINISHED and stage in (None, row["stage"]):
+            metrics = dict(row["metrics"] or ())
+            value = metrics.get(objective, math.nan) if row["state"] in ("COMPLETE", "PRUNED") else math.nan
+            outcomes[row["trial"]] = Outcome(
+                name=row["trial"], state=row["state"], value=value, reason=row["reason"] or "", metrics=metrics
+            )
+    return outcomes
+
+
+class _Attempt:
+    """One attempt at a run: its store rows and its verdicts."""
+
+    def __init__(self, work: Work, setup: Setup, folder: RunFolder, store: Store, attempt: int) -> None:
+        self.work, self.setup, self.folder = work, setup, folder
+        self.config = Config.from_json(work.config)
+        self.writer = store.writer(setup.study)
+        self.verdict: str | None = None
+        self.epoch = 0
+        self.record = running_record(setup.study, work.name, self.config, work.stage, attempt)
+
+    def run(self, report: Callable[[int, float], None]) -> Outcome:
+        self.writer.trial(self.record)
+        try:
+            result = self._fit(report)
+            outcome = self._judge(result)
+            if self.setup.keep_network and outcome.state == "COMPLETE":
+                _save_network(result, self.folder.network)
+            self._finish(outcome, result)
+        except Exception as error:
+            outcome = self._failed(error)
+            self._finish(outcome, None)
+        self.folder.drop_checkpoints()
+        _free_memory()
+        return outcome
+
+    def _fit(self, report: Callable[[int, float], None]) -> FitResult:
+        fit, open_cohort = self.setup.fit or _training_fit(self.setup.cpus), self.setup.open_cohort or _open_prepared
+        prepared = open_cohort(self.setup.prepared)
+
+        def after_epoch(epoch: EpochReport) -> bool:
+            self.epoch = epoch.epoch
+            self.writer.epoch(
+                EpochRecord(
+                    study=self.setup.study, trial=self.work.name, attempt=self.record.attempt, epoch=epoch.epoch,
+                    metrics=dict(epoch.metrics), seconds=epoch.seconds,
+                )
+            )  # fmt: skip
+            value = self._objective(epoch.metrics)
+            report(epoch.epoch, value)
+            if self.setup.judge and not self.verdict:
+                self.verdict = self.setup.judge(self.work.name, epoch.epoch, value)
+            return not self.verdict
+
+        return fit(self.config, prepared, checkpoint_dir=self.folder.checkpoints, report=after_epoch)
+
+    def _objective(self, metrics: Mapping[str, float]) -> float:
+        if self.setup.objective not in metrics:
+            raise ValueError(
+                f"objective {self.setup.objective!r} is not among the metrics: {', '.join(sorted(metrics))}"
+            )
+        return float(metrics[self.setup.objective])
+
+    def _judge(self, result: FitResult) -> Outcome:
+        metrics = {name: float(value) for name, value in result.metrics.items()}
+        value = self._objective(metrics)
+        state: State = "PRUNED" if self.verdict else "COMPLETE"
+        reason = self.verdict or ""
+        if not math.isfinite(value):
+            state, reason = "FAILED", f"{self.setup.objective} is {value} at the best epoch, {result.best_epoch}"
+        epochs = len(result.history)
+        return Outcome(name=self.work.name, state=state, value=value, reason=reason, epochs=epochs, metrics=metrics)
+
+    def _failed(self, error: Exception) -> Outcome:
+        where = f"trial {self.work.name} (candidate {self.config.candidate}, fold {self.config.split.fold})"
+        when = f"after epoch {self.epoch}" if self.epoch else "before its first epoch ended"
+        text = f"{where} failed {when} on {platform.node()}\n{traceback.format_exc().rstrip()}"
+        reason = f"{type(error).__name__}: {error}"
+        return Outcome(name=self.work.name, state="FAILED", reason=reason, epochs=self.epoch, traceback=text)
+
+    def _finish(self, outcome: Outcome, result: FitResult | None) -> None:
+        cost = {}
+        if result is not None:
+            names = ("parameters", "macs", "peak_memory_bytes", "epoch_seconds", "gpu_seconds")
+            cost = {name: getattr(result.cost, name) for name in names}
+        self.writer.trial(
+            replace(
+                self.record, state=outcome.state, reason=outcome.reason, metrics=outcome.metrics or {},
+                finished=datetime.now(UTC), **cost,
+            )
+        )  # fmt: skip
+
+
+def running_record(
+    study: str, name: str, config: Config, stage: Literal["search", "final"], attempt: int
+) -> TrialRecord:
+    """The row of a run that starts now."""
+    return TrialRecord(
+        study=study, trial=name, attempt=attempt, fingerprint=config.fingerprint, candidate=config.candidate,
+        fold=config.split.fold, seed=config.seed, stage=stage, state="RUNNING", config=config.to_json(),
+        versions=package_versions(), started=datetime.now(UTC),
+    )  # fmt: skip
+
+
+@lru_cache(maxsize=1)
+def package_versions() -> Mapping[str, str]:
+    """Python and the packages that a result depends on."""
+    found = {"python": platform.python_version()}
+    for package in ("branchpoint", "torch", "numpy", "scikit-survival", "ray", "optuna"):
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+@lru_cache(maxsize=2)
+def _open_prepared(path: Path) -> PreparedCohort:
+    """Once for each worker process: trials that follow each other there share the memory map."""
+    from branchpoint.datasets.prepared import PreparedCohort
+
+    return PreparedCohort.open(path)
+
+
+def _training_fit(cpus: int) -> Fit:
+    import torch
+
+    from branchpoint.training.loop import fit
+
+    torch.set_num_threads(cpus)
+    return fit
+
+
+def _save_network(result: FitResult, path: Path) -> None:
+    import io
+
+    import torch
+
+    from branchpoint.training.checkpoint import write_atomically
+
+    buffer = io.BytesIO()
+    torch.save({name: tensor.cpu() for name, tensor in result.network.state_dict().items()}, buffer)
+    write_atomically(path, buffer.getbuffer())
+
+
+def _free_memory() -> None:
+    """The next run in this process starts with an empty device."""
+    gc.collect()
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_available() and torch.cuda.is_initialized():
+        torch.cuda.empty_cache()
