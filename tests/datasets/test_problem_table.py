@@ -35,6 +35,7 @@ def test_table(capsys: pytest.CaptureFixture[str]) -> None:
     print_problems(ROWS, title="hecktor 2021: 60 patients")
     text = capsys.readouterr().out
     assert "CHUM-001" in text
-    assert text.rstrip().endswith("hecktor 2021: 60 patients: 1 errors, 12 warnings")
+    assert "bad-event" in text
+    assert text.rstrip().endswith("hecktor 2021: 60 patients: 1 error, 12 warnings")
     print_problems([], title="sts")
     assert "nothing is wrong" in capsys.readouterr().out

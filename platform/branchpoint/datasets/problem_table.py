@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import dataclasses
 import json
+import os
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -14,6 +15,9 @@ from branchpoint.datasets.problems import Problem
 COLUMNS = tuple(field.name for field in dataclasses.fields(Problem))
 CONDENSE_ABOVE = 10
 """Warnings alike for more patients than this fill the screen without telling more; JSON and CSV keep every row."""
+
+PIPED_WIDTH = 180
+"""Columns of the table where the output is no terminal and COLUMNS does not say."""
 
 
 def condense(problems: Iterable[Problem]) -> list[Problem]:
@@ -53,15 +57,21 @@ def print_problems(problems: Sequence[Problem], title: str = "") -> None:
     from rich.text import Text
 
     console = Console()
+    if not console.is_terminal and "COLUMNS" not in os.environ:
+        console = Console(width=PIPED_WIDTH)
     rows = sorted(condense(problems), key=lambda problem: problem.severity != "error")
     if rows:
-        table = Table(*COLUMNS, title=title or None, box=box.SIMPLE_HEAD, padding=(0, 1))
+        table = Table(title=title or None, box=box.SIMPLE_HEAD, padding=(0, 1))
+        for column in COLUMNS:
+            table.add_column(column, no_wrap=column in ("severity", "patient", "rule"), overflow="fold")
         for row in rows:
-            style = "red" if row.severity == "error" else "yellow"
             cells = [Text(getattr(row, column)) for column in COLUMNS]
-            cells[0].stylize(style)
+            cells[0].stylize("red" if row.severity == "error" else "yellow")
+            cells[1] = cells[1] if row.patient else Text("(cohort)")
             table.add_row(*cells)
         console.print(table)
     errors = sum(problem.severity == "error" for problem in problems)
-    summary = f"{errors} errors, {len(problems) - errors} warnings" if problems else "nothing is wrong"
-    console.print(f"{title}: {summary}" if title else summary, highlight=False)
+    warnings = len(problems) - errors
+    counts = f"{errors} error{'s' * (errors != 1)}, {warnings} warning{'s' * (warnings != 1)}"
+    summary = counts if problems else "nothing is wrong"
+    console.print(f"{title}: {summary}" if title else summary, highlight=False, soft_wrap=True)
