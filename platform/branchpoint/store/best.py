@@ -157,6 +157,8 @@ def _push(
 
 def _of_block(block: _Block, metric: str, sign: float, stage: str | None) -> Iterator[_Candidate]:
     rows = block.rows()
+    if rows.num_rows == 0:  # indices_nonzero of pyarrow 25 crashes on no chunks
+        return
     wanted = pc.equal(rows["state"], "COMPLETE")
     if stage is not None:
         wanted = pc.and_(wanted, pc.equal(rows["stage"], stage))

@@ -72,6 +72,8 @@ def _metric_bounds(rows: pa.Table) -> Bounds:
 
 def metric_values(rows: pa.Table, metric: str) -> pa.ChunkedArray:
     """Value of ``metric`` for each row; null where a row lacks it."""
+    if rows.num_rows == 0:
+        return pa.chunked_array([], pa.float64())
     return pc.map_lookup(rows["metrics"], pa.scalar(metric), "first")
 
 

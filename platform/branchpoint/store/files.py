@@ -149,7 +149,13 @@ class Files:
 
     def open(self, file: DataFile) -> pq.ParquetFile:
         """Its footer is read at once, its columns when they are asked for."""
-        return pq.ParquetFile(file.path, filesystem=None if self.is_local else self.fs)
+        try:
+            return pq.ParquetFile(file.path, filesystem=None if self.is_local else self.fs)
+        except pa.ArrowInvalid as problem:
+            message = (
+                f"{file.path} cannot be read: {problem} It was damaged after it was written; restore or remove it."
+            )
+            raise ValueError(message) from problem
 
     def map(self, work: Callable[[S], T], items: list[S]) -> list[T]:
         """``work`` on each item, several at once: reading small files is mostly waiting."""

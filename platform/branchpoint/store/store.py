@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 import pyarrow as pa
-import pyarrow.dataset as pads
 from pyarrow import fs as pafs
 
 from branchpoint.store import compaction, encoding
@@ -94,8 +93,9 @@ class Store:
         if not values:
             self._refuse_unknown(study, metric)
         found = []
-        for row, value in zip(rows.to_pylist(maps_as_pydicts="strict"), values, strict=True):
-            found.append({**row, "config": json.loads(row["config"] or "{}"), "value": value})
+        for row, value in zip(rows.to_pylist(), values, strict=True):
+            maps = {name: dict(row[name] or ()) for name in ("metrics", "versions")}
+            found.append({**row, **maps, "config": json.loads(row["config"] or "{}"), "value": value})
         return found
 
     def _refuse_unknown(self, study: str, metric: str) -> None:
@@ -129,7 +129,9 @@ class Store:
             connection.execute(_view("trials", "attempts", _LATEST_KEY, _LATEST_ORDER))
             return connection.sql(query, params=parameters).to_arrow_table()
 
-    def _dataset(self, table: Table, files: list[DataFile]) -> pads.Dataset:
+    def _dataset(self, table: Table, files: list[DataFile]) -> Any:
+        import pyarrow.dataset as pads  # slow to import; a writer never needs it
+
         paths = [file.path for file in files]
         return pads.FileSystemDataset.from_paths(
             paths, schema=table.schema, format=pads.ParquetFileFormat(), filesystem=self._files.fs

@@ -1,0 +1,198 @@
+"""Files that other programs and other versions read and write, and what compaction does to them."""
+
+import os
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+
+import duckdb
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from pyarrow import fs as pafs
+
+from branchpoint.store import EpochRecord, Store, TrialRecord, compaction
+from branchpoint.store.encoding import encode
+from branchpoint.store.files import DataFile
+from branchpoint.store.schema import TRIALS, to_table
+
+
+def trial(name: str, score: float = 0.5, **values: object) -> TrialRecord:
+    return TrialRecord(**{"study": "s", "trial": name, "state": "COMPLETE", "metrics": {"m": score}, **values})  # type: ignore[arg-type]
+
+
+def paths(store: Store, table: str = "trials") -> list[Path]:
+    return [Path(file.path) for file in store._files.data_files(table)]
+
+
+def test_plain_readers(local_store: Store, tmp_path: Path) -> None:
+    for i in range(60):
+        local_store.writer(f"study {i % 2}").append([trial(f"{i:03d}", i / 4, study=f"study {i % 2}")])
+        if i == 30:
+            local_store.compact()
+    (tmp_path / "results/trials/study%200/.1-1-a.parquet.tmp").write_bytes(b"half a fi")
+    glob = f"{tmp_path}/results/trials/**/*.parquet"
+    rows = duckdb.sql(f"SELECT study, trial, metrics['m'] FROM read_parquet('{glob}') ORDER BY trial").fetchall()
+    assert rows == [(f"study {i % 2}", f"{i:03d}", i / 4) for i in range(60)]
+    frame = pd.read_parquet(tmp_path / "results" / "trials").sort_values("trial")
+    assert list(frame["trial"]) == [f"{i:03d}" for i in range(60)]
+    assert str(frame["started"].dtype).endswith("UTC]")
+
+
+def test_older_and_newer_files(local_store: Store) -> None:
+    """Columns that an older version did not write are null; those of a newer one outlast a compaction."""
+    local_store.writer("s", merge_every=0).trial(trial("present", 1.0))
+    rows = to_table([trial("old", 3.0)], 7, "0" * 16)
+    older = rows.drop_columns(["gpu_seconds", "versions", "stage"])
+    newer = to_table([trial("new", 2.0)], 8, "0" * 16).append_column("carbon_grams", pa.array([12.5]))
+    for ns, part in ((7, older), (8, newer)):
+        local_store._files.put("trials", "s", ns, 1, "0" * 16, encode(part))
+    for _ in range(2):
+        assert local_store.trials("s")["trial"].to_pylist() == ["new", "old", "present"]
+        assert local_store.trials("s")["stage"].to_pylist() == ["search", None, "search"]
+        assert local_store.trials("s")["carbon_grams"].to_pylist() == [12.5, None, None]
+        assert [row["trial"] for row in local_store.best("s", "m", top=3)] == ["old", "new", "present"]
+        assert local_store.sql("SELECT count(*) n FROM trials WHERE stage = 'search'").to_pylist() == [{"n": 2}]
+        local_store.compact()
+    assert len(paths(local_store)) == 1
+
+
+def test_writers_keep_the_number_of_files_small() -> None:
+    store = Store("results", pafs._MockFileSystem(datetime.now(UTC)))
+    writer = store.writer("s")
+    counts = []
+    for epoch in range(400):
+        writer.epoch(EpochRecord(study="s", trial="0", epoch=epoch))
+        counts.append(len(paths(store, "epochs")))
+    assert max(counts) < 32
+    assert store.epochs("s").num_rows == 400
+
+
+@pytest.mark.parametrize(
+    ("rows", "merged"),
+    [
+        ([1] * 15, 0),
+        ([1] * 16, 16),
+        ([1] * 16 + [16], 17),
+        ([1] * 16 + [17], 16),
+        ([1] * 16 + [16, 32, 64, 129], 19),
+        ([16, 32, 64], 0),
+        ([65_536] * 20, 0),
+        ([65_536] * 20 + [60_000] * 2, 2),
+        ([30_000] * 16, 3),
+    ],
+)
+def test_what_is_due(rows: list[int], merged: int) -> None:
+    files = [DataFile(i, count, f"{i}", "s", False) for i, count in enumerate(rows)]
+    due = compaction.due(files)
+    assert len(due) == merged
+    assert sorted(file.rows for file in due) == sorted(rows)[:merged]
+
+
+def test_compaction_after_a_crash_and_beside_another(local_store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    files = local_store._files
+    writer = local_store.writer("s", merge_every=0)
+    for i in range(6):
+        writer.trial(trial(f"{i % 3}", float(i)))
+    group = files.data_files("trials", "s")
+    with monkeypatch.context() as patch:  # killed before the old files were removed, twice
+        patch.setattr(files, "delete", lambda gone: None)
+        assert compaction.merge(files, TRIALS, group) is not None
+        assert compaction.merge(files, TRIALS, group[:4]) is not None
+    assert len(paths(local_store)) == 8
+    assert local_store.trials("s")["metrics"].to_pylist() == [[("m", 3.0)], [("m", 4.0)], [("m", 5.0)]]
+    assert [row["trial"] for row in local_store.best("s", "m", top=9)] == ["2", "1", "0"]
+    local_store.compact()
+    assert len(paths(local_store)) == 1
+    assert compaction.merge(files, TRIALS, group) is None  # another one was faster
+    assert local_store.trials("s").num_rows == 3
+
+
+def test_failed_merge_does_not_fail_the_write(
+    local_store: Store, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(compaction, "compact", full)
+    writer = local_store.writer("s", merge_every=1)
+    writer.trial(trial("0"))
+    assert local_store.trials("s").num_rows == 1
+    assert "study 's': small files of trials were not merged: No space left on device" in caplog.text
+
+
+def test_failed_write_leaves_nothing(local_store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(handle: int) -> None:
+        raise OSError("No space left on device")
+
+    writer = local_store.writer("s")
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full)
+        with pytest.raises(OSError, match="No space left"):
+            writer.trial(trial("0"))
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+    writer.trial(trial("0"))
+    assert local_store.trials("s").num_rows == 1
+
+
+def test_what_a_killed_writer_left_is_removed_in_time(local_store: Store, tmp_path: Path) -> None:
+    local_store.writer("s").trial(trial("0"))
+    folder = tmp_path / "results/trials/s"
+    for name, age in (("old", 7200), ("young", 60)):
+        path = folder / f".{name}.parquet.tmp"
+        path.write_bytes(b"half")
+        os.utime(path, (time.time() - age, time.time() - age))
+    local_store.compact()
+    assert [path.name for path in folder.glob(".*")] == [".young.parquet.tmp"]
+
+
+def test_foreign_and_broken_files_are_named(local_store: Store, tmp_path: Path) -> None:
+    local_store.writer("s").trial(trial("0"))
+    foreign = tmp_path / "results/trials/s/mine.parquet"
+    pq.write_table(pa.table({"a": [1]}), foreign)
+    with pytest.raises(ValueError, match=r"mine.parquet: not a file of this store; move it out"):
+        local_store.trials("s")
+    foreign.unlink()
+    (path,) = paths(local_store)
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(ValueError, match=rf"{path.name} cannot be read: .*restore or remove it"):
+        local_store.trials("s")
+
+
+def test_clocks(local_store: Store) -> None:
+    """A clock that stands still or goes back does not bring an older row to light."""
+    from branchpoint.store.writer import Writer
+
+    first = Writer(local_store._files, "s", clock=lambda: 10**18)
+    for score in (1.0, 2.0, 3.0):
+        first.trial(trial("0", score))
+    resumed = Writer(local_store._files, "s", clock=lambda: 10**17)
+    resumed.trial(trial("0", 4.0))
+    assert local_store.trials("s")["metrics"].to_pylist() == [[("m", 4.0)]]
+    stamps = [file.written_ns for file in local_store._files.data_files("trials", "s")]
+    assert stamps == [10**18 + i for i in range(4)]
+
+
+def test_listing_sees_a_file_that_replaces_others_while_it_lists(
+    local_store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The directory was half read when a compaction came: the new file is not in the listing, nor are the old ones."""
+    files = local_store._files
+    writer = local_store.writer("s", merge_every=0)
+    for i in range(3):
+        writer.trial(trial(f"{i}"))
+    once, calls = files._list_once, 0
+
+    def torn(table: str, study: str | None) -> dict[str, DataFile]:
+        nonlocal calls
+        calls += 1
+        if calls == 1:
+            local_store_copy = Store(local_store.uri)
+            local_store_copy.compact()
+            return {}
+        return once(table, study)
+
+    monkeypatch.setattr(files, "_list_once", torn)
+    assert local_store.trials("s").num_rows == 3
+    assert calls > 2
