@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+
 from branchpoint.networks.cascades import (
     as_map,
     as_numbers,

@@ -4,11 +4,12 @@ import weakref
 
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
 from branchpoint.config import Config, DatasetConfig, NetworkConfig, SegmentationConfig, SurvivalConfig
 from branchpoint.networks import build, estimate
 from branchpoint.topology import Topology
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
 
 TASKS = (
     SegmentationConfig(name="tumour", target="tumour"),

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+
 from branchpoint.networks.exchanges import EXCHANGES, NDDR, Attention, CrossStitch
 
 

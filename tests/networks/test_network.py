@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+
 from branchpoint.config import (
     ClassificationConfig,
     Config,

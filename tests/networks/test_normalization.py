@@ -2,8 +2,9 @@
 
 import pytest
 import torch
-from branchpoint.networks.normalization import InstanceNorm, SENorm
 from torch.nn import functional as F
+
+from branchpoint.networks.normalization import InstanceNorm, SENorm
 
 
 def formula(norm, x):

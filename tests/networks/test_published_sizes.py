@@ -1,6 +1,7 @@
 """Parameter counts of the published networks."""
 
 import pytest
+
 from branchpoint.config import Config, DatasetConfig, NetworkConfig, SegmentationConfig, SurvivalConfig
 from branchpoint.networks import build
 

@@ -8,6 +8,8 @@ from branchpoint.topology.partitions import partitions
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.topology.topology_strategies import sharing_trees
+
 COUNTS = {2: (2, 3, 4, 5, 6), 3: (5, 12, 22, 35, 51), 4: (15, 60, 154, 315, 561)}
 
 
@@ -34,14 +36,7 @@ def test_trees_are_those_found_by_brute_force(decoded, encoder, decoder):
     assert set(trees) == valid
 
 
-@st.composite
-def spaces(draw):
-    tasks = "abcde"[: draw(st.integers(1, 5))]
-    decoded = draw(st.lists(st.sampled_from(tasks), unique=True))
-    return SharingTrees(tasks, decoded, draw(st.integers(1, 5)), draw(st.integers(0, 4)))
-
-
-@given(spaces(), st.data())
+@given(sharing_trees(), st.data())
 def test_number_and_tree_determine_each_other(trees, data):
     number = data.draw(st.integers(0, len(trees) - 1))
     assert trees.number(trees[number]) == number

@@ -5,10 +5,11 @@ from branchpoint.topology import SharingTrees
 from branchpoint.topology.growth import Parting, grow, partings
 from hypothesis import given
 from hypothesis import strategies as st
-from test_enumeration import spaces
+
+from tests.topology.topology_strategies import sharing_trees
 
 
-@given(spaces(), st.data())
+@given(sharing_trees(), st.data())
 def test_every_tree_grows_from_its_partings(trees, data):
     topology = trees[data.draw(st.integers(0, len(trees) - 1))]
     assert grow(trees, partings(topology)) == topology

@@ -22,6 +22,7 @@ from branchpoint.networks.cascades import (
 from branchpoint.networks.plan import IMAGE, Received, Step, plan
 from branchpoint.networks.resolve import taps_of, topology_of
 from branchpoint.topology import Topology
+from branchpoint.topology.dataflow import Node, ancestors, order
 
 
 class Network(nn.Module):
@@ -73,6 +74,24 @@ class Network(nn.Module):
             if step.part == "head":
                 logits[step.task] = results[-1]
         return {task: logits[task] for task in self.heads}
+
+    def tasks_of_parameters(self) -> dict[str, frozenset[str]]:
+        """The tasks whose outputs depend on each parameter, by the parameter's name in ``named_parameters``.
+
+        Sharing, cascades (those without gradient too) and exchanges all count.
+        """
+        tasks_of_node: dict[Node, set[str]] = {}
+        for task in self.topology.tasks:
+            for node in ancestors(self.topology, task):
+                tasks_of_node.setdefault(node, set()).add(task)
+        found = {}
+        for step, node in zip(self.plan, order(self.topology), strict=True):
+            prefix = {"head": f"heads.{step.task}", "exchange": f"exchanges.{step.stage}_{step.group}"}.get(
+                step.part, f"{step.part}.{step.stage}.{step.group}"
+            )
+            for name, _ in self.get_submodule(prefix).named_parameters(prefix):
+                found[name] = frozenset(tasks_of_node[node])
+        return found
 
     def _run(self, step: Step, inputs: Mapping[str, Tensor], results: list[Tensor]) -> Tensor:
         image = inputs["image"]
