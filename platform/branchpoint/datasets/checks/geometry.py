@@ -75,9 +75,9 @@ def _image_rows(patient: str, images: Mapping[str, FileReport]) -> list[Problem]
 def _mask_rows(
     patient: str, name: str, modality: str | None, report: FileReport, images: Mapping[str, FileReport]
 ) -> list[Problem]:
-    reference = images.get(modality or "")
+    reference = _reference(modality, report, images)
     if reference and reference.grid and report.grid and not report.grid.same_as(reference.grid):
-        expected = f"the grid of the {modality}: {reference.grid}"
+        expected = f"the grid of the {reference.job.task}: {reference.grid}"
         return [problem("grid-mismatch", patient, name, str(report.grid), expected=expected)]
     rows: list[Problem] = []
     contour = report.foreground_mm
@@ -89,6 +89,20 @@ def _mask_rows(
         if _beyond_mm(contour, _bounds(image)) > MARGIN_MM and not rows:
             rows.append(problem("mask-cut-by-image", patient, name, found))
     return rows
+
+
+def _reference(modality: str | None, mask: FileReport, images: Mapping[str, FileReport]) -> FileReport | None:
+    """The image whose grid a mask must share.
+
+    Where it may have its own grid, the image of the same size and spacing: such a mask was drawn on it, and a header
+    was changed since.
+    """
+    if modality is not None:
+        return images.get(modality)
+    alike = [image for image in images.values() if image.grid and mask.grid and image.grid.size == mask.grid.size
+             and np.allclose(image.grid.spacing_mm, mask.grid.spacing_mm, rtol=1e-3)]  # fmt: skip
+    shared = [image for image in alike if image.grid and mask.grid and mask.grid.same_as(image.grid)]
+    return next(iter(shared or alike), None)
 
 
 def _masks_apart(patient: str, masks: Mapping[str, tuple[str | None, FileReport]]) -> list[Problem]:
