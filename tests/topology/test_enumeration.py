@@ -3,11 +3,11 @@
 from itertools import product
 
 import pytest
-from branchpoint.topology import SharingTrees, Topology
-from branchpoint.topology.partitions import partitions
 from hypothesis import given
 from hypothesis import strategies as st
 
+from branchpoint.topology import SharingTrees, Topology
+from branchpoint.topology.partitions import partitions
 from tests.topology.topology_strategies import sharing_trees
 
 COUNTS = {2: (2, 3, 4, 5, 6), 3: (5, 12, 22, 35, 51), 4: (15, 60, 154, 315, 561)}

@@ -1,11 +1,11 @@
 """Trees grown task by task."""
 
 import pytest
-from branchpoint.topology import SharingTrees
-from branchpoint.topology.growth import Parting, grow, partings
 from hypothesis import given
 from hypothesis import strategies as st
 
+from branchpoint.topology import SharingTrees
+from branchpoint.topology.growth import Parting, grow, partings
 from tests.topology.topology_strategies import sharing_trees
 
 

@@ -1,12 +1,12 @@
 """Cascades and exchanges: validation, canonical form, order of computation, family."""
 
 import pytest
-from branchpoint.topology import Cascade, Exchange, Topology
-from branchpoint.topology.dataflow import ancestors, head_node, nodes, order, reads
-from branchpoint.values import from_plain, to_plain
 from hypothesis import given
 from hypothesis import strategies as st
 
+from branchpoint.topology import Cascade, Exchange, Topology
+from branchpoint.topology.dataflow import ancestors, head_node, nodes, order, reads
+from branchpoint.values import from_plain, to_plain
 from tests.topology.topology_strategies import sharing_trees, topologies
 
 SEPARATE = Topology.separate("abc", "ab", 3, 2)
@@ -83,6 +83,7 @@ def test_two_one_way_exchanges_are_one_both_ways():
     ("base", "links", "message"),
     [
         (SHARED, [cascade(stage=1)], "they share encoder stage 1"),
+        (SHARED, [cascade("c", "a", "features", stage=4)], "share encoder stage 2, so 'a' has these features already"),
         (SHARED, [cascade("a", "a")], "cannot receive its own output"),
         (SHARED, [cascade("a", "d")], "there is no task 'd'"),
         (SEPARATE, [cascade(stage=3)], "'c' has stages 0 to 2"),

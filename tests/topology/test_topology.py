@@ -1,6 +1,7 @@
 """Validation, canonical form and branching points."""
 
 import pytest
+
 from branchpoint.topology import Topology
 from branchpoint.values import from_plain, to_plain
 

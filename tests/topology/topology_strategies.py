@@ -2,8 +2,9 @@
 
 from dataclasses import replace
 
-from branchpoint.topology import Cascade, Exchange, SharingTrees
 from hypothesis import strategies as st
+
+from branchpoint.topology import Cascade, Exchange, SharingTrees
 
 
 @st.composite

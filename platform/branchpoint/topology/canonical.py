@@ -50,6 +50,9 @@ def _check_cascade(topology: Topology, cascade: Cascade) -> None:
             raise ValueError(f"{where}: these are numbers and go to the head; leave out the stage, found {stage}")
         if source not in topology.decoder_tasks:
             raise ValueError(f"{where}: {source!r} passes no decoder, so it predicts no mask")
+    last = topology.depth(source) - 1
+    if cascade.carries == "features" and topology.depth(target) > last and source in topology.group(target, last):
+        raise ValueError(f"{where}: they share {topology.place(last)}, so {target!r} has these features already")
     if stage is None:
         return
     if not 0 <= stage < topology.depth(target):
