@@ -1,0 +1,88 @@
+"""What every way of combining task losses offers to the training loop."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class TaskLoss:
+    """The loss of one task over the global batch of one step.
+
+    Attributes:
+        share: scalar on the graph; its gradients, added up over all workers, are the gradient of the loss.
+        value: scalar off the graph, the loss itself, the same on every worker.
+    """
+
+    share: Tensor
+    value: Tensor
+
+
+@dataclass(frozen=True)
+class Step:
+    """What a balancer gets in a training step.
+
+    Attributes:
+        losses: one entry for each trained task with a labelled sample in the global batch; the others are absent.
+        network: its parameters are to receive their gradients.
+        add_up: sums tensors in place over all workers in one reduction; does nothing for one worker. Every worker
+            must call it equally often, in the same order.
+        epoch: from 1.
+    """
+
+    losses: Mapping[str, TaskLoss]
+    network: nn.Module
+    add_up: Callable[[Sequence[Tensor]], None]
+    epoch: int
+
+
+class Balancer(ABC):
+    """Combines task losses or their gradients.
+
+    A balancer decides alike on every worker: from ``value`` of the losses, from gradients that were added up, or
+    from random numbers of a generator seeded alike.
+    """
+
+    @abstractmethod
+    def backward(self, step: Step) -> None:
+        """Leave in every trainable parameter of the network the gradient over the global batch, zero where there
+        is none, and likewise in :meth:`parameters`."""
+
+    @abstractmethod
+    def weights(self) -> Mapping[str, float]:
+        """Weight of each task in the last step, for the log."""
+
+    def parameters(self) -> Sequence[nn.Parameter]:
+        """What the balancer learns; in the optimiser, never decayed."""
+        return ()
+
+    def state_dict(self) -> dict[str, Any]:
+        """Tensors and plain values from which the balancer goes on."""
+        return {}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take up what :meth:`state_dict` gave."""
+        if state:
+            raise ValueError(f"{type(self).__name__} keeps no state but was given {', '.join(map(repr, state))}")
+
+
+def collect_gradients(network: nn.Module, add_up: Callable[[Sequence[Tensor]], None]) -> None:
+    """Add up the gradients of all workers; parameters that no loss reached get a zero gradient.
+
+    With zeros the optimiser makes the same step on every worker, and no worker waits for a gradient that another
+    never sends.
+    """
+    gradients = []
+    for parameter in network.parameters():
+        if not parameter.requires_grad:
+            continue
+        if parameter.grad is None:
+            parameter.grad = torch.zeros_like(parameter)
+        gradients.append(parameter.grad)
+    add_up(gradients)

@@ -1,0 +1,109 @@
+"""One epoch of training: load, augment, forward, balance, step."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from contextlib import closing
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from branchpoint.balancing import Step, TaskLoss
+from branchpoint.datasets.batch import Batch
+from branchpoint.training.augmentation import apply_params, make_params
+from branchpoint.training.errors import TrainingDiverged
+from branchpoint.training.loading import prefetch
+from branchpoint.training.losses import task_losses
+from branchpoint.training.optimizer import clip_gradient, learning_rate, set_learning_rate
+from branchpoint.training.randomness import AUGMENTATION, derived_seed
+from branchpoint.training.run import Run
+
+
+class _Finite:
+    """Raises where a loss or the gradient is not finite, one step late: a check at once would stall a GPU."""
+
+    def __init__(self, run: Run, epoch: int) -> None:
+        self._run, self._epoch = run, epoch
+        self._last: tuple[int, np.ndarray, list[str], Tensor] | None = None
+
+    def watch(self, step: int, indices: np.ndarray, losses: Mapping[str, TaskLoss], norm: Tensor) -> None:
+        values = torch.stack([*(loss.value for loss in losses.values()), norm])
+        self.check()
+        self._last = step, indices, [*losses, "gradient"], values
+
+    def check(self) -> None:
+        if self._last is None:
+            return
+        step, indices, names, values = self._last
+        for name, value in zip(names, values.tolist(), strict=True):
+            if not math.isfinite(value):
+                raise TrainingDiverged(self._epoch, step, name, value, self._run.patients(indices))
+
+
+class _Means:
+    """Means over steps, kept on the device."""
+
+    def __init__(self) -> None:
+        self._sums: dict[str, Tensor] = {}
+        self._weights: dict[str, float] = {}
+        self._counts: dict[str, int] = {}
+
+    def add(self, losses: Mapping[str, TaskLoss], weights: Mapping[str, float]) -> None:
+        for name, loss in losses.items():
+            self._sums[name] = self._sums.get(name, 0) + loss.value
+            self._weights[name] = self._weights.get(name, 0) + weights[name]
+            self._counts[name] = self._counts.get(name, 0) + 1
+
+    def values(self, task_weights: Mapping[str, float]) -> dict[str, float]:
+        """``loss`` by the Config's weights, and loss and balancer's weight of each task that had a label."""
+        losses = {name: float(total) / self._counts[name] for name, total in self._sums.items()}
+        values = {"loss": sum(task_weights[name] * loss for name, loss in losses.items())}
+        values |= {f"{name}/loss": loss for name, loss in losses.items()}
+        return values | {f"{name}/weight": total / self._counts[name] for name, total in self._weights.items()}
+
+
+def train_epoch(run: Run, epoch: int) -> dict[str, float]:
+    """Train for one epoch (from 1); ``loss`` (weighted sum), ``<task>/loss`` and ``<task>/weight``, means over steps.
+
+    Raises:
+        TrainingDiverged: a loss or the gradient is not finite.
+    """
+    batches = run.sampler.epoch(epoch)
+    generator = torch.Generator().manual_seed(derived_seed(run.config.seed, AUGMENTATION, epoch))
+    finite, means = _Finite(run, epoch), _Means()
+    run.network.train()
+    local = [indices[run.workers.rows(len(indices))] for indices in batches]
+    with closing(prefetch(run.prepared.batch, local, run.device)) as loaded:
+        for step, (indices, batch) in enumerate(zip(batches, loaded, strict=True)):
+            progress = (epoch - 1 + step / len(batches)) / run.config.training.epochs
+            set_learning_rate(run.optimizer, learning_rate(run.config.optimizer, progress))
+            losses, norm = _step(run, epoch, indices, _augmented(run, len(indices), batch, generator))
+            finite.watch(step + 1, indices, losses, norm)
+            means.add(losses, run.balancer.weights())
+    finite.check()
+    return means.values({task.name: task.config.weight for task in run.trained})
+
+
+def _step(run: Run, epoch: int, indices: np.ndarray, batch: Batch) -> tuple[dict[str, TaskLoss], Tensor]:
+    """Losses over the global batch, and the norm of its gradient before clipping."""
+    for dropout in run.dropouts:
+        dropout.see(run.workers.rows(len(indices)), len(indices))
+    labelled = {name: values[indices] for name, values in run.prepared.labelled.items()}
+    run.optimizer.zero_grad()
+    losses = task_losses(run.trained, run.forward(batch), batch, labelled, run.workers)
+    run.balancer.backward(Step(losses, run.network, run.workers.add_up, epoch))
+    norm = clip_gradient(run.network, run.config.optimizer.clip_norm)
+    run.optimizer.step()
+    return losses, norm
+
+
+def _augmented(run: Run, count: int, batch: Batch, generator: torch.Generator) -> Batch:
+    """``batch`` after this worker's part of the moves drawn for the ``count`` samples of the global batch."""
+    config = run.config.training.augmentation
+    if config is None:
+        return batch
+    dimensions = batch.inputs["image"].ndim - 2
+    moves = make_params(count, dimensions, config, run.prepared.spacing_mm, generator)
+    return apply_params(batch, moves[run.workers.rows(count)])

@@ -1,0 +1,62 @@
+"""What ends a training run, said so that a trial can be marked FAILED with the reason."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import torch
+
+
+class TrainingDiverged(RuntimeError):  # noqa: N818 - says what happened
+    """A loss or gradient is no longer finite.
+
+    Attributes:
+        epoch: from 1.
+        step: from 1 within the epoch; ``None`` in validation.
+        task: task whose loss it is, or ``"gradient"``.
+        patients: identifiers of the samples in the global batch.
+    """
+
+    def __init__(self, epoch: int, step: int | None, task: str, value: float, patients: Sequence[str]) -> None:
+        self.epoch, self.step, self.task, self.patients = epoch, step, task, tuple(patients)
+        place = "validation" if step is None else f"step {step}"
+        what = "the gradient's norm" if task == "gradient" else f"the loss of task {task!r}"
+        super().__init__(
+            f"training diverged: {what} is {value} in epoch {epoch}, {place} (patients {', '.join(self.patients)}); "
+            "lower optimizer.learning_rate, set optimizer.clip_norm, or check these patients' data"
+        )
+
+
+class TrainingOutOfMemory(RuntimeError):  # noqa: N818
+    """A batch did not fit.
+
+    Attributes:
+        shape: (B, C, [D,] H, W) of one worker's batch.
+        precision: of the forward pass.
+        device: where.
+    """
+
+    def __init__(self, shape: Sequence[int], precision: str, device: torch.device, reason: str) -> None:
+        self.shape, self.precision, self.device = tuple(shape), precision, device
+        super().__init__(
+            f"out of memory on {device}: a batch of {' x '.join(map(str, self.shape))} in {precision} does not fit; "
+            f"lower training.batch_size, network.width or dataset.size_voxels ({reason})"
+        )
+
+
+@contextmanager
+def memory_errors_named(shape: Sequence[int], precision: str, device: torch.device) -> Iterator[None]:
+    """Turn any out-of-memory error inside into :class:`TrainingOutOfMemory`."""
+    try:
+        yield
+    except (torch.OutOfMemoryError, MemoryError) as error:
+        raise TrainingOutOfMemory(shape, precision, device, _first_line(error)) from error
+    except RuntimeError as error:
+        if "DefaultCPUAllocator" not in str(error):  # the CPU allocator has no error class of its own
+            raise
+        raise TrainingOutOfMemory(shape, precision, device, _first_line(error)) from error
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]

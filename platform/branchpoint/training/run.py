@@ -1,0 +1,130 @@
+"""What a training run works with, built from the Config alike on every worker."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from branchpoint import networks
+from branchpoint.balancing import Balancer, build_balancer
+from branchpoint.config import Config
+from branchpoint.datasets.batch import Batch
+from branchpoint.datasets.prepared import PreparedCohort
+from branchpoint.datasets.sampling import EventBalancedSampler
+from branchpoint.datasets.splits import Split, split
+from branchpoint.tasks import Task, build_task
+from branchpoint.training.distributed import Workers
+from branchpoint.training.layout import memory_format
+from branchpoint.training.optimizer import build_optimizer
+from branchpoint.training.randomness import BatchDropout, install_batch_dropout
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run on one worker.
+
+    Attributes:
+        tasks: all of them; :attr:`trained` are those with a positive weight.
+        dropouts: layers that must be told which rows of the global batch they see.
+        layout: memory format of images and weights.
+    """
+
+    config: Config
+    prepared: PreparedCohort
+    folds: Split
+    sampler: EventBalancedSampler
+    tasks: tuple[Task, ...]
+    network: nn.Module
+    dropouts: tuple[BatchDropout, ...]
+    balancer: Balancer
+    optimizer: torch.optim.Optimizer
+    workers: Workers
+    device: torch.device
+    layout: torch.memory_format
+
+    @property
+    def trained(self) -> tuple[Task, ...]:
+        """Tasks whose loss counts."""
+        return tuple(task for task in self.tasks if task.config.weight > 0)
+
+    @property
+    def local_batch_size(self) -> int:
+        """Most samples that one worker sees at once."""
+        return -(-self.config.training.batch_size // self.workers.size)
+
+    @property
+    def identity(self) -> str:
+        """Names Config and prepared cohort: what a checkpoint must agree with."""
+        return f"{self.config.fingerprint}-{self.prepared.path.stem}"
+
+    def patients(self, indices: np.ndarray) -> list[str]:
+        """Identifiers of samples."""
+        return [self.prepared.patient_ids[index] for index in indices]
+
+    def forward(self, batch: Batch) -> Mapping[str, Tensor]:
+        """Logits of every task, computed in the precision of the Config."""
+        inputs = {**batch.inputs, "image": batch.inputs["image"].contiguous(memory_format=self.layout)}
+        reduced = self.config.training.precision == "bf16"
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=reduced):
+            return self.network(inputs)
+
+
+def build_run(config: Config, prepared: PreparedCohort, device: torch.device) -> Run:
+    """Everything that a run needs; all workers start from the weights of the first.
+
+    Raises:
+        ValueError: the cohort lacks a target or labels of it, or the network cannot be trained by several workers.
+    """
+    workers = Workers()
+    tasks = tuple(build_task(task) for task in config.tasks)
+    folds = split(prepared, config.split)
+    check_labels(config, prepared, folds)
+    layout = memory_format(device, len(config.dataset.size_voxels))
+    network = synchronized(networks.build(config).to(device).to(memory_format=layout), workers, device)
+    dropouts = install_batch_dropout(network)
+    workers.copy_from_first(network)
+    balancer = build_balancer(config.balancing, {task.name: task.weight for task in config.tasks if task.weight > 0})
+    survival = [task.target for task in config.tasks if task.kind == "survival" and task.weight > 0]
+    sampler = EventBalancedSampler.of(prepared, folds.train, config.training, next(iter(survival), None), config.seed)
+    optimizer = build_optimizer(config.optimizer, network, balancer.parameters())
+    return Run(config, prepared, folds, sampler, tasks, network, tuple(dropouts), balancer, optimizer, workers,
+               device, layout)  # fmt: skip
+
+
+def check_labels(config: Config, prepared: PreparedCohort, folds: Split) -> None:
+    """Raises ValueError where a task has no target in the cohort, or a trained one nothing to learn from."""
+    for task in config.tasks:
+        kind = prepared.targets.get(task.target)
+        if kind != task.kind:
+            raise ValueError(
+                f"tasks.{task.name}.target is {task.target!r}: cohort {prepared.name!r} has no {task.kind} target of "
+                f"that name; it has {', '.join(f'{name} ({kind})' for name, kind in prepared.targets.items())}"
+            )
+        if task.weight > 0 and not prepared.labelled[task.target][folds.train].any():
+            raise ValueError(f"task {task.name!r} has no labelled patient among the {len(folds.train)} of the training "
+                             "split; set its weight to 0 or take it out")  # fmt: skip
+    targets = [task.target for task in config.tasks if task.weight > 0]
+    if not any(prepared.labelled[target][folds.validation].any() for target in targets):
+        raise ValueError(f"no patient of the validation split ({len(folds.validation)}) has a label of a trained task: "
+                         "the best epoch cannot be told; raise split.validation_fraction")  # fmt: skip
+
+
+def synchronized(network: nn.Module, workers: Workers, device: torch.device) -> nn.Module:
+    """``network`` with batch norms that see the global batch.
+
+    Raises:
+        ValueError: several workers on CPUs, where torch has no such batch norm.
+    """
+    norms = [name for name, module in network.named_modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
+    if not norms or not workers.together:
+        return network
+    if device.type != "cuda":
+        raise ValueError(
+            f"network.unit is batchnorm ({norms[0]}): over {workers.size} CPU workers its statistics would not be "
+            "those of the global batch; use senorm or instancenorm, or one worker"
+        )
+    return nn.SyncBatchNorm.convert_sync_batchnorm(network)

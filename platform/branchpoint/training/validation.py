@@ -1,0 +1,105 @@
+"""Losses and metrics of a whole fold: never averaged over batches, the same on every worker."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from branchpoint.datasets.batch import Batch
+from branchpoint.tasks.base import Summary, Task
+from branchpoint.training.errors import TrainingDiverged
+from branchpoint.training.loading import prefetch
+from branchpoint.training.run import Run
+
+
+@dataclass
+class _Seen:
+    """What one worker saw of one task.
+
+    Attributes:
+        summaries: of each batch.
+        rows: logits, target and labelled of each batch, where the loss compares samples.
+        loss_sum: of labelled samples, where it does not.
+        count: labelled samples.
+    """
+
+    summaries: list[Summary] = field(default_factory=list)
+    rows: list[tuple[Tensor, ...]] = field(default_factory=list)
+    loss_sum: float = 0.0
+    count: int = 0
+
+    def add(self, task: Task, logits: Tensor, batch: Batch) -> None:
+        logits = logits.float()
+        target, labelled = batch.targets[task.config.target], batch.labelled[task.config.target]
+        summary = task.summarize(logits, target, labelled)
+        self.summaries.append({name: values.cpu().numpy() for name, values in summary.items()})
+        count = int(labelled.sum())
+        self.count += count
+        if task.gathers:
+            self.rows.append((logits.cpu(), target.cpu(), labelled.cpu()))
+        elif count:
+            self.loss_sum += float(task.loss(logits, target, labelled)) * count
+
+
+def validate(run: Run, indices: np.ndarray, epoch: int) -> dict[str, float]:
+    """``loss`` (weighted sum over trained tasks), ``score``, and ``<task>/loss`` and ``<task>/<metric>`` of each task.
+
+    Losses that compare samples (Cox) are computed once on the whole fold. A task without a labelled sample has no
+    loss.
+
+    Raises:
+        TrainingDiverged: the loss of a trained task is not finite.
+    """
+    everyone = run.workers.gather_objects(_collect(run, indices[run.workers.part(len(indices))]))
+    values: dict[str, float] = {}
+    combined = 0.0
+    for task in run.tasks:
+        seen = [each[task.name] for each in everyone]
+        loss = _loss(task, seen)
+        if loss is not None:
+            values[f"{task.name}/loss"] = loss
+        if loss is not None and task.config.weight > 0:
+            if not math.isfinite(loss):
+                raise TrainingDiverged(epoch, None, task.name, loss, run.patients(indices))
+            combined += task.config.weight * loss
+        metrics = task.metrics(_joined([summary for each in seen for summary in each.summaries]))
+        values |= {f"{task.name}/{metric}": value for metric, value in metrics.items()}
+    return {"loss": combined, "score": score(run.tasks, values), **values}
+
+
+def score(tasks: Sequence[Task], values: Mapping[str, float]) -> float:
+    """Mean over tasks of the primary metric; an undefined one counts as chance."""
+    primary = ((values[f"{task.name}/{task.primary_metric}"], task.chance) for task in tasks)
+    return float(np.mean([chance if math.isnan(value) else value for value, chance in primary]))
+
+
+@torch.no_grad()
+def _collect(run: Run, indices: np.ndarray) -> dict[str, _Seen]:
+    seen = {task.name: _Seen() for task in run.tasks}
+    size = run.local_batch_size
+    batches = [indices[start : start + size] for start in range(0, len(indices), size)]
+    run.network.eval()
+    for batch in prefetch(run.prepared.batch, batches, run.device):
+        outputs = run.forward(batch)
+        for task in run.tasks:
+            seen[task.name].add(task, outputs[task.name], batch)
+    return seen
+
+
+def _loss(task: Task, seen: Sequence[_Seen]) -> float | None:
+    count = sum(each.count for each in seen)
+    if not count:
+        return None
+    if task.gathers:
+        rows = zip(*(rows for each in seen for rows in each.rows), strict=True)
+        return float(task.loss(*(torch.cat(tensors) for tensors in rows)))
+    return sum(each.loss_sum for each in seen) / count
+
+
+def _joined(summaries: Sequence[Summary]) -> Summary:
+    return {name: np.concatenate([summary[name] for summary in summaries]) for name in summaries[0]}
