@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import SimpleITK as sitk  # noqa: N813
+
 from branchpoint.config import DatasetConfig
 from branchpoint.datasets.check import check_cohort
 from branchpoint.datasets.problems import Problem

@@ -6,13 +6,14 @@ from pathlib import Path
 
 import pytest
 import release_builder
+from damages import FILES, PID, PLACES, Damage
+from release_builder import IDS, Release
+from table_damages import TABLES
+
 from branchpoint.datasets.check import refuse_if_faulty, skip_faulty
 from branchpoint.datasets.problems import CohortError
 from branchpoint.datasets.readers import read_cohort
 from branchpoint.datasets.rulebook import RULES
-from damages import FILES, PID, PLACES, Damage
-from release_builder import IDS, Release
-from table_damages import TABLES
 
 DAMAGES = (*FILES, *PLACES, *TABLES)
 

@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 import release_builder
+from release_builder import IDS
+
 from branchpoint.config import DatasetConfig
 from branchpoint.datasets.cohort import Box, Cohort, MaskLabel, SurvivalLabel
 from branchpoint.datasets.readers import read_cohort
-from release_builder import IDS
 
 RELEASES = ("2020", "2021", "2022", "2025")
 

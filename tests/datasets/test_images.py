@@ -7,10 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import SimpleITK as sitk  # noqa: N813
-from branchpoint.datasets.checks.headers import nifti_faults
-from branchpoint.datasets.images import Grid, grid_of, read_image
 from hypothesis import given
 from hypothesis import strategies as st
+
+from branchpoint.datasets.checks.headers import nifti_faults
+from branchpoint.datasets.images import Grid, grid_of, read_image
 
 IDENTITY = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)
 FINITE = st.floats(-500, 500)

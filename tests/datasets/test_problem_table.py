@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 
 import pytest
+
 from branchpoint.datasets.problem_table import COLUMNS, condense, print_problems, problems_to_json, write_problems_csv
 from branchpoint.datasets.rulebook import problem
 

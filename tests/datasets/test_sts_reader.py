@@ -7,12 +7,13 @@ from pathlib import Path
 
 import pytest
 import release_builder
+from release_builder import STS_IDS
+
 from branchpoint.config import DatasetConfig
 from branchpoint.datasets import sts
 from branchpoint.datasets.check import check_cohort, refuse_if_faulty
 from branchpoint.datasets.cohort import Cohort, MaskLabel, SurvivalLabel
 from branchpoint.datasets.readers import read_cohort
-from release_builder import STS_IDS
 
 
 def read(root: Path) -> Cohort:

@@ -5,6 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from branchpoint.datasets.cohort import SurvivalLabel
 from branchpoint.datasets.tables import (
     normalized,
@@ -14,8 +17,6 @@ from branchpoint.datasets.tables import (
     read_table,
     survival_label,
 )
-from hypothesis import given
-from hypothesis import strategies as st
 
 EVENTS = {"0": False, "1": True}
 

@@ -155,10 +155,11 @@ def inspect_files(jobs: Sequence[FileJob], *, workers: int = 0, progress: bool =
         done = ((i, inspect_file(job)) for i, job in enumerate(jobs))
     else:
         done = map_in_processes(inspect_file, jobs, _crashed, workers=workers)
-    if progress:
+    if progress and jobs:
+        from rich.console import Console
         from rich.progress import track
 
-        done = track(done, description="reading files", total=len(jobs))
+        done = track(done, description="reading files", total=len(jobs), console=Console(stderr=True))
     reports = dict(done)
     return [reports[i] for i in range(len(jobs))]
 
