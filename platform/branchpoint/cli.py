@@ -60,7 +60,7 @@ def check_data(
     if as_json:
         print(problems_to_json(problems))
     else:
-        print_problems(problems, title=f"{dataset} {release}: {len(cohort.patients)} patients")
+        print_problems(problems, title=f"{cohort.name} {cohort.release}: {len(cohort.patients)} patients")
     errors = sum(problem.severity == "error" for problem in problems)
     if errors:
         raise typer.Exit(2)
