@@ -30,10 +30,15 @@ class DatasetConfig:
         name: reader, for example ``hecktor`` or ``sts``.
         root: absolute folder of the release; not part of a run's identity.
         release: release of the dataset, where it has several.
-        spacing_mm: isotropic spacing after resampling (paper 003: 1 mm).
-        size_voxels: (D, H, W) of the crop (paper 003: 144 each).
+        spacing_mm: isotropic spacing after resampling (paper 003: 1 mm). Pictures have no millimetres: leave it at 1,
+            and lengths in mm are pixels.
+        size_voxels: (D, H, W) of the crop (paper 003: 144 each), or (H, W) that pictures are resized to (paper 001:
+            224 x 224 for skin, 512 x 512 for OCT).
         cut_margins: cut each margin around the tumour at random, for releases cropped around it (STS).
         seed: seeds the cut margins.
+        keep_aspect: keep a picture's proportions and fill up the rest with black, instead of stretching it.
+        intensities: of pictures: ``fixed`` maps black to -2 and white to 2 in every picture, so that colours stay
+            what they are; ``image`` gives each picture (all its channels together) zero mean and unit variance.
     """
 
     name: str = "hecktor"
@@ -43,6 +48,8 @@ class DatasetConfig:
     size_voxels: tuple[int, ...] = (144, 144, 144)
     cut_margins: bool = True
     seed: int = 0
+    keep_aspect: bool = False
+    intensities: Literal["fixed", "image"] = "fixed"
 
     def __post_init__(self) -> None:
         _require(self.spacing_mm > 0, "dataset.spacing_mm", self.spacing_mm, "must be positive (millimetres)")
@@ -243,12 +250,22 @@ class TrainingConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class SplitConfig:
-    """Event-stratified cross-validation with an inner validation split (paper 003, 2.6)."""
+    """Event-stratified cross-validation with an inner validation split (paper 003, 2.6), or fixed parts.
+
+    Attributes:
+        folds: of the cross-validation.
+        fold: the one whose patients are tested.
+        validation_fraction: of what is not tested, for the choice of the epoch.
+        seed: of the folds.
+        scheme: ``cross_validation``; ``official``, the parts that come with the data; or ``paper``, those of the paper
+            that used it, leaks between training and test included. Fixed parts are the same in every fold: run one.
+    """
 
     folds: int = 5
     fold: int = 0
     validation_fraction: float = 0.2
     seed: int = 0
+    scheme: Literal["cross_validation", "official", "paper"] = "cross_validation"
 
     def __post_init__(self) -> None:
         _require(self.folds >= 2, "split.folds", self.folds, "must be at least 2")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
@@ -15,19 +15,23 @@ class Batch:
 
     Attributes:
         inputs: ``image`` float32 (B, C, [D,] H, W), normalised; ``intensity_offset`` and ``intensity_scale``
-            float32 (B, C), with ``image * scale + offset`` in HU or SUV; ``intensity_background`` float32 (B, C),
-            the normalised value of air or of zero SUV; ``voxel_ml`` float32 (B,).
-        targets: target name to tensor: segmentation uint8 class ids (B, 1, [D,] H, W); survival float32 (B, 2),
-            time in days and event 0/1; classification int64 (B,); regression float32 (B,).
+            float32 (B, C), with ``image * scale + offset`` in HU or SUV (pictures: from 0, black, to 1, white);
+            ``intensity_background`` float32 (B, C), the normalised value of air, zero SUV or black; ``voxel_ml``
+            float32 (B,).
+        targets: target name to tensor: segmentation uint8 class ids (B, 1, [D,] H, W), 255 where a pixel has none
+            (:data:`branchpoint.datasets.cohort.IGNORED`); survival float32 (B, 2), time in days and event 0/1;
+            classification int64 (B,); multilabel float32 (B, K), 0 or 1; regression float32 (B,).
             Where a sample is unlabelled the values are zero.
         labelled: target name to bool (B,).
         index: int64 (B,), position of each sample in the prepared cohort.
+        outside: segmentation target to the class of what lies outside the image; 0 where it is not among them.
     """
 
     inputs: Mapping[str, Tensor]
     targets: Mapping[str, Tensor]
     labelled: Mapping[str, Tensor]
     index: Tensor
+    outside: Mapping[str, int] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.index)
@@ -38,4 +42,5 @@ class Batch:
         def move(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
             return {name: tensor.to(device, non_blocking=True) for name, tensor in tensors.items()}
 
-        return Batch(move(self.inputs), move(self.targets), move(self.labelled), self.index.to(device))
+        return replace(self, inputs=move(self.inputs), targets=move(self.targets), labelled=move(self.labelled),
+                       index=self.index.to(device))  # fmt: skip

@@ -18,16 +18,60 @@ class SurvivalLabel:
     event: bool
 
 
+IGNORED = 255
+"""Class id of pixels that have no class: no loss and no metric counts them."""
+
+Codes = tuple[tuple[int, int], ...]
+"""Pairs of stored value and class id."""
+
+
+@dataclass(frozen=True)
+class MaskLayer:
+    """One more file of a mask, drawn over those before it.
+
+    Attributes:
+        path: the file.
+        codes: stored value to class id; a value that is not among them lets what lies below show through.
+    """
+
+    path: Path
+    codes: Codes
+
+
 @dataclass(frozen=True)
 class MaskLabel:
-    """A mask file; the voxel value ``values[i]`` becomes class ``i + 1``, 0 is background."""
+    """A mask file; the voxel value ``values[i]`` becomes class ``i + 1``, 0 is background.
+
+    What follows ``values`` is for pictures.
+
+    Attributes:
+        path: the file.
+        values: stored values of classes 1, 2, ...
+        codes: stored value to class id (:data:`IGNORED` too); replaces ``values`` where it is not empty.
+        layers: more files of the same mask.
+        outside: class of what lies outside the picture: background, or :data:`IGNORED` where every class is seen.
+        content: whether there is something to see: ``required`` (an empty mask is an error), ``optional``, or
+            ``absent`` (a mask that is not empty is an error).
+    """
 
     path: Path
     values: tuple[int, ...] = (1,)
+    codes: Codes = ()
+    layers: tuple[MaskLayer, ...] = ()
+    outside: int = 0
+    content: Literal["required", "optional", "absent"] = "required"
+
+    @property
+    def all_layers(self) -> tuple[MaskLayer, ...]:
+        """Every file of the mask with its codes, the lowest first."""
+        own = self.codes or ((0, 0), *((value, number) for number, value in enumerate(self.values, start=1)))
+        return (MaskLayer(self.path, own), *self.layers)
 
 
-Label = SurvivalLabel | MaskLabel | int | float
-TargetKind = Literal["segmentation", "survival", "classification", "regression"]
+Label = SurvivalLabel | MaskLabel | int | float | tuple[int, ...]
+"""Of a target's kind: ``int`` for classification, ``float`` for regression, 0 or 1 of each label for multilabel."""
+TargetKind = Literal["segmentation", "survival", "classification", "multilabel", "regression"]
+Part = Literal["train", "validation", "test"]
 
 
 @dataclass(frozen=True)
@@ -36,6 +80,22 @@ class Box:
 
     lower_mm: tuple[float, float, float]
     upper_mm: tuple[float, float, float]
+
+
+@dataclass(frozen=True)
+class Crop:
+    """The part of a picture that holds the image; what is around it is a border.
+
+    Attributes:
+        top, left, height, width: of the part, in pixels.
+        of: (height, width) of the pictures that have the border; pictures of another size have none.
+    """
+
+    top: int
+    left: int
+    height: int
+    width: int
+    of: tuple[int, int]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +109,10 @@ class Patient:
         center: where the scan was made.
         covariates: clinical values by name; ``None`` where missing.
         box: published bounding box, where the release has one.
+        group: what belongs together (patient, volume, video), so that no split may part it; ``None`` where the sample
+            stands for itself.
+        slice: number of the slice, where the images and masks are volumes and the sample is one slice of them.
+        crop: the part of the pictures that is used.
     """
 
     id: str
@@ -57,6 +121,9 @@ class Patient:
     center: str | None = None
     covariates: Mapping[str, float | str | None] = field(default_factory=dict)
     box: Box | None = None
+    group: str | None = None
+    slice: int | None = None
+    crop: Crop | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,9 +135,15 @@ class Cohort:
         release: release of the dataset, or ``""``.
         root: folder that was read.
         modalities: image channels, in order.
-        targets: target to kind (``segmentation``, ``survival``, ``classification``, ``regression``).
+        targets: target to kind (``segmentation``, ``survival``, ``classification``, ``multilabel``, ``regression``).
         patients: sorted by id.
         problems: rows found while reading tables and folders.
+        dimensions: 3 for volumes, 2 for pictures and slices.
+        channels: modality of pictures to its channels, 3 for colour; 1 where it is not among them.
+        class_names: target to the names of its classes (segmentation: from class 1, or from 0 where there is no
+            background) or labels, in order.
+        splits: name of a split that comes with the data (``official``, ``paper``) to the part of each patient; who is
+            not among them is left out.
     """
 
     name: str
@@ -80,3 +153,7 @@ class Cohort:
     targets: Mapping[str, TargetKind]
     patients: tuple[Patient, ...]
     problems: tuple[Problem, ...] = ()
+    dimensions: Literal[2, 3] = 3
+    channels: Mapping[str, int] = field(default_factory=dict)
+    class_names: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    splits: Mapping[str, Mapping[str, Part]] = field(default_factory=dict)

@@ -80,7 +80,8 @@ def apply_params(batch: Batch, params: AugmentationParams) -> Batch:
     targets = dict(batch.targets)
     for name, target in batch.targets.items():
         if target.dim() == image.dim():
-            mask = _move_masks(target.unsqueeze(2) if flat else target, grid, shifts)
+            outside = batch.outside.get(name, 0)
+            mask = _move_masks(target.unsqueeze(2) if flat else target, grid, shifts, outside)
             targets[name] = mask.squeeze(2) if flat else mask
     return replace(batch, inputs={**batch.inputs, "image": moved.squeeze(2) if flat else moved}, targets=targets)
 
@@ -113,18 +114,19 @@ def _move_images(image: Tensor, background: Tensor, grid: Tensor, shifts: list[i
     return moved
 
 
-def _move_masks(mask: Tensor, grid: Tensor, shifts: list[int]) -> Tensor:
-    """(B, 1, D, H, W) after the move; 0 where nothing was."""
+def _move_masks(mask: Tensor, grid: Tensor, shifts: list[int], outside: int) -> Tensor:
+    """(B, 1, D, H, W) after the move; ``outside`` where nothing was."""
     height, width = mask.shape[-2:]
     x = torch.round((grid[..., 0] + 1) * width / 2 - 0.5).long()
     y = torch.round((grid[..., 1] + 1) * height / 2 - 0.5).long()
     inside = ((x >= 0) & (x < width) & (y >= 0) & (y < height)).flatten(1)
     pixel = (y.clamp(0, height - 1) * width + x.clamp(0, width - 1)).flatten(1)
-    moved = torch.zeros_like(mask, memory_format=torch.contiguous_format)
+    moved = torch.full_like(mask, outside, memory_format=torch.contiguous_format)
     for row, shift in enumerate(shifts):
         source, target = _slices(shift, mask.shape[2])
         seen = mask[row, 0, source].flatten(1)
-        moved[row, 0, target] = (seen.gather(1, pixel[row].expand(len(seen), -1)) * inside[row]).view(-1, height, width)
+        values = seen.gather(1, pixel[row].expand(len(seen), -1)).where(inside[row], outside)
+        moved[row, 0, target] = values.view(-1, height, width)
     return moved
 
 
