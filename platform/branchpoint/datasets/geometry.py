@@ -20,6 +20,8 @@ from branchpoint.datasets.images import grid_of
 Image = Any
 """A SimpleITK.Image: the library is imported by the functions that need it."""
 
+_SMOOTHED_VOXELS = 4
+"""Fewest voxels along an axis that SimpleITK's recursive Gaussian takes."""
 _FWHM_PER_SIGMA = 2 * math.sqrt(2 * math.log(2))
 
 
@@ -91,7 +93,7 @@ def resample_linear(image: Image, window: Window) -> tuple[np.ndarray, np.ndarra
     if faulty:
         raise ValueError(f"{faulty} voxels are NaN or infinite")
     for axis, sigma in enumerate(sigmas):
-        if sigma:
+        if sigma and image.GetSize()[axis] >= _SMOOTHED_VOXELS:
             image = sitk.RecursiveGaussian(image, sigma, False, sitk.RecursiveGaussianImageFilter.ZeroOrder, axis)
     values = _resample(image, window, sitk.sitkLinear, math.nan)
     known = np.isfinite(values)

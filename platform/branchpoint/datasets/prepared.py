@@ -137,9 +137,7 @@ class PreparedCohort:
         try:
             return cls(Path(path), json.loads(Path(path).read_text()))
         except (OSError, ValueError, KeyError) as problem:
-            raise ValueError(
-                f"{path} is not the manifest of a prepared cohort ({problem}); prepare it again"
-            ) from problem
+            raise ValueError(f"{path} is no manifest of a prepared cohort: {problem!r}; prepare it again") from problem
 
     def __len__(self) -> int:
         return len(self.patient_ids)
@@ -193,9 +191,7 @@ class PreparedCohort:
             # Copy-on-write: torch warns of read-only arrays. The mapping goes with the array, and no file stays open.
             return torch.from_numpy(np.load(path, mmap_mode="c"))
         except (OSError, ValueError) as problem:
-            raise ValueError(
-                f"patient {self.patient_ids[row]}: {path}: {problem}; prepare the cohort again"
-            ) from problem
+            raise ValueError(f"patient {self.patient_ids[row]}: {path}: {problem}; prepare again") from problem
 
     def _column(self, name: str, rows: Sequence[int]) -> Tensor:
         return torch.tensor([self._patients[row][name] for row in rows], dtype=torch.float32)

@@ -22,8 +22,8 @@ class EventBalancedSampler:
     - With events and an ``event_fraction``, that share of the draws are events: each patient with an event comes up
       equally often (give or take one) over any stretch of epochs, and so does each other patient.
     - Events are spread evenly: every batch of two or more has at least one, even if that takes repeating events.
-    - Samples are exchanged between batches until each has a comparable pair (one patient had the event while the
-      other was known to be free of it) and nobody is in a batch twice, where that is possible.
+    - Samples are exchanged between batches, as long as an exchange helps, so that each has a comparable pair (one
+      patient had the event while the other was known to be free of it) and nobody is in a batch twice.
     - Without survival labels or events every sample comes up once an epoch.
 
     Attributes:
@@ -80,12 +80,11 @@ class EventBalancedSampler:
             _EVENTS: self._draw(_EVENTS, epoch, self._event_draws),
             _OTHERS: self._draw(_OTHERS, epoch, len(self._indices) - self._event_draws),
         }
-        bounds = [number * self._event_draws // len(self) for number in range(len(self) + 1)]
-        batches, start = [], 0
-        for size, (first, last) in zip(self.batch_sizes, itertools.pairwise(bounds), strict=True):
-            others = size - (last - first)
-            batches.append([*draws[_EVENTS][first:last], *draws[_OTHERS][start : start + others]])
-            start += others
+        batches, start, first = [], 0, 0
+        for size, events in zip(self.batch_sizes, self._events_per_batch(), strict=True):
+            others = draws[_OTHERS][start : start + size - events]
+            batches.append([*draws[_EVENTS][first : first + events], *others])
+            first, start = first + events, start + len(others)
         self._repair(batches)
         generator = np.random.default_rng((self._seed, _ORDER, epoch))
         return [generator.permutation(np.array(batch, np.int64)) for batch in batches]
@@ -98,6 +97,14 @@ class EventBalancedSampler:
         if min(self.batch_sizes) < 2:
             return min(max(wanted, 1), count - 1)
         return min(max(wanted, len(self)), count - len(self))
+
+    def _events_per_batch(self) -> list[int]:
+        """One for each batch, if there are enough, and the rest by the room that is left."""
+        sizes = np.array(self.batch_sizes)
+        each = int(self._event_draws >= len(sizes))
+        room = np.concatenate([[0], np.cumsum(sizes - each)])
+        rest = room * (self._event_draws - each * len(sizes)) // max(int(room[-1]), 1)
+        return (each + np.diff(rest)).tolist()
 
     def _draw(self, kind: int, epoch: int, count: int) -> np.ndarray:
         """The ``epoch``-th run of ``count`` from an endless row of permutations of the pool."""
