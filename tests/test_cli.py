@@ -14,7 +14,7 @@ def run(*arguments: object) -> Result:
     return CliRunner().invoke(cli.app, [str(argument) for argument in arguments])
 
 
-@pytest.fixture()
+@pytest.fixture
 def store(tmp_path: Path) -> Path:
     writer = Store(str(tmp_path / "results")).writer("first")
     writer.study(StudyRecord(study="first"))
@@ -27,7 +27,9 @@ def test_best_trials_and_sql_as_json(store: Path) -> None:
     (best,) = json.loads(run("best", "--store", store, "--json").stdout)
     assert (best["trial"], best["value"]) == ("0001", 0.6)
     assert [row["trial"] for row in json.loads(run("trials", "--store", store, "--json").stdout)] == ["0000", "0001"]
-    done = run("sql", "SELECT count(*) AS n FROM trials WHERE metrics['validation/score'] > 0.5", "--store", store, "--json")
+    done = run(
+        "sql", "SELECT count(*) AS n FROM trials WHERE metrics['validation/score'] > 0.5", "--store", store, "--json"
+    )
     assert json.loads(done.stdout) == [{"n": 1}]
 
 

@@ -23,7 +23,7 @@ def _config(width: int) -> Config:
     )
 
 
-@pytest.fixture()
+@pytest.fixture
 def study(tmp_path: Path) -> Store:
     """Three complete trials (the second best), one failed; the best retrained, with one reference."""
     store = Store(str(tmp_path / "results"))
@@ -41,13 +41,15 @@ def study(tmp_path: Path) -> Store:
         }
         record = TrialRecord(
             study=STUDY, trial=f"{number:04d}", state="COMPLETE", fingerprint=config.fingerprint,
-            candidate=config.candidate, fold=0, seed=0, config=config.to_json(), metrics=metrics, parameters=1000 * width,
+            candidate=config.candidate, fold=0, seed=0, config=config.to_json(), metrics=metrics, parameters=1000,
             macs=10**6, epoch_seconds=1.5, started=start, finished=start + timedelta(minutes=number),
             versions={"torch": "2.14"},
         )  # fmt: skip
         writer.trial(record)
         for epoch in (1, 2):
-            writer.epoch(EpochRecord(study=STUDY, trial=record.trial, epoch=epoch, metrics={**metrics, "train/loss": 1.0}))
+            writer.epoch(
+                EpochRecord(study=STUDY, trial=record.trial, epoch=epoch, metrics={**metrics, "train/loss": 1.0})
+            )
     writer.trial(replace(record, trial="0003", state="FAILED", reason="loss is NaN <at> epoch 2", metrics={}))
     best = _config(4).candidate
     for label, kind, candidate, value in [

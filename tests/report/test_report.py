@@ -4,11 +4,12 @@ import re
 from pathlib import Path
 
 import pytest
-from conftest import STUDY
 
 from branchpoint.report import write_report
 from branchpoint.report.results import load_results
 from branchpoint.store import Store
+
+STUDY = "toy"
 
 
 def test_answer_names_the_best_by_validation_and_its_test_figure(study: Store) -> None:

@@ -55,7 +55,7 @@ def _content(results: Results) -> dict[str, Any]:
         "search_plots": _search_plots(results),
         "curves": _curves(results),
         "drawing": results.drawing(),
-        "tree": results.tree(),
+        "description": results.description(),
         "trial_columns": _TRIAL_COLUMNS,
         "trial_rows": [_trial_row(row, results.best_candidate) for row in results.search_trials],
         "failures": [row for row in results.trials if row["state"] in ("FAILED", "INFEASIBLE", "PRUNED")],

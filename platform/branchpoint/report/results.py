@@ -8,9 +8,12 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from branchpoint import networks
 from branchpoint.config import Config
+from branchpoint.report.describe import describe_config
 from branchpoint.report.tables import interval, number
 from branchpoint.tasks import build_task
+from branchpoint.topology.svg import svg_drawing
 
 if TYPE_CHECKING:
     from branchpoint.store import Store
@@ -115,6 +118,20 @@ class Results:
             against = f"; best reference: {references[0]['label']} {interval(references[0])}" if references else ""
             lines.append(f"{metric} on test patients: {interval(found[0])} (n={found[0]['n']}){against}.")
         return lines
+
+    def drawing(self) -> str:
+        """SVG of the best network, each task with its validation figure."""
+        if not self.config or not self.best:
+            return ""
+        values = {
+            metric.split("/")[0]: self.best["metrics"].get(f"validation/{metric}") for metric in self.primary_metrics
+        }
+        notes = {task: number(value) for task, value in values.items() if value is not None}
+        return svg_drawing(networks.topology_of(self.config), notes)
+
+    def description(self) -> str:
+        """Sharing tree, family and cost of the best network."""
+        return describe_config(self.config) if self.config else "none yet"
 
     def curve_names(self) -> dict[str, str]:
         """Trials whose learning curves are worth a look: the best candidate's, then the runners-up."""

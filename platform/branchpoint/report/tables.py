@@ -12,7 +12,6 @@ from rich.table import Table
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from branchpoint.store import Store
 
 _CELL_LENGTH = 60
 
