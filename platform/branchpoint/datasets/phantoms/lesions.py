@@ -42,12 +42,19 @@ class Lesion:
             The box of voxels that holds it, the share of each voxel that lies inside it, and the relative uptake,
             both float32 over the box.
         """
-        middle = anatomy.pose.to_scanner(np.array(self.center))
-        box = grid.box(middle - self.reach_mm, middle + self.reach_mm)
+        box = self._box(anatomy, grid)
         canvas = Canvas(grid.part(box), anatomy.pose, edge_mm, 0.0)
         warped = _warped(canvas, self.center, self.stretch, self.warp)
         share = canvas.cover(np.maximum(warped - self.level_mm, anatomy.barrier(canvas)))
         return box, share, self._relative_uptake(warped / self.level_mm, canvas.grid)
+
+    def meets(self, anatomy: Anatomy, grid: Grid) -> bool:
+        """Whether the lesion may reach into a grid."""
+        return all(part.stop > part.start for part in self._box(anatomy, grid))
+
+    def _box(self, anatomy: Anatomy, grid: Grid) -> Slices:
+        middle = anatomy.pose.to_scanner(np.array(self.center))
+        return grid.box(middle - self.reach_mm, middle + self.reach_mm)
 
     def _relative_uptake(self, radius: np.ndarray, grid: Grid) -> np.ndarray:
         patchy = np.maximum(1.0 + (0.06 + 0.3 * self.heterogeneity) * self.uptake.on(grid), 0.1)

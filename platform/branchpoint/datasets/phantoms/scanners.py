@@ -14,6 +14,7 @@ from branchpoint.datasets.phantoms.grid import Grid, Point, point
 from branchpoint.datasets.phantoms.lesions import Lesion
 
 _STEPS = np.float32(512.0)  # PET values are multiples of 1 / 512, as after the integers of DICOM
+_SLAB = 32  # slices
 _FWHM = 2.3548  # full width at half maximum of a Gaussian of unit standard deviation
 
 
@@ -65,14 +66,25 @@ def ct_image(
     scanner: Scanner, anatomy: Anatomy, lesions: Sequence[Lesion], grid: Grid, rng: np.random.Generator
 ) -> np.ndarray:
     """CT in HU, int16 (z, y, x)."""
+    image = np.empty(grid.shape, dtype=np.int16)
+    for start in range(0, grid.size[2], _SLAB):  # what fits the processor's cache is drawn faster
+        slab = (slice(start, start + _SLAB), slice(None), slice(None))
+        image[slab] = _ct_slab(scanner, anatomy, lesions, grid.part(slab), rng)
+    return image
+
+
+def _ct_slab(
+    scanner: Scanner, anatomy: Anatomy, lesions: Sequence[Lesion], grid: Grid, rng: np.random.Generator
+) -> np.ndarray:
     from scipy.ndimage import gaussian_filter
 
     canvas = Canvas(grid, anatomy.pose, grid.spacing_mm[0], -1000.0)
     _draw_headrest(canvas)
     body = anatomy.draw(canvas, "ct")
     for lesion in lesions:
-        box, share, uptake = lesion.on(anatomy, grid, 2.0 * grid.spacing_mm[0])
-        canvas.blend(box, share, 18.0 + 30.0 * np.clip(uptake, 0.0, 1.1))
+        if lesion.meets(anatomy, grid):
+            box, share, uptake = lesion.on(anatomy, grid, 2.0 * grid.spacing_mm[0])
+            canvas.blend(box, share, 18.0 + 30.0 * np.clip(uptake, 0.0, 1.1))
     sigma = [0.0 if axis == 0 else scanner.ct_blur_mm / _FWHM / grid.spacing_mm[2 - axis] for axis in range(3)]
     values = gaussian_filter(canvas.values, sigma, truncate=3.0)
     noise = gaussian_filter(rng.standard_normal(grid.shape, dtype=np.float32), (0.0, 0.55, 0.55), truncate=3.0)
@@ -81,7 +93,7 @@ def ct_image(
     noise *= (scanner.ct_noise_hu * 1.75 * shoulders).astype(np.float32)
     noise *= 0.3 + 0.7 * body
     values += noise
-    return np.rint(np.clip(values, -1024.0, 3071.0, out=values), out=values).astype(np.int16)
+    return np.rint(np.clip(values, -1024.0, 3071.0, out=values), out=values)
 
 
 def pet_image(

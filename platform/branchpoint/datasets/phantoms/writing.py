@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import os
 import shutil
 from collections.abc import Iterable, Iterator
@@ -25,12 +26,15 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_volume(path: Path, voxels: np.ndarray, grid: Grid) -> None:
-    """Write a gzipped NIfTI volume (z, y, x) with identity direction; SimpleITK puts no time into it."""
+    """Write a gzipped NIfTI volume (z, y, x) with identity direction: lightly compressed, without a time stamp."""
     import SimpleITK
 
     path.parent.mkdir(parents=True, exist_ok=True)
     part = _part_of(path)
-    SimpleITK.WriteImage(grid.image(voxels), str(part), useCompression=True)
+    plain = part.with_name(part.name.removesuffix(".gz"))
+    SimpleITK.WriteImage(grid.image(voxels), str(plain))
+    part.write_bytes(gzip.compress(plain.read_bytes(), compresslevel=1, mtime=0))
+    plain.unlink()
     os.replace(part, path)
 
 
