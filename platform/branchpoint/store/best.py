@@ -93,11 +93,10 @@ def best_rows(
     blocks = _blocks(files, listing)
     candidates = _by_cost(blocks, metric, sign, stage)
     winners: dict[str, _Candidate] = {}
-    while len(winners) < top:
-        # A few more than are wanted: some may be superseded by a later attempt.
-        fresh = list(itertools.islice(candidates, max(top - len(winners), 8)))
-        if not fresh:
-            break
+    wanted = top
+    # Some may be superseded by a later attempt; then more are looked at, twice as many each time.
+    while len(winners) < top and (fresh := list(itertools.islice(candidates, wanted))):
+        wanted *= 2
         newest = _newest_versions(blocks, sorted({candidate.trial for candidate in fresh}))
         for candidate in fresh:
             if newest[candidate.trial] == candidate.version:
@@ -162,11 +161,10 @@ def _of_block(block: _Block, metric: str, sign: float, stage: str | None) -> Ite
     wanted = pc.equal(rows["state"], "COMPLETE")
     if stage is not None:
         wanted = pc.and_(wanted, pc.equal(rows["stage"], stage))
-    places = pc.indices_nonzero(wanted)
-    chosen = rows.take(places)
-    values = encoding.metric_values(chosen, metric)
-    table = chosen.select(["trial", *_VERSION]).append_column("cost", pc.multiply(values, -sign))
-    table = table.append_column("place", places).filter(pc.is_finite(values))
+    values = encoding.metric_values(rows, metric)
+    places = pc.indices_nonzero(pc.and_(wanted, pc.is_finite(values)))
+    table = rows.select(["trial", *_VERSION]).append_column("cost", pc.multiply(values, -sign))
+    table = table.take(places).append_column("place", places)
     # Not all at once: few are ever asked for.
     table = table.take(pc.sort_indices(table, sort_keys=[("cost", "ascending"), ("trial", "ascending")]))
     for start in range(0, table.num_rows, 16):

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 
 from branchpoint.store.schema import ORDER, Table
 
-ROW_GROUP_ROWS = 8192
+ROW_GROUP_ROWS = 4096
 _PLAIN_ROWS = 64
 _BOUNDS = b"branchpoint.metric_bounds"
 _DICTIONARY = (
@@ -25,13 +25,15 @@ Bounds = dict[str, tuple[float, float]]
 
 def newest(rows: pa.Table, key: Sequence[str], order: Sequence[str] = ORDER) -> pa.Table:
     """For each ``key`` the row that is last by ``order``; sorted by ``key``."""
-    if rows.num_rows > 1:
-        by_time = pc.sort_indices(rows, sort_keys=[(name, "ascending") for name in order])
-        keys = rows.select(list(key)).take(by_time).append_column("row", by_time)
-        last = keys.group_by(list(key), use_threads=False).aggregate([("row", "last")])
-        last = last.sort_by([(name, "ascending") for name in key])
-        rows = rows.take(last["row_last"])
-    return rows
+    return rows if rows.num_rows < 2 else rows.take(newest_places(rows, key, order))
+
+
+def newest_places(rows: pa.Table, key: Sequence[str], order: Sequence[str] = ORDER) -> pa.ChunkedArray:
+    """Where those rows are; sorted by ``key``."""
+    by_time = pc.sort_indices(rows, sort_keys=[(name, "ascending") for name in order])
+    keys = rows.select(list(key)).take(by_time).append_column("place", by_time)
+    last = keys.group_by(list(key), use_threads=False).aggregate([("place", "last")])
+    return last.sort_by([(name, "ascending") for name in key])["place_last"]
 
 
 def encode(rows: pa.Table) -> pa.Buffer:

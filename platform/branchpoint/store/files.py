@@ -10,7 +10,7 @@ import os
 import re
 import time
 import uuid
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,7 +49,7 @@ class DataFile:
     compacted: bool
 
 
-Listing = Mapping[str, list[DataFile]]
+Listing = dict[str, list[DataFile]]
 
 
 def new_origin() -> str:

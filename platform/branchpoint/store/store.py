@@ -9,13 +9,12 @@ from typing import Any, Literal
 import pyarrow as pa
 from pyarrow import fs as pafs
 
-from branchpoint.store import compaction, encoding
+from branchpoint.store import compaction, encoding, queries
 from branchpoint.store.best import best_rows
-from branchpoint.store.files import DataFile, Files, Listing
-from branchpoint.store.schema import EPOCHS, FIGURES, ORDER, STUDIES, TABLES, TRIALS, Table
+from branchpoint.store.files import DataFile, Files
+from branchpoint.store.queries import VIEWS, View
+from branchpoint.store.schema import ORDER, TABLES, Table
 from branchpoint.store.writer import LOOK_EVERY, Writer
-
-_LATEST_KEY, _LATEST_ORDER = ("study", "trial"), ("attempt", *ORDER)
 
 
 class Store:
@@ -39,7 +38,7 @@ class Store:
 
     def studies(self) -> pa.Table:
         """One row for each study that was described."""
-        return self._read(STUDIES, None, None)
+        return self._read(VIEWS["studies"], None)
 
     def trials(
         self,
@@ -54,17 +53,15 @@ class Store:
             study: None for all.
             columns: None for all; ``config`` is by far the largest.
         """
-        if attempts == "latest":
-            return self._read(TRIALS, study, columns, _LATEST_KEY, _LATEST_ORDER)
-        return self._read(TRIALS, study, columns)
+        return self._read(VIEWS["trials" if attempts == "latest" else "attempts"], study, columns)
 
     def epochs(self, study: str | None = None, *, columns: Sequence[str] | None = None) -> pa.Table:
         """One row for each epoch of each attempt, sorted by study, trial, attempt and epoch."""
-        return self._read(EPOCHS, study, columns)
+        return self._read(VIEWS["epochs"], study, columns)
 
     def figures(self, study: str | None = None) -> pa.Table:
         """Reported figures with their intervals."""
-        return self._read(FIGURES, study, None)
+        return self._read(VIEWS["figures"], study)
 
     def best(
         self, study: str, metric: str, top: int = 1, maximize: bool = True, *, stage: str | None = None
@@ -116,47 +113,19 @@ class Store:
 
         Metrics are maps: ``SELECT trial, metrics['validation/score'] FROM trials``.
         """
-        return self._files.consistently(TABLES, None, lambda listing: self._query(listing, query, parameters))
+        return queries.run(self._files, query, parameters)
 
-    def _query(self, listing: Listing, query: str, parameters: Sequence[Any] | None) -> pa.Table:
-        import duckdb
-
-        with duckdb.connect() as connection:
-            for name, table in TABLES.items():
-                connection.register(f"{name}_written", self._dataset(table, listing[name]))
-                view = "attempts" if table is TRIALS else name
-                connection.execute(_view(view, f"{name}_written", table.key, ORDER))
-            connection.execute(_view("trials", "attempts", _LATEST_KEY, _LATEST_ORDER))
-            return connection.sql(query, params=parameters).to_arrow_table()
-
-    def _dataset(self, table: Table, files: list[DataFile]) -> Any:
-        import pyarrow.dataset as pads  # slow to import; a writer never needs it
-
-        paths = [file.path for file in files]
-        return pads.FileSystemDataset.from_paths(
-            paths, schema=table.schema, format=pads.ParquetFileFormat(), filesystem=self._files.fs
-        )
-
-    def _read(
-        self,
-        table: Table,
-        study: str | None,
-        columns: Sequence[str] | None,
-        key: Sequence[str] | None = None,
-        order: Sequence[str] = ORDER,
-    ) -> pa.Table:
-        """Newest rows by ``key``; with ``columns`` those and the key."""
+    def _read(self, view: View, study: str | None, columns: Sequence[str] | None = None) -> pa.Table:
+        """Rows of ``view``, without when and by whom they were written; with ``columns`` those and the key."""
+        table = view.table
         for name in columns or ():
             if name not in table.schema.names:
                 raise ValueError(f"column {name!r}: table {table.name} has {', '.join(table.schema.names)}")
-        key = key or table.key
-        needed = None if columns is None else list(dict.fromkeys([*table.key, *columns, *order]))
+        needed = None if columns is None else list(dict.fromkeys([*table.key, *columns, *ORDER]))
         rows = self._files.consistently(
             [table.name], study, lambda listing: self._load(table, listing[table.name], needed)
         )
-        rows = encoding.newest(rows, key, order)
-        hidden = [name for name in ORDER if columns is None or name not in columns]
-        return rows.drop_columns(hidden)
+        return encoding.newest(rows, view.key, view.order).drop_columns([n for n in ORDER if n not in (columns or ())])
 
     def _load(self, table: Table, files: list[DataFile], columns: Sequence[str] | None) -> pa.Table:
         parts = self._files.map(lambda file: encoding.read_columns(self._files.open(file), columns), files)
@@ -168,11 +137,3 @@ class Store:
             for owner in {file.study for file in self._files.data_files(name, study)}:
                 compaction.compact(self._files, table, owner, fan_in=2)
                 self._files.delete_stale(name, owner)
-
-
-def _view(name: str, source: str, key: Sequence[str], order: Sequence[str]) -> str:
-    latest_first = ", ".join(f"{column} DESC" for column in order)
-    return (
-        f"CREATE TEMP VIEW {name} AS SELECT * FROM {source} "
-        f"QUALIFY row_number() OVER (PARTITION BY {', '.join(key)} ORDER BY {latest_first}) = 1"
-    )
