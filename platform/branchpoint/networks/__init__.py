@@ -2,6 +2,7 @@
 
 from branchpoint.networks.cost import Cost, estimate
 from branchpoint.networks.network import Network, build
-from branchpoint.networks.resolve import stage_counts, topology_of
+from branchpoint.networks.resolve import stage_counts, taps_of, topology_of
+from branchpoint.networks.transfer import transfer
 
-__all__ = ["Cost", "Network", "build", "estimate", "stage_counts", "topology_of"]
+__all__ = ["Cost", "Network", "build", "estimate", "stage_counts", "taps_of", "topology_of", "transfer"]

@@ -86,9 +86,7 @@ class Network(nn.Module):
                 tasks_of_node.setdefault(node, set()).add(task)
         found = {}
         for step, node in zip(self.plan, order(self.topology), strict=True):
-            prefix = {"head": f"heads.{step.task}", "exchange": f"exchanges.{step.stage}_{step.group}"}.get(
-                step.part, f"{step.part}.{step.stage}.{step.group}"
-            )
+            prefix = prefix_of(step)
             for name, _ in self.get_submodule(prefix).named_parameters(prefix):
                 found[name] = frozenset(tasks_of_node[node])
         return found
@@ -133,6 +131,15 @@ class Network(nn.Module):
                 numbers.append(as_numbers(values))
         joined = torch.cat(averages, dim=1)
         return joined, torch.cat(numbers, dim=1).to(joined.dtype) if numbers else None
+
+
+def prefix_of(step: Step) -> str:
+    """Name of the module that computes ``step``, which all its parameters' names begin with."""
+    if step.part == "head":
+        return f"heads.{step.task}"
+    return (
+        f"exchanges.{step.stage}_{step.group}" if step.part == "exchange" else f"{step.part}.{step.stage}.{step.group}"
+    )
 
 
 def _carried(link: Received, results: list[Tensor]) -> Tensor:
