@@ -101,7 +101,7 @@ def _patient(rng: np.random.Generator, index: int, center: int, number: int) -> 
     suv_max = _lognormal(float(uptake), survival.SUV_MAX)
     heterogeneity = float(1.0 / (1.0 + np.exp(0.25 - 0.8 * size - 0.8 * rng.normal())))
     nodes = int(rng.choice(4, p=(0.2, 0.35, 0.28, 0.17)))
-    node_ml = np.clip(3.0 * np.exp(rng.normal(0.25 * size, 0.75, 3)), 0.4, 20.0)[:nodes]
+    node_ml = np.clip(3.0 * np.exp(rng.normal(0.25 * size, 0.75, 3)), 0.4, 14.0)[:nodes]
     node_suv = np.clip(suv_max * np.exp(rng.normal(-0.45, 0.35, 3)), 3.0, 25.0)[:nodes]
     eta = survival.log_hazard(np.array([volume]), np.array([suv_max]), np.array([heterogeneity]))
     return PhantomPatient(

@@ -24,7 +24,7 @@ _PRIMARY_SITES: tuple[tuple[float, Point], ...] = (
     (0.08, (10.0, -14.0, 18.0)),  # soft palate
     (0.08, (14.0, -6.0, -30.0)),  # vallecula and lateral wall below it
 )
-_NODE_SITES: tuple[Point, ...] = ((35.0, 12.0, -24.0), (33.0, 4.0, -50.0), (-35.0, 12.0, -26.0))
+_NODE_SITES: tuple[Point, ...] = ((35.0, 12.0, -24.0), (33.0, 5.0, -43.0), (-35.0, 12.0, -26.0))
 """Levels II and III on the tumour's side, level II on the other: the order in which nodes are involved."""
 
 

@@ -121,7 +121,7 @@ def pet_image(
         strength = float(np.min((peak - values[box][inside]) / spread[inside]))
         values[box] += np.float32(max(strength, 0.0)) * spread
     noise = gaussian_filter(rng.standard_normal(grid.shape, dtype=np.float32), 0.6, truncate=3.0) * np.float32(3.4)
-    values += noise * np.float32(scanner.pet_noise) * np.sqrt(values + np.float32(0.05))
+    values += noise * np.float32(scanner.pet_noise) * np.sqrt(np.maximum(values, 0.0) + np.float32(0.05))
     np.clip(values, 0.0, None, out=values)
     return np.rint(values * _STEPS, out=values) / _STEPS
 

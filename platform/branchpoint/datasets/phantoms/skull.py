@@ -17,7 +17,7 @@ def draw_head(canvas: Canvas, modality: str, cranium: Ellipsoid, brain_suv: floa
     box = canvas.box(cranium)
     _, y, z = canvas.coordinates
     floor = (_floor(y[box]) - z[box[0]]) * canvas.pose.scale  # positive below the skull base
-    texture = texture[box]
+    texture = np.clip(texture[box], -2.5, 2.5)
     depth = -canvas.distance(cranium, box)
     bone = canvas.cover(np.maximum(_SCALP_MM - depth, floor))
     brain = canvas.cover(np.maximum(_SCALP_MM + _BONE_MM - depth, floor + _FLOOR_MM))
