@@ -150,6 +150,8 @@ class NetworkConfig:
         dropout: before each of the two dense layers of image-level heads.
         topology: sharing tree; ``None`` shares every stage among all tasks.
         measured_channel: image channel that cascades of measurements read (1 is PET in CT, PET).
+        window: voxels along each axis of an attention window (``resformer_*``; even sizes shift by half).
+        dilated_skips: refine what the decoder joins by dilated feature enhancement (``resformer_*``; paper 001).
     """
 
     encoder: str = "radiomics_unet"
@@ -162,9 +164,11 @@ class NetworkConfig:
     dropout: float = 0.5
     topology: Topology | None = None
     measured_channel: int = 1
+    window: int = 8
+    dilated_skips: bool = True
 
     def __post_init__(self) -> None:
-        for name in ("in_channels", "width", "depth", "hidden_features"):
+        for name in ("in_channels", "width", "depth", "hidden_features", "window"):
             _require(getattr(self, name) >= 1, f"network.{name}", getattr(self, name), "must be at least 1")
         _require(0 <= self.dropout < 1, "network.dropout", self.dropout, "must lie in [0, 1)")
         _require(

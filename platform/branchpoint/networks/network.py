@@ -35,7 +35,7 @@ class Network(nn.Module):
         encoder: modules of the encoder stages, ``encoder[stage][group]``.
         decoder: modules of the decoder stages, likewise.
         exchanges: modules of the exchanges, by ``<stage>_<group>``.
-        heads: modules of the heads, by task.
+        heads: modules of the heads, by :func:`head_key` of the task.
     """
 
     def __init__(self, config: Config) -> None:
@@ -51,7 +51,7 @@ class Network(nn.Module):
         for step in sorted(self.plan, key=lambda step: (step.part, step.stage, step.group, step.task)):
             module = assembly.module(step)
             if step.part == "head":
-                self.heads[step.task] = module
+                self.heads[head_key(step.task)] = module
             elif step.part == "exchange":
                 self.exchanges[f"{step.stage}_{step.group}"] = module
             else:
@@ -73,7 +73,7 @@ class Network(nn.Module):
             results.append(self._run(step, inputs, results))
             if step.part == "head":
                 logits[step.task] = results[-1]
-        return {task: logits[task] for task in self.heads}
+        return {task: logits[task] for task in self.topology.tasks}
 
     def tasks_of_parameters(self) -> dict[str, frozenset[str]]:
         """The tasks whose outputs depend on each parameter, by the parameter's name in ``named_parameters``.
@@ -97,7 +97,7 @@ class Network(nn.Module):
         if step.part == "exchange":
             return self.exchanges[f"{step.stage}_{step.group}"](below, [results[i] for i in step.mixed])
         if step.part == "head" and not self.dense[step.task]:
-            return self.heads[step.task](*self._image_head_inputs(step, inputs, results))
+            return self.heads[head_key(step.task)](*self._image_head_inputs(step, inputs, results))
         size = below.shape[2:]
         extra = [results[i] for i in step.joined]
         extra += [as_map(_carried(link, results), size).to(below.dtype) for link in step.received]
@@ -107,7 +107,7 @@ class Network(nn.Module):
             return self.encoder[step.stage][step.group](below)  # type: ignore[index]
         path = [results[i] for i in step.path]
         if step.part == "head":
-            return self.heads[step.task](below, path, image.shape[2:])
+            return self.heads[head_key(step.task)](below, path, image.shape[2:])
         skip = image if step.skip == IMAGE else results[step.skip]
         return self.decoder[step.stage][step.group](below, skip, path)  # type: ignore[index]
 
@@ -133,10 +133,16 @@ class Network(nn.Module):
         return joined, torch.cat(numbers, dim=1).to(joined.dtype) if numbers else None
 
 
+def head_key(task: str) -> str:
+    """Name of ``task``'s head in ``Network.heads``: its own, unless a module cannot bear it."""
+    key = task.replace(".", "·")
+    return f"{key}_" if hasattr(nn.ModuleDict, key.rstrip("_")) else key
+
+
 def prefix_of(step: Step) -> str:
     """Name of the module that computes ``step``, which all its parameters' names begin with."""
     if step.part == "head":
-        return f"heads.{step.task}"
+        return f"heads.{head_key(step.task)}"
     return (
         f"exchanges.{step.stage}_{step.group}" if step.part == "exchange" else f"{step.part}.{step.stage}.{step.group}"
     )

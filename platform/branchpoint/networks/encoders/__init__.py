@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 from branchpoint.config import NetworkConfig
 from branchpoint.networks.architecture import Architecture
 from branchpoint.networks.encoders.radiomics_unet import RadiomicsUNet
+from branchpoint.networks.encoders.resformer import ResFormer
 from branchpoint.networks.encoders.senorm_unet import SENormUNet
+from branchpoint.networks.encoders.u2net import U2Net
+from branchpoint.networks.encoders.unet import TransformerUNet, UNet
 
 ENCODERS: dict[str, Callable[[NetworkConfig, int], Architecture]] = {
     "radiomics_unet": RadiomicsUNet,
     "senorm_unet": SENormUNet,
+    "unet": UNet,
+    "transformer_unet": TransformerUNet,
+    "resformer_sequential": partial(ResFormer, parallel=False),
+    "resformer_parallel": partial(ResFormer, parallel=True),
+    "u2net": partial(U2Net, small=False),
+    "u2net_small": partial(U2Net, small=True),
 }
 
 

@@ -6,42 +6,30 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from branchpoint.config import NetworkConfig
 from branchpoint.networks.blocks import ResidualUnit, conv, crop, max_pool, up_conv
-from branchpoint.networks.heads import DenseHead
+from branchpoint.networks.encoders.pyramid import Pyramid
 
 
-class RadiomicsUNet:
-    """Residual encoder with widths W * 2**level; light decoder with side maps.
+class RadiomicsUNet(Pyramid):
+    """Residual encoder; light decoder with side maps.
 
     Level 0: residual unit of kernel 7, then of kernel 3. Deeper levels: maximum pooling, two residual units of
     kernel 3. The decoder has no normalisation and one convolution at each stage; what the inner stages give is
-    mapped to W channels, enlarged and added to the last stage.
+    mapped to W channels, enlarged and added to the last stage. Published with width 8 and depth 5.
     """
-
-    def __init__(self, config: NetworkConfig, dimensions: int) -> None:
-        self.config, self.dimensions = config, dimensions
-        self.channels = tuple(config.width * 2**level for level in range(config.depth))
-        self.skips = tuple(range(config.depth - 2, -1, -1))
-        self.decoder_channels = tuple(self.channels[level] for level in self.skips)
 
     def encoder_stage(self, level: int, extra: int) -> nn.Module:
         dimensions, unit, outputs = self.dimensions, self.config.unit, self.channels[level]
-        inputs = (self.channels[level - 1] if level else self.config.in_channels) + extra
         units = (
-            ResidualUnit(dimensions, inputs, outputs, 3 if level else 7, unit),
+            ResidualUnit(dimensions, self.inputs(level) + extra, outputs, 3 if level else 7, unit),
             ResidualUnit(dimensions, outputs, outputs, 3, unit),
         )
         return nn.Sequential(max_pool(dimensions), *units) if level else nn.Sequential(*units)
 
     def decoder_stage(self, step: int, extra: int) -> nn.Module:
-        below = self.channels[self.skips[step] + 1] + extra
         last = step == len(self.skips) - 1
         sides = self.decoder_channels[:-1] if last else ()
-        return _DecoderStage(self.dimensions, below, self.decoder_channels[step], sides, last)
-
-    def dense_head(self, outputs: int, extra: int) -> DenseHead:
-        return DenseHead(self.dimensions, self.channels[0] + extra, outputs)
+        return _DecoderStage(self.dimensions, self.below(step) + extra, self.decoder_channels[step], sides, last)
 
 
 class _DecoderStage(nn.Module):
