@@ -18,7 +18,8 @@ from contextlib import contextmanager
 from branchpoint.config import DatasetConfig
 from branchpoint.datasets.cache import VolumeCache
 from branchpoint.datasets.cohort import MaskLabel, Patient
-from branchpoint.datasets.preprocessing import preprocess
+from branchpoint.datasets.picture_preprocessing import preprocess_picture
+from branchpoint.datasets.preprocessing import PreparedPatient, preprocess
 
 
 def build_missing(
@@ -28,10 +29,14 @@ def build_missing(
     modalities: Sequence[str],
     targets: Sequence[str],
     *,
+    channels: Mapping[str, int] | None = None,
     workers: int = 0,
     progress: bool = True,
 ) -> None:
     """Prepare the patients, by key, that ``cache`` does not hold.
+
+    Args:
+        channels: of pictures, by modality; ``None`` for volumes.
 
     Raises:
         ValueError: patients could not be prepared; all others are, and the message names each with its file.
@@ -42,9 +47,14 @@ def build_missing(
     # Jobs that start together go through the patients in different orders, and so share the work.
     random.Random(os.getpid()).shuffle(missing)
 
+    def prepare_one(patient: Patient) -> PreparedPatient:
+        if channels is None:
+            return preprocess(patient, dataset, modalities, targets)
+        return preprocess_picture(patient, dataset, modalities, channels, targets)
+
     def build(key: str) -> None:
         if not cache.holds(key):
-            cache.add(key, preprocess(patients[key], dataset, modalities, targets))
+            cache.add(key, prepare_one(patients[key]))
 
     failures: dict[str, BaseException] = {}
     with _progress(len(missing), len(patients), progress) as advance, ThreadPoolExecutor(workers or _cores()) as pool:
@@ -65,7 +75,8 @@ def _failure(failures: Mapping[str, BaseException], patients: Mapping[str, Patie
     lines = []
     for name, problem in sorted(failures.items()):
         labels = patients[name].labels.values()
-        files = [*patients[name].images.values(), *(label.path for label in labels if isinstance(label, MaskLabel))]
+        masks = [layer.path for label in labels if isinstance(label, MaskLabel) for layer in label.files]
+        files = [*patients[name].images.values(), *masks]
         known = isinstance(problem, ValueError)
         lines.append(str(problem) if known else f"patient {name} ({', '.join(map(str, files))}): {problem!r}")
     failure = ValueError(f"{len(lines)} patient(s) could not be prepared:\n" + "\n".join(lines))

@@ -23,19 +23,22 @@ IGNORED = 255
 
 Codes = tuple[tuple[int, int], ...]
 """Pairs of stored value and class id."""
+Content = Literal["required", "optional", "absent"]
 
 
 @dataclass(frozen=True)
 class MaskLayer:
-    """One more file of a mask, drawn over those before it.
+    """One file of a mask, drawn over those before it.
 
     Attributes:
         path: the file.
-        codes: stored value to class id; a value that is not among them lets what lies below show through.
+        codes: stored value to class id.
+        through: stored values that let what lies below show through, background at the bottom.
     """
 
     path: Path
     codes: Codes
+    through: tuple[int, ...] = (0,)
 
 
 @dataclass(frozen=True)
@@ -45,10 +48,9 @@ class MaskLabel:
     What follows ``values`` is for pictures.
 
     Attributes:
-        path: the file.
+        path: the file, or the first of them.
         values: stored values of classes 1, 2, ...
-        codes: stored value to class id (:data:`IGNORED` too); replaces ``values`` where it is not empty.
-        layers: more files of the same mask.
+        layers: every file of the mask with its own codes, the lowest first; replaces ``path`` and ``values``.
         outside: class of what lies outside the picture: background, or :data:`IGNORED` where every class is seen.
         content: whether there is something to see: ``required`` (an empty mask is an error), ``optional``, or
             ``absent`` (a mask that is not empty is an error).
@@ -56,16 +58,19 @@ class MaskLabel:
 
     path: Path
     values: tuple[int, ...] = (1,)
-    codes: Codes = ()
     layers: tuple[MaskLayer, ...] = ()
     outside: int = 0
-    content: Literal["required", "optional", "absent"] = "required"
+    content: Content = "required"
 
     @property
-    def all_layers(self) -> tuple[MaskLayer, ...]:
+    def files(self) -> tuple[MaskLayer, ...]:
         """Every file of the mask with its codes, the lowest first."""
-        own = self.codes or ((0, 0), *((value, number) for number, value in enumerate(self.values, start=1)))
-        return (MaskLayer(self.path, own), *self.layers)
+        return self.layers or (MaskLayer(self.path, tuple((value, i) for i, value in enumerate(self.values, 1))),)
+
+    @classmethod
+    def of(cls, *layers: MaskLayer, outside: int = 0, content: Content = "required") -> MaskLabel:
+        """The mask that ``layers`` make up."""
+        return cls(layers[0].path, layers=layers, outside=outside, content=content)
 
 
 Label = SurvivalLabel | MaskLabel | int | float | tuple[int, ...]

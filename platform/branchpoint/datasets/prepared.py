@@ -22,13 +22,16 @@ from branchpoint.config import DatasetConfig
 from branchpoint.datasets.batch import Batch
 from branchpoint.datasets.building import build_missing
 from branchpoint.datasets.cache import InputHashes, VolumeCache, fingerprint, volume_key, write_text
-from branchpoint.datasets.cohort import Cohort, MaskLabel, Patient, SurvivalLabel, TargetKind
+from branchpoint.datasets.cohort import Cohort, MaskLabel, Part, Patient, SurvivalLabel, TargetKind
 from branchpoint.datasets.geometry import Window
+from branchpoint.datasets.picture_cache import picture_key
+from branchpoint.datasets.placement import Placement
 from branchpoint.values import to_plain
 
 LOST_WARNING = 0.01
 """Share of an outline outside the window from which on a patient is named in a warning."""
-_DTYPES: dict[str, type] = {"survival": np.float64, "classification": np.int64, "regression": np.float64}
+_DTYPES: dict[str, type] = {"survival": np.float64, "classification": np.int64, "multilabel": np.float64,
+                            "regression": np.float64}  # fmt: skip
 
 
 def prepare(
@@ -56,18 +59,29 @@ def prepare(
     patients = [patient for patient in cohort.patients if patient.id not in set(excluded)]
     if not patients:
         raise ValueError(f"cohort {cohort.name} under {cohort.root} has no patients left to prepare")
+    if len(dataset.size_voxels) != cohort.dimensions:
+        wanted = "volumes, give (D, H, W)" if cohort.dimensions == 3 else "pictures, give (H, W)"
+        raise ValueError(f"dataset.size_voxels is {dataset.size_voxels}: cohort {cohort.name} holds {wanted}")
     masks = [name for name, kind in cohort.targets.items() if kind == "segmentation"]
     cache, hashes = VolumeCache(cache_dir), InputHashes(cache_dir, cohort.root)
     cache.sweep()
-    keys = [volume_key(patient, dataset, cohort.modalities, masks, hashes) for patient in patients]
+    channels = {name: cohort.channels.get(name, 1) for name in cohort.modalities} if cohort.dimensions == 2 else None
+    if channels is None:
+        keys = [volume_key(patient, dataset, cohort.modalities, masks, hashes) for patient in patients]
+    else:
+        keys = [picture_key(patient, dataset, cohort.modalities, channels, masks, hashes) for patient in patients]
     hashes.save()
     build_missing(cache, dict(zip(keys, patients, strict=True)), dataset, cohort.modalities, masks,
-                  workers=workers, progress=progress)  # fmt: skip
+                  channels=channels, workers=workers, progress=progress)  # fmt: skip
     manifest = {
         "name": cohort.name,
         "release": cohort.release,
         "modalities": list(cohort.modalities),
         "targets": dict(cohort.targets),
+        "channels": channels or dict.fromkeys(cohort.modalities, 1),
+        "class_names": dict(cohort.class_names),
+        "splits": {name: dict(parts) for name, parts in cohort.splits.items()},
+        "outside": _outside(patients, masks),
         "dataset": to_plain(dataset, identity_only=True),
         "excluded": sorted(excluded),
         "patients": [_entry(patient, key, cache.record(key)) for patient, key in zip(patients, keys, strict=True)],
@@ -86,8 +100,14 @@ def _entry(patient: Patient, key: str, record: Mapping[str, Any]) -> dict[str, A
         if isinstance(label, SurvivalLabel) else label
         for name, label in patient.labels.items()
     }  # fmt: skip
-    return {"id": patient.id, "volume": f"{key[:2]}/{key}", "center": patient.center, "labels": labels,
-            "covariates": dict(patient.covariates), **record}  # fmt: skip
+    return {"id": patient.id, "volume": f"{key[:2]}/{key}", "center": patient.center, "group": patient.group,
+            "labels": labels, "covariates": dict(patient.covariates), **record}  # fmt: skip
+
+
+def _outside(patients: Sequence[Patient], masks: Sequence[str]) -> dict[str, int]:
+    """Segmentation target to the class of what lies outside the image, where that is not background."""
+    labels = [(name, patient.labels.get(name)) for patient in patients for name in masks]
+    return {name: label.outside for name, label in labels if isinstance(label, MaskLabel) and label.outside}
 
 
 class PreparedCohort:
@@ -96,12 +116,17 @@ class PreparedCohort:
     Attributes:
         path: the manifest.
         name, release, modalities, targets: as in the cohort.
-        spacing_mm, size_voxels: the grid; sizes are (D, H, W).
+        channels: of each modality; their sum is C of the images.
+        class_names: target to the names of its classes, as in the cohort.
+        splits: name of a split that comes with the data to the part of each patient.
+        outside: segmentation target to the class of what lies outside the image, where that is not 0.
+        spacing_mm, size_voxels: the grid; sizes are (D, H, W), or (H, W) of pictures.
         patient_ids: N identifiers, in the cohort's order.
         labels: target to values, for all but segmentation: survival float64 (N, 2), time in days and event 0/1;
-            classification int64 (N,); regression float64 (N,). Zero where unlabelled.
+            classification int64 (N,); multilabel float64 (N, K), 0 or 1; regression float64 (N,). Zero where
+            unlabelled.
         labelled: target to bool (N,), segmentation too.
-        centers, covariates: of each patient.
+        centers, groups, covariates: of each patient.
         excluded: patients left out as faulty.
         mask_ml: segmentation target to the volume of the outline in its file, float64 (N,); NaN where unlabelled.
         lost_mask: segmentation target to the share of the outline outside the window, float64 (N,).
@@ -113,12 +138,17 @@ class PreparedCohort:
         self.release: str = manifest["release"]
         self.modalities: tuple[str, ...] = tuple(manifest["modalities"])
         self.targets: dict[str, TargetKind] = manifest["targets"]
+        self.channels: dict[str, int] = manifest["channels"]
+        self.class_names: dict[str, tuple[str, ...]] = {k: tuple(v) for k, v in manifest["class_names"].items()}
+        self.splits: dict[str, dict[str, Part]] = manifest["splits"]
+        self.outside: dict[str, int] = manifest["outside"]
         self.spacing_mm: float = manifest["dataset"]["spacing_mm"]
         self.size_voxels: tuple[int, ...] = tuple(manifest["dataset"]["size_voxels"])
         self.excluded: tuple[str, ...] = tuple(manifest["excluded"])
         self._patients: list[dict[str, Any]] = manifest["patients"]
         self.patient_ids: tuple[str, ...] = tuple(patient["id"] for patient in self._patients)
         self.centers: list[str | None] = [patient["center"] for patient in self._patients]
+        self.groups: list[str | None] = [patient["group"] for patient in self._patients]
         self.covariates: list[Mapping[str, float | str | None]] = [p["covariates"] for p in self._patients]
         self.labelled = {name: np.array([name in patient["labels"] for patient in self._patients])
                          for name in self.targets}  # fmt: skip
@@ -146,6 +176,11 @@ class PreparedCohort:
         """Where the voxels of a patient lie, so that a prediction can be brought back onto the scan."""
         return Window(tuple(self._patients[index]["origin_mm"]), self.spacing_mm, self.size_voxels)
 
+    def placement(self, index: int) -> Placement | None:
+        """Where a picture lies on the grid, so that a prediction can be brought back; ``None`` for volumes."""
+        plain = self._patients[index]["placement"]
+        return Placement(**{name: tuple(values) for name, values in plain.items()}) if plain else None
+
     def batch(self, indices: Sequence[int] | np.ndarray) -> Batch:
         """The samples at ``indices`` on the CPU.
 
@@ -153,10 +188,10 @@ class PreparedCohort:
             ValueError: a volume is gone from the cache.
         """
         rows = [int(index) for index in indices]
-        image = torch.empty((len(rows), len(self.modalities), *self.size_voxels))
+        image = torch.empty((len(rows), sum(self.channels.values()), *self.size_voxels))
         masks = torch.zeros((len(self._masks), len(rows), 1, *self.size_voxels), dtype=torch.uint8)
         for place, row in enumerate(rows):
-            image[place] = self._map(row, "image.npy")
+            image[place] = self._image(row)
             if self._masks:
                 masks[:, place, 0] = self._map(row, "masks.npy")
         targets = dict(zip(self._masks, masks, strict=True))
@@ -171,6 +206,7 @@ class PreparedCohort:
             targets={name: targets[name] if name in targets else self._label(name, rows) for name in self.targets},
             labelled={name: torch.from_numpy(values[rows]) for name, values in self.labelled.items()},
             index=torch.tensor(rows),
+            outside=self.outside,
         )
 
     def warn_of_losses(self) -> None:
@@ -184,6 +220,15 @@ class PreparedCohort:
             size = " x ".join(map(str, self.size_voxels))
             warnings.warn(f"outlines lose volume in windows of {size} voxels of {self.spacing_mm:g} mm: "
                           f"{', '.join(lost)}; choose a larger or another grid to keep them", stacklevel=3)  # fmt: skip
+
+    def _image(self, row: int) -> Tensor:
+        """Normalised (C, [D,] H, W) in the stored precision, or float32 where pictures are stored as in the file."""
+        stored = self._map(row, "image.npy")
+        if stored.dtype != torch.uint8:
+            return stored
+        shape = (-1, *[1] * (stored.dim() - 1))
+        offset, scale = (self._column(name, [row]).view(shape) for name in ("offset", "scale"))
+        return (stored.float() / 255 - offset) / scale
 
     def _map(self, row: int, name: str) -> Tensor:
         path = self.path.parent.parent / "volumes" / self._patients[row]["volume"] / name
@@ -201,8 +246,11 @@ class PreparedCohort:
         return values if self.targets[name] == "classification" else values.float()
 
     def _values(self, name: str, kind: str) -> np.ndarray:
-        blank = [0.0, 0.0] if kind == "survival" else 0
-        return np.array([patient["labels"].get(name, blank) for patient in self._patients], _DTYPES[kind])
+        blank: Any = [0.0, 0.0] if kind == "survival" else 0
+        values = [patient["labels"].get(name) for patient in self._patients]
+        if kind == "multilabel":
+            blank = [0.0] * max((len(value) for value in values if value is not None), default=1)
+        return np.array([blank if value is None else value for value in values], _DTYPES[kind])
 
     def _measured(self, measure: str, name: str) -> np.ndarray:
         return np.array([patient[measure].get(name, np.nan) for patient in self._patients])

@@ -18,6 +18,7 @@ from branchpoint.config import DatasetConfig
 from branchpoint.datasets.cohort import Box, MaskLabel, Patient
 from branchpoint.datasets.geometry import Image, Window, resample_linear, resample_nearest
 from branchpoint.datasets.images import grid_of, read_image
+from branchpoint.datasets.placement import Placement
 from branchpoint.datasets.regions import Region, find_region
 
 VERSION = 1
@@ -32,7 +33,7 @@ class PreparedPatient:
     """What the network sees of a patient.
 
     Attributes:
-        image: float32 (C, D, H, W), normalised.
+        image: float32 (C, D, H, W), normalised; pictures of 8 bits uint8 (C, H, W), as in the file.
         masks: uint8 (T, D, H, W), class ids of the T segmentation targets; zero where unlabelled.
         offset, scale, background: float32 (C,); ``image * scale + offset`` is in HU or SUV, ``background`` is the
             normalised value of air or of zero SUV.
@@ -41,6 +42,7 @@ class PreparedPatient:
         mask_ml: segmentation target to the volume of its outline in the file.
         kept_ml: the same after resampling, inside the window.
         lost_mask: segmentation target to the share of its outline that lies outside the window.
+        placement: of a picture on its grid; ``None`` for volumes.
     """
 
     image: np.ndarray
@@ -53,6 +55,7 @@ class PreparedPatient:
     mask_ml: Mapping[str, float]
     kept_ml: Mapping[str, float]
     lost_mask: Mapping[str, float]
+    placement: Placement | None = None
 
 
 def preprocess(
