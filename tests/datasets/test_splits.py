@@ -92,6 +92,7 @@ class _Labels:
     """The part of a prepared cohort that strata come from."""
 
     patient_ids = ("A", "B", "C", "D")
+    groups = (None,) * 4
 
     def __init__(self, **targets: tuple[str, object, list[bool]]) -> None:
         self.targets = {name: kind for name, (kind, _, _) in targets.items()}
