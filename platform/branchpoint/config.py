@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
+from branchpoint.balancing_config import BalancingConfig
 from branchpoint.topology import Topology
 from branchpoint.values import from_plain, to_plain
 
@@ -185,13 +186,6 @@ class NetworkConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class BalancingConfig:
-    """How task losses are combined: ``sum`` is the weighted sum of paper 003."""
-
-    method: Literal["sum"] = "sum"
-
-
-@dataclass(frozen=True, kw_only=True)
 class OptimizerConfig:
     """Adam(W) with cosine decay from ``learning_rate`` to 0 over the whole budget (paper 003, 2.3)."""
 
@@ -262,7 +256,7 @@ class SplitConfig:
         validation_fraction: of what is not tested, for the choice of the epoch.
         seed: of the folds.
         scheme: ``cross_validation``; ``official``, the parts that come with the data; or ``paper``, those of the paper
-            that used it, leaks between training and test included. Fixed parts are the same in every fold: run one.
+            that used it, leaks between training and test included. Fixed parts have one round, fold 0.
     """
 
     folds: int = 5
@@ -276,6 +270,13 @@ class SplitConfig:
         _require(0 <= self.fold < self.folds, "split.fold", self.fold, f"must lie from 0 to {self.folds - 1}")
         _require(0 < self.validation_fraction < 1, "split.validation_fraction", self.validation_fraction,
                  "must lie strictly between 0 and 1")  # fmt: skip
+        _require(self.fold in self.rounds, "split.fold", self.fold,
+                 f"{self.scheme} parts are fixed, another fold would test the same samples: use 0")  # fmt: skip
+
+    @property
+    def rounds(self) -> range:
+        """Folds whose test samples are distinct: all of a cross-validation, one of fixed parts."""
+        return range(self.folds if self.scheme == "cross_validation" else 1)
 
 
 @dataclass(frozen=True, kw_only=True)

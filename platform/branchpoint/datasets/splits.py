@@ -1,7 +1,11 @@
 """Event-stratified cross-validation (paper 003, 2.6): k folds, and the remainder divided into training and validation.
 
 Who falls where depends on the patients' identifiers, their strata and the seed alone: not on the order of the cohort,
-nor on the tasks of a trial, so that all candidates of a study are compared on the same folds.
+nor on the tasks of a trial, so that all candidates of a study are compared on the same folds. Samples of one group
+(slices of a volume, frames of a video, pictures of a patient) always fall together.
+
+Some data come with fixed parts instead (:attr:`branchpoint.datasets.cohort.Cohort.splits`): those of the challenge, or
+those of a paper, even where these put one volume's slices into training and test.
 """
 
 from __future__ import annotations
@@ -21,7 +25,7 @@ UNLABELLED = -1
 
 @dataclass(frozen=True)
 class Split:
-    """Positions in the cohort, int64, sorted, disjoint; together they are all patients."""
+    """Positions in the cohort, int64, sorted, disjoint; together they are all patients, or those of fixed parts."""
 
     train: np.ndarray
     validation: np.ndarray
@@ -29,8 +33,70 @@ class Split:
 
 
 def split(prepared: PreparedCohort, config: SplitConfig) -> Split:
-    """Fold ``config.fold`` of the cohort, stratified by :func:`strata`."""
-    return split_patients(prepared.patient_ids, strata(prepared), config)
+    """Fold ``config.fold`` of the cohort, or the fixed parts that ``config.scheme`` names.
+
+    Folds are stratified by :func:`strata`; where these are all alike, groups are by their centre (an OCT's vendor).
+
+    Raises:
+        ValueError: too few patients or groups, or the cohort has no such fixed parts.
+    """
+    if config.scheme != "cross_validation":
+        return fixed_split(prepared, config)
+    found = strata(prepared)
+    if any(group is not None for group in prepared.groups) and len(np.unique(found)) == 1:
+        found = np.unique([center or "" for center in prepared.centers], return_inverse=True)[1].astype(np.int64)
+    return split_groups(prepared.patient_ids, prepared.groups, found, config)
+
+
+def split_groups(
+    patient_ids: Sequence[str], groups: Sequence[str | None], strata: np.ndarray, config: SplitConfig
+) -> Split:
+    """As :func:`split_patients`, of whole groups; a group's stratum is the largest number among its members.
+
+    Args:
+        patient_ids: N distinct identifiers.
+        groups: N names; ``None`` for who stands alone.
+        strata: (N,) integers.
+
+    Raises:
+        ValueError: identifiers repeat, or there are too few groups.
+    """
+    units = [patient if group is None else group for patient, group in zip(patient_ids, groups, strict=True)]
+    if all(group is None for group in groups):
+        return split_patients(patient_ids, strata, config)
+    names, unit_of = np.unique(units, return_inverse=True)
+    highest = np.full(len(names), np.iinfo(np.int64).min)
+    np.maximum.at(highest, unit_of, strata)
+    parts = split_patients([str(name) for name in names], highest, config)
+    return Split(*(np.flatnonzero(np.isin(unit_of, part)) for part in (parts.train, parts.validation, parts.test)))
+
+
+def fixed_split(prepared: PreparedCohort, config: SplitConfig) -> Split:
+    """The parts that came with the data; ``validation_fraction`` of the training groups where there is no validation.
+
+    Raises:
+        ValueError: the cohort has no such parts, or one of them is empty.
+    """
+    parts = prepared.splits.get(config.scheme)
+    if parts is None:
+        known = ", ".join(prepared.splits) or "none"
+        raise ValueError(f"split.scheme is {config.scheme!r}: cohort {prepared.name!r} comes with the splits: {known}; "
+                         "use cross_validation")  # fmt: skip
+    found = np.array([parts.get(patient, "") for patient in prepared.patient_ids])
+    train, validation, test = (np.flatnonzero(found == part) for part in ("train", "validation", "test"))
+    for name, rows in (("train", train), ("test", test)):
+        if not len(rows):
+            raise ValueError(f"the {config.scheme} split of cohort {prepared.name!r} has no {name} samples here; get "
+                             "the whole release, or use split.scheme cross_validation")  # fmt: skip
+    if not len(validation):
+        ids, groups = ([values[row] for row in train] for values in (prepared.patient_ids, prepared.groups))
+        units = np.array([name if group is None else group for name, group in zip(ids, groups, strict=True)])
+        names, first = np.unique(units, return_index=True)
+        nobody = np.zeros(len(names), bool)
+        chosen = _validation([str(name) for name in names], strata(prepared)[train][first], nobody, config)
+        in_validation = np.isin(units, names[chosen])
+        train, validation = train[~in_validation], train[in_validation]
+    return Split(train, validation, test)
 
 
 def strata(prepared: PreparedCohort) -> np.ndarray:
