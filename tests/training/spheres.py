@@ -41,7 +41,6 @@ class MemoryCohort:
         self.path = Path(f"spheres-{count}-{size}-{seed}.json")
         self.patient_ids = tuple(f"P{i:03d}" for i in range(count))
         self.groups: list[str | None] = [None] * count
-        self.groups = [None] * count
         self.targets = {"tumour": "segmentation", "survival": "survival", "large": "classification"}
         self.labels = {
             "survival": np.stack([np.minimum(time, 1500), time < 1500], 1).astype(np.float32),
