@@ -99,6 +99,13 @@ def test_a_cache_can_be_moved(prepared: PreparedCohort, tmp_path: Path) -> None:
         moved.batch(range(4))
 
 
+def test_the_manifest_is_found_from_any_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    path = prepare(write_cohort(tmp_path / "raw", 1), toy_dataset(tmp_path), Path("cache"), progress=False).path
+    monkeypatch.chdir("/")
+    assert len(PreparedCohort.open(path).batch([0])) == 1
+
+
 def test_no_manifest() -> None:
     with pytest.raises(ValueError, match="no manifest of a prepared cohort"):
         PreparedCohort.open(Path("nowhere.json"))

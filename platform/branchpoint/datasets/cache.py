@@ -5,8 +5,9 @@ T D H W) and ``record.json``. The key is a hash of settings and of the contents 
 or setting gives another folder, and two jobs can only ever write the same thing. A folder is filled under
 ``partial/``, synced and renamed: whoever comes second finds it there and uses it.
 
-Half precision costs at most 0.25 HU and 0.05 % of an SUV (paper 003's normalisation puts CT into [-1, 1]), halves
-disk and page cache, and is read a third faster than single precision.
+Half precision rounds by at most 0.25 HU and, on the 32 scans of STS, by 0.021 SUV (in the hottest voxel, 39 standard
+deviations above the mean). It halves disk and page cache and is read a third faster than single precision (0.33 ms
+against 0.51 ms for two channels of 96 cubed, mapping and conversion included).
 """
 
 from __future__ import annotations

@@ -63,6 +63,7 @@ def prepare(
         wanted = "volumes, give (D, H, W)" if cohort.dimensions == 3 else "pictures, give (H, W)"
         raise ValueError(f"dataset.size_voxels is {dataset.size_voxels}: cohort {cohort.name} holds {wanted}")
     masks = [name for name, kind in cohort.targets.items() if kind == "segmentation"]
+    cache_dir = Path(cache_dir).absolute()  # workers open the manifest from other folders
     cache, hashes = VolumeCache(cache_dir), InputHashes(cache_dir, cohort.root)
     cache.sweep()
     channels = {name: cohort.channels.get(name, 1) for name in cohort.modalities} if cohort.dimensions == 2 else None
