@@ -73,9 +73,16 @@ def validate(run: Run, indices: np.ndarray, epoch: int) -> dict[str, float]:
 
 
 def score(tasks: Sequence[Task], values: Mapping[str, float]) -> float:
-    """Mean over tasks of the primary metric; an undefined one counts as chance."""
-    primary = ((values[f"{task.name}/{task.primary_metric}"], task.chance) for task in tasks)
-    return float(np.mean([chance if math.isnan(value) else value for value, chance in primary]))
+    """Mean over tasks of the primary metric; an undefined one, and that of a task that is not trained, count as chance.
+
+    Else the luck of an untrained head on a few validation patients could win a search.
+    """
+
+    def known(task: Task) -> float:
+        value = values[f"{task.name}/{task.primary_metric}"]
+        return task.chance if task.config.weight == 0 or math.isnan(value) else value
+
+    return float(np.mean([known(task) for task in tasks]))
 
 
 @torch.no_grad()
