@@ -15,6 +15,8 @@ import ray
 import branchpoint
 
 LOCAL_OBJECT_STORE_BYTES = 200 * 1024**2
+STARTS = 3
+"""How often to try to start Ray here: on a busy machine it gives up after 30 seconds."""
 _QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_AIR_NEW_OUTPUT": "0",
@@ -85,17 +87,27 @@ def session(address: str | None = None, *, cpus: int | None = None, temp_dir: Pa
     else:
         # The code that the driver runs, whatever is installed on the nodes.
         options["runtime_env"] = {"py_modules": [str(_package())], "excludes": ["__pycache__"]}
-    try:
-        ray.init(address=address, **options)
-    except (ConnectionError, RuntimeError) as problem:
-        raise ConnectionError(
-            f"Ray at {address!r} cannot be reached: {problem}. For a cluster begun with `ray start --head`, set "
-            "RAY_AUTH_MODE=token; for one that is gone, unset RAY_ADDRESS"
-        ) from problem
+    _connect(address, options)
     try:
         yield
     finally:
         ray.shutdown()
+
+
+def _connect(address: str, options: dict[str, Any]) -> None:
+    tries = STARTS if address == "local" else 1
+    for left in reversed(range(tries)):
+        try:
+            ray.init(address=address, **options)
+            return
+        except Exception as problem:  # Ray raises this very class where a machine is too busy to start it in 30 s
+            if address != "local":
+                raise ConnectionError(
+                    f"Ray at {address!r} cannot be reached: {problem}. For a cluster begun with `ray start --head`, "
+                    "set RAY_AUTH_MODE=token; for one that is gone, unset RAY_ADDRESS"
+                ) from problem
+            if not left:
+                raise ConnectionError(f"Ray did not start on this machine: {problem}") from problem
 
 
 def preflight(resources: Resources, nodes: Sequence[Mapping[str, float]]) -> int:

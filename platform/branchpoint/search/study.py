@@ -26,6 +26,17 @@ from branchpoint.search.trial import Outcome, Setup, known_outcomes, package_ver
 from branchpoint.store import Store, StudyRecord, TrialRecord
 from branchpoint.values import to_plain
 
+PROTOCOL = (
+    "Candidates were compared on the validation patients of one fold; these patients are left out of every test "
+    "figure, as their labels chose the candidates. The finalist was chosen by its mean validation figure over the "
+    "folds, and each test patient was predicted by a network that had not seen them. Validation patients of one fold "
+    "are test patients of another, so that the choice among the few finalists is not independent of the test figures."
+)
+
+
+class NoResultError(RuntimeError):
+    """Every run of a stage failed; the message holds the reasons."""
+
 
 @dataclass(frozen=True)
 class Candidate:
@@ -45,7 +56,7 @@ class Study:
         base: dataset, tasks, budget, split and seed, which every candidate shares.
         space: gives a Config for a trial; raises ValueError where values do not fit together.
         points: parameter values that are tried first, such as published configurations.
-        prepared: folder of the prepared cohort, seen by every worker.
+        prepared: manifest of the prepared cohort, seen by every worker.
         store: URI of the results store.
         state: folder for journal, locks and checkpoints, seen by every worker; see
             :class:`branchpoint.search.folders.StudyFolder`.
@@ -80,7 +91,7 @@ class Study:
 
         Raises:
             ValueError: a starting point, a changed setting or a request that no node can meet; nothing has started.
-            RuntimeError: no trial completed.
+            NoResultError: no trial completed.
         """
         with self.running() as concurrency:
             self.search(concurrency)
@@ -95,8 +106,8 @@ class Study:
         check_points(self.space, self.base, self.points)
         with self.folder.lock():
             self.folder.remember(self.settings)
-            if not self.prepared.is_dir():
-                raise ValueError(f"prepared cohort {self.prepared}: no such folder; prepare the dataset first")
+            if not self.prepared.exists():
+                raise ValueError(f"prepared cohort {self.prepared}: no such file; prepare the dataset first")
             with session(self.address):
                 concurrency = preflight(self.resources, living_nodes())
                 self._describe()
@@ -126,12 +137,12 @@ class Study:
         """The best ``top`` distinct candidates of the search by validation, best first.
 
         Raises:
-            RuntimeError: no trial completed; the message holds the reasons.
+            NoResultError: no trial completed; the message holds the reasons.
         """
         ended = self._ended()
         if not any(outcome.state == "COMPLETE" for outcome in ended.values()):
             reasons = sorted({outcome.reason for outcome in ended.values() if outcome.reason})
-            raise RuntimeError(f"study {self.name!r}: no trial completed. Reasons: {'; '.join(reasons[:5]) or 'none'}")
+            raise NoResultError(f"study {self.name!r}: no trial completed. Reasons: {'; '.join(reasons[:5]) or 'none'}")
         rows = Store(self.store).best(self.name, self.objective, top, self.maximize, stage="search")
         return [Candidate(row["trial"], Config.from_json(json.dumps(row["config"])), row["value"]) for row in rows]
 
@@ -199,10 +210,11 @@ class Study:
         store = Store(self.store)
         if self.name in store.studies()["study"].to_pylist():
             return
+        settings = json.dumps({**self.settings, "protocol": PROTOCOL})
         store.writer(self.name).study(
             StudyRecord(
                 study=self.name, dataset=self.base.dataset.name, release=self.base.dataset.release,
-                config=self.base.to_json(), settings=json.dumps(self.settings), excluded=sorted(self.excluded),
+                config=self.base.to_json(), settings=settings, excluded=sorted(self.excluded),
                 versions=package_versions(), started=datetime.now(UTC),
             )
         )  # fmt: skip

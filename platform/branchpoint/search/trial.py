@@ -58,7 +58,7 @@ class Setup:
         study: its name.
         store: URI of the results store.
         folder: state folder of the study, seen by every worker.
-        prepared: folder of the prepared cohort, seen by every worker.
+        prepared: manifest of the prepared cohort, seen by every worker.
         objective: metric that ranks runs.
         cpus: threads of a run on the CPU.
         keep_network: keep the weights of the best epoch (finalists).

@@ -1,0 +1,237 @@
+"""What the jobs share: cohort -> check -> prepared cache -> search -> finals -> report -> table.
+
+A job is started with ``python jobs/<job>.py``, with ``ray job submit -- python jobs/<job>.py`` or with
+``ray job submit --working-dir . -- python jobs/<job>.py``; started again, it goes on where it was.
+
+Where results, cache, phantom and report go: ``--home``, else ``$BRANCHPOINT_HOME``, else the folder the job was
+started in. A job submitted with ``--working-dir`` runs in an unpacked copy that Ray deletes later, so its home is
+``~/.branchpoint`` then. On a cluster of several machines the home must be on a disk that all of them see.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from types import ModuleType
+from typing import Annotated
+
+ROOT = Path(__file__).resolve().parents[1]
+for folder in (ROOT, ROOT / "platform"):
+    if str(folder) not in sys.path:
+        sys.path.insert(0, str(folder))
+
+import typer  # noqa: E402
+
+from branchpoint.config import Config, DatasetConfig  # noqa: E402
+from branchpoint.datasets.cohort import Cohort  # noqa: E402
+from branchpoint.search.final import Finals  # noqa: E402
+from branchpoint.search.halving import HalvingConfig  # noqa: E402
+from branchpoint.search.points import config_at  # noqa: E402
+from branchpoint.search.session import Resources  # noqa: E402
+from branchpoint.search.study import NoResultError, Study  # noqa: E402
+from branchpoint.store import Store  # noqa: E402
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scale:
+    """How much of everything; what the command line leaves open.
+
+    Attributes:
+        patients: of the phantom.
+        phantom_scale: voxel size of the phantom's scans against real scanners.
+    """
+
+    spacing_mm: float = 1.0
+    size: int = 144
+    patients: int = 60
+    phantom_scale: float = 1.0
+    folds: int = 5
+    trials: int = 60
+    epochs: int = 60
+    final_epochs: int = 60
+    top: int = 3
+    width: int = 8
+    batch_size: int = 10
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """One study as a script.
+
+    Attributes:
+        dataset: name of the reader.
+        release: by default.
+        space: module of ``search_spaces``.
+        scales: name to scale; ``paper`` is taken with ``--data-root``, ``laptop`` without.
+        has_phantom: whether the dataset has one.
+    """
+
+    dataset: str
+    release: str
+    space: ModuleType
+    scales: Mapping[str, Scale]
+    default: str
+    has_phantom: bool = False
+
+
+def home_folder(given: Path | None) -> Path:
+    """Where results, cache and phantom go; see the module."""
+    if given or os.environ.get("BRANCHPOINT_HOME"):
+        return Path(given or os.environ["BRANCHPOINT_HOME"]).expanduser().resolve()
+    here = Path.cwd()
+    unpacked = any(part.startswith("_ray_pkg_") for part in here.parts)
+    return Path.home() / ".branchpoint" if unpacked else here
+
+
+def main(job: Job) -> None:
+    """The command line of ``job``."""
+    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+
+    @app.command(help=sys.modules["__main__"].__doc__)
+    def command(
+        data_root: Annotated[Path | None, typer.Option(help="Folder of the release.")] = None,
+        release: Annotated[str, typer.Option(help="Release of the dataset.")] = job.release,
+        demo: Annotated[bool, typer.Option("--demo", help="Minutes on two cores.")] = False,
+        smoke: Annotated[bool, typer.Option("--smoke", help="The smallest run through everything.")] = False,
+        trials: Annotated[int | None, typer.Option(help="Trials of the search.")] = None,
+        epochs: Annotated[int | None, typer.Option(help="Epochs of a trial.")] = None,
+        final_epochs: Annotated[int | None, typer.Option(help="Epochs of a finalist.")] = None,
+        top: Annotated[int | None, typer.Option(help="Best candidates that are trained on all folds.")] = None,
+        folds: Annotated[int | None, typer.Option(help="Folds of the cross-validation.")] = None,
+        spacing_mm: Annotated[float | None, typer.Option(help="Isotropic spacing after resampling.")] = None,
+        size: Annotated[int | None, typer.Option(help="Voxels along each edge of the crop.")] = None,
+        patients: Annotated[int | None, typer.Option(help="Patients of the phantom.")] = None,
+        width: Annotated[int | None, typer.Option(help="Channels of the first level that widths vary about.")] = None,
+        batch_size: Annotated[int | None, typer.Option(help="Samples of a training step.")] = None,
+        cpus_per_trial: Annotated[int, typer.Option(help="Cores of a trial.")] = 1,
+        gpus_per_trial: Annotated[float, typer.Option(help="GPUs of a trial; a fraction shares one.")] = 0.0,
+        memory_gb: Annotated[float | None, typer.Option(help="Memory that a trial may need.")] = None,
+        concurrency: Annotated[int | None, typer.Option(help="Trials at once; by default what fits.")] = None,
+        address: Annotated[str | None, typer.Option(help="Ray cluster; else $RAY_ADDRESS, else its own.")] = None,
+        store: Annotated[str | None, typer.Option(help="Results store: folder or URI.")] = None,
+        study: Annotated[str | None, typer.Option(help="Name of the study; the same name goes on with it.")] = None,
+        home: Annotated[Path | None, typer.Option(help="Folder for results, cache, phantom and report.")] = None,
+        skip_faulty: Annotated[bool, typer.Option("--skip-faulty", help="Leave patients with errors out.")] = False,
+        seed: Annotated[int, typer.Option(help="Of folds, networks, search and phantom.")] = 0,
+    ) -> None:
+        name = "smoke" if smoke else "demo" if demo else job.default if data_root is None else "paper"
+        given = locals()
+        scale = replace(
+            job.scales[name],
+            **{f.name: given[f.name] for f in fields(Scale) if given.get(f.name) is not None},
+        )
+        place = home_folder(home)
+        resources = Resources(cpus=cpus_per_trial, gpus=gpus_per_trial, concurrency=concurrency, memory_gb=memory_gb)
+        run(job, scale, place, resources, data_root=data_root, release=release, seed=seed, skip_faulty=skip_faulty,
+            store=store, study=study, address=address)  # fmt: skip
+
+    try:
+        app()
+    except (ValueError, ConnectionError, NoResultError) as problem:
+        raise SystemExit(f"error: {problem}") from None
+
+
+def run(
+    job: Job,
+    scale: Scale,
+    home: Path,
+    resources: Resources,
+    *,
+    data_root: Path | None,
+    release: str,
+    seed: int,
+    skip_faulty: bool,
+    store: str | None,
+    study: str | None,
+    address: str | None,
+) -> None:
+    """The whole way of the job."""
+    root, known_risk = _root(job, scale, home, data_root, release, seed)
+    dataset = DatasetConfig(
+        name=job.dataset, root=str(root), release=release, spacing_mm=scale.spacing_mm, size_voxels=(scale.size,) * 3,
+        seed=seed,
+    )  # fmt: skip
+    manifest, excluded = _prepare(dataset, scale.folds, home / "cache", skip_faulty)
+    base = _base(job, dataset, scale, seed)
+    where = store or str(home / "results")
+    name = study or f"{job.dataset}-{release}"
+    state = (home if "://" in where else Path(where).expanduser().resolve()) / ".state" / name
+    searched = Study(
+        name=name, base=base, space=job.space.space, points=job.space.starting_points(base), prepared=manifest,
+        store=where if "://" in where else str(Path(where).expanduser().resolve()), state=state, trials=scale.trials,
+        halving=HalvingConfig(grace=max(1, scale.epochs // 4)), resources=resources, excluded=excluded, address=address,
+    )  # fmt: skip
+    published = {label: config_at(job.space.space, base, point) for label, point in job.space.published(base).items()}
+    finals = Finals(study=searched, epochs=scale.final_epochs, published=published, known_risk=known_risk)
+    with searched.running() as concurrency:
+        searched.search(concurrency)
+        finals.run(searched.best(scale.top), concurrency)
+    _show(searched, home / "report.html")
+
+
+def _root(job: Job, scale: Scale, home: Path, data_root: Path | None, release: str, seed: int
+          ) -> tuple[Path, Mapping[str, float]]:  # fmt: skip
+    """Folder of the release, and the true risks where it is a phantom that is written here."""
+    if data_root is not None:
+        return data_root.expanduser().resolve(), {}
+    if not job.has_phantom:
+        raise SystemExit(f"there is no phantom of {job.dataset}: give --data-root, the folder of the release")
+    from branchpoint.datasets.phantoms import make_phantom, read_truth
+
+    out = home / "phantom" / f"{job.dataset}-{release}-{scale.patients}-{seed}-{scale.phantom_scale:g}"
+    root = make_phantom(
+        job.dataset, out, release=release, patients=scale.patients, seed=seed, spacing_scale=scale.phantom_scale
+    )
+    return root, {row["PatientID"]: float(row["log_hazard"]) for row in read_truth(root)}
+
+
+def _prepare(dataset: DatasetConfig, folds: int, cache: Path, skip_faulty: bool) -> tuple[Path, tuple[str, ...]]:
+    """Manifest of the prepared cohort, and who was left out; exits with the table where the cohort has errors."""
+    from branchpoint.datasets.check import check_cohort
+    from branchpoint.datasets.check import skip_faulty as without_faulty
+    from branchpoint.datasets.prepared import prepare
+    from branchpoint.datasets.problem_table import print_problems
+    from branchpoint.datasets.readers import read_cohort
+
+    cohort: Cohort = read_cohort(dataset)
+    problems = check_cohort(cohort, dataset, folds=folds)
+    excluded: tuple[str, ...] = ()
+    if problems:
+        print_problems(problems, title=f"{dataset.name} {dataset.release}: {len(cohort.patients)} patients")
+    if skip_faulty:
+        cohort, excluded = without_faulty(cohort, problems, folds=folds)
+        problems = list(cohort.problems)
+        print(f"left out as faulty: {', '.join(excluded) or 'nobody'}")
+    if any(problem.severity == "error" for problem in problems):
+        print("Training is refused: correct the errors above, or leave these patients out with --skip-faulty.")
+        raise SystemExit(2)
+    return prepare(cohort, dataset, cache, excluded=excluded).path, excluded
+
+
+def _base(job: Job, dataset: DatasetConfig, scale: Scale, seed: int) -> Config:
+    base: Config = job.space.base(dataset)
+    return replace(
+        base,
+        network=replace(base.network, width=scale.width),
+        training=replace(base.training, epochs=scale.epochs, batch_size=scale.batch_size),
+        split=replace(base.split, folds=scale.folds, seed=seed),
+        seed=seed,
+    )
+
+
+def _show(study: Study, report: Path) -> None:
+    from branchpoint.report import write_report
+    from branchpoint.report.results import load_results
+    from branchpoint.report.tables import print_best, print_test_figures
+
+    store = Store(study.store)
+    path = write_report(store, study.name, report)
+    print_best(store.best(study.name, study.objective, top=3, stage="search"), study.objective)
+    results = load_results(store, study.name)
+    print_test_figures([*results.pooled_test, *results.differences], results.primary_metrics)
+    print(f"results: {study.store}")
+    print(f"report:  {path}")
+    print(f"again:   branchpoint best --store {study.store} --study {study.name}")

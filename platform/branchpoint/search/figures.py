@@ -1,0 +1,122 @@
+"""Figures with intervals, for the store: models and references on the same test patients, per fold and pooled."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Literal
+
+import numpy as np
+
+from branchpoint.config import Config
+from branchpoint.store import FigureRecord
+from branchpoint.tasks import build_task
+from branchpoint.tasks.base import Summary, Task, select
+from branchpoint.tasks.survival import SurvivalTask
+from branchpoint.training.bootstrap import Interval, intervals, paired_differences
+from branchpoint.training.evaluation import pool
+from branchpoint.training.references import Reference
+
+Summaries = Mapping[str, Summary]
+Kind = Literal["model", "reference", "difference"]
+ATTAINABLE = "true log-hazard of the phantom"
+POOLED = -1
+
+
+def figure_records(
+    *,
+    study: str,
+    configs: Mapping[str, Config],
+    models: Mapping[str, Sequence[Summaries]],
+    references: Mapping[str, Sequence[Summaries]],
+    trivial: Sequence[Sequence[Reference]],
+    excluded: np.ndarray,
+    known_risk: Mapping[int, float],
+    resamples: int = 1000,
+) -> list[FigureRecord]:
+    """All test figures of a study.
+
+    Args:
+        configs: label to Config of each model; the first is the best found, which differences compare with.
+        models: label to summaries by task, for each fold.
+        references: the same of networks that count as references.
+        trivial: references of each fold.
+        excluded: positions of patients that are left out everywhere.
+        known_risk: position to true log-hazard, where it is known.
+        resamples: of the bootstrap.
+    """
+    best, *others = configs
+    every = {task.name: build_task(task) for task in configs[best].tasks}
+    records: list[FigureRecord] = []
+
+    def add(label: str, kind: Kind, task: Task, folds: Sequence[Summary], config: Config | None = None) -> None:
+        parts = [_without(summary, excluded) for summary in folds]
+        numbered = [*enumerate(parts), (POOLED, pool(parts))]
+        for fold, summary in numbered:
+            found = intervals(task, summary, resamples=resamples)
+            records.extend(_record(study, label, kind, fold, task.name, metric, interval, config)
+                           for metric, interval in found.items())  # fmt: skip
+
+    for label, folds in models.items():
+        for name in trained(configs[label]):
+            add(label, "model", every[name], [fold[name] for fold in folds], configs[label])
+    for label, folds in references.items():
+        for name, task in every.items():
+            add(label, "reference", task, [fold[name] for fold in folds])
+    for label, name in dict.fromkeys((reference.label, reference.task) for fold in trivial for reference in fold):
+        found = [_of(fold, label, name) for fold in trivial]
+        add(label, "reference", every[name], [summary for summary in found if summary is not None])
+    for name, task in every.items():
+        if known_risk and isinstance(task, SurvivalTask):
+            add(ATTAINABLE, "reference", task, [_with_risk(fold[name], known_risk) for fold in models[best]])
+    for label in others:
+        if configs[label].candidate != configs[best].candidate:
+            records += _differences(study, best, label, configs, models, every, excluded, resamples)
+    return records
+
+
+def trained(config: Config) -> list[str]:
+    """Names of the tasks that ``config`` trains; figures of the others would be those of an untrained head."""
+    return [task.name for task in config.tasks if task.weight > 0]
+
+
+def _differences(
+    study: str,
+    best: str,
+    other: str,
+    configs: Mapping[str, Config],
+    models: Mapping[str, Sequence[Summaries]],
+    tasks: Mapping[str, Task],
+    excluded: np.ndarray,
+    resamples: int,
+) -> list[FigureRecord]:
+    records = []
+    for name in trained(configs[best]):
+        if name not in trained(configs[other]):
+            continue
+        pooled = [pool([_without(fold[name], excluded) for fold in models[label]]) for label in (best, other)]
+        label = f"{best} minus {other}"
+        for metric, interval in paired_differences(tasks[name], *pooled, resamples=resamples).items():
+            records.append(_record(study, label, "difference", POOLED, name, metric, interval, configs[best]))
+    return records
+
+
+def _without(summary: Summary, excluded: np.ndarray) -> Summary:
+    return select(summary, ~np.isin(summary["index"], excluded))
+
+
+def _of(fold: Sequence[Reference], label: str, task: str) -> Summary | None:
+    return next((each.summary for each in fold if (each.label, each.task) == (label, task)), None)
+
+
+def _with_risk(summary: Summary, known_risk: Mapping[int, float]) -> Summary:
+    risk = np.array([known_risk.get(int(position), np.nan) for position in summary["index"]])
+    return {**summary, "log_hazard": risk}
+
+
+def _record(
+    study: str, label: str, kind: Kind, fold: int, task: str, metric: str, interval: Interval, config: Config | None
+) -> FigureRecord:
+    return FigureRecord(
+        study=study, candidate=config.candidate if config else "", label=label, kind=kind, split="test", fold=fold,
+        task=task, metric=metric, value=interval.value, low=interval.low, high=interval.high, n=interval.n,
+    )  # fmt: skip

@@ -1,0 +1,184 @@
+"""From the best few candidates of a search to honest test figures.
+
+The best few by validation, and the published configurations, are trained anew on every fold with one budget; the mean
+validation objective over the folds chooses the best found; it, the published ones and the trivial references are
+evaluated on the test patients, once.
+
+What is clean and what is not (:data:`branchpoint.search.study.PROTOCOL` says it in the report):
+
+- A network never sees a test patient of its fold: neither in training, nor in choosing its epoch.
+- The search compared candidates on the validation patients of one fold. These are test patients of other folds, and
+  their labels chose the candidates: they are left out of all test figures, for models and references alike.
+- The training patients of the search's fold are test patients of other folds too. They shaped the candidates only
+  through networks that were thrown away; they stay in.
+- The finalist was chosen by validation patients who are test patients of other folds. This choice among a few
+  finalists is not undone: an unbiased figure for it needs an outer cross-validation or another cohort.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from branchpoint.config import Config
+from branchpoint.datasets.prepared import PreparedCohort
+from branchpoint.datasets.splits import split
+from branchpoint.search.figures import figure_records
+from branchpoint.search.folders import StudyFolder
+from branchpoint.search.progress import Progress
+from branchpoint.search.runner import run_all
+from branchpoint.search.searcher import ListedRuns
+from branchpoint.search.study import Candidate, NoResultError, Study
+from branchpoint.search.testing import Summaries, fold_references, test_summaries, untrained_summaries
+from branchpoint.search.trial import Outcome, Work, known_outcomes
+from branchpoint.store import Store
+
+BEST = "best found"
+UNTRAINED = "untrained network"
+
+
+@dataclass(frozen=True)
+class Finalist:
+    """A configuration that is trained on all folds.
+
+    Attributes:
+        config: with the budget of the finals, fold 0.
+        labels: names it is known by, such as ``multi-task (paper 003)``; empty for those that the search found.
+    """
+
+    config: Config
+    labels: tuple[str, ...] = ()
+
+    def works(self) -> list[Work]:
+        """One run for each fold."""
+        works = []
+        for fold in range(self.config.split.folds):
+            config = replace(self.config, split=replace(self.config.split, fold=fold))
+            works.append(Work(f"{self.config.candidate}-fold{fold}", config.to_json(), stage="final"))
+        return works
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finals:
+    """The second half of a study.
+
+    Attributes:
+        study: the search, see :class:`branchpoint.search.study.Study`.
+        epochs: budget of a run, the same for all.
+        published: label to Config, compared beside the best found.
+        known_risk: patient to true log-hazard, where a phantom tells; its C-index is what can be attained.
+        resamples: of the bootstrap.
+    """
+
+    study: Study
+    epochs: int
+    published: Mapping[str, Config] = field(default_factory=dict)
+    known_risk: Mapping[str, float] = field(default_factory=dict)
+    resamples: int = 1000
+
+    def run(self, candidates: Sequence[Candidate], concurrency: int) -> Finalist:
+        """Train, choose, test and write figures to the store; gives the best found. Call it in ``study.running()``.
+
+        A finished (candidate, fold) is never trained again, nor a test set evaluated again.
+
+        Raises:
+            ValueError: finals of this study were begun with other finalists or another budget.
+            NoResultError: no finalist completed all folds.
+        """
+        finalists = self.finalists(candidates)
+        self._remember(finalists)
+        self._train(finalists, concurrency)
+        best = self.choose(finalists)
+        tested = {label: finalist for finalist in finalists for label in finalist.labels if self._complete(finalist)}
+        self._test({BEST: best, **tested}, concurrency)
+        return best
+
+    def finalists(self, candidates: Sequence[Candidate]) -> list[Finalist]:
+        """Candidates and published configurations, each once, with the budget of the finals."""
+        found: dict[str, Finalist] = {}
+        named = [("", candidate.config) for candidate in candidates] + [*self.published.items()]
+        for label, config in named:
+            config = replace(config, training=replace(config.training, epochs=self.epochs))
+            config = replace(config, split=replace(config.split, fold=0))
+            known = found.get(config.candidate, Finalist(config))
+            found[config.candidate] = replace(known, labels=(*known.labels, *([label] if label else [])))
+        return list(found.values())
+
+    def choose(self, finalists: Sequence[Finalist]) -> Finalist:
+        """The finalist with the best mean validation objective over the folds, among those with every fold complete."""
+        sign = 1.0 if self.study.maximize else -1.0
+        ended = self._ended()
+        complete = [finalist for finalist in finalists if self._complete(finalist, ended)]
+        if not complete:
+            reasons = sorted({outcome.reason for outcome in ended.values() if outcome.reason})
+            raise NoResultError(f"study {self.study.name!r}: no finalist completed all folds. {'; '.join(reasons[:5])}")
+
+        def mean_validation(finalist: Finalist) -> float:
+            return sign * float(np.mean([ended[work.name].value for work in finalist.works()]))
+
+        return max(complete, key=mean_validation)
+
+    def _remember(self, finalists: Sequence[Finalist]) -> None:
+        """A second choice after test figures were seen would not be honest."""
+        settings = {"epochs": self.epochs, "finalists": sorted(finalist.config.candidate for finalist in finalists)}
+        StudyFolder(self.study.state / "finals").remember(settings)
+
+    def _ended(self) -> dict[str, Outcome]:
+        return known_outcomes(Store(self.study.store), self.study.name, self.study.objective, stage="final")
+
+    def _complete(self, finalist: Finalist, ended: Mapping[str, Outcome] | None = None) -> bool:
+        ended = self._ended() if ended is None else ended
+        return all(work.name in ended and ended[work.name].state == "COMPLETE" for work in finalist.works())
+
+    def _train(self, finalists: Sequence[Finalist], concurrency: int) -> None:
+        works = [work for finalist in finalists for work in finalist.works()]
+        ended = self._ended()
+        waiting = [work for work in works if not self._done(work, ended.get(work.name))]
+        if not waiting:
+            return
+        study = self.study
+        progress = Progress("final", len(works), study.objective, maximize=study.maximize, before=[*ended.values()])
+        folds = self.study.base.split.folds
+        progress.say(f"{len(finalists)} finalists on {folds} folds, {self.epochs} epochs each")
+        run_all(ListedRuns(waiting), study.setup(keep_network=True), study.resources, concurrency, progress)
+        progress.finish()
+
+    def _done(self, work: Work, known: Outcome | None) -> bool:
+        if known is None:
+            return False
+        return known.state != "COMPLETE" or StudyFolder(self.study.state).run(work.name).network.exists()
+
+    def _test(self, tested: Mapping[str, Finalist], concurrency: int) -> None:
+        study, setup = self.study, self.study.setup()
+        flat = [(label, work) for label, finalist in tested.items() for work in finalist.works()]
+        unique = {work.name: work for _, work in flat}
+        found = dict(zip(unique, test_summaries([*unique.values()], setup, study.resources, concurrency), strict=True))
+        models: dict[str, list[Summaries]] = {}
+        for label, work in flat:
+            models.setdefault(label, []).append(found[work.name])
+        best = tested[BEST]
+        drawn = [Config.from_json(work.config) for work in best.works()]
+        untrained = untrained_summaries(drawn, setup, study.resources, concurrency)
+        references = fold_references(best.config, setup, study.resources)
+        records = figure_records(
+            study=study.name,
+            configs={label: finalist.config for label, finalist in tested.items()},
+            models=models,
+            references={UNTRAINED: untrained},
+            trivial=references,
+            excluded=self._chose_candidates(),
+            known_risk=self._risk_by_position(),
+            resamples=self.resamples,
+        )
+        Store(study.store).writer(study.name).figures(records)
+
+    def _chose_candidates(self) -> np.ndarray:
+        """Positions of the patients whose labels chose the candidates."""
+        prepared = PreparedCohort.open(self.study.prepared)
+        return split(prepared, self.study.base.split).validation
+
+    def _risk_by_position(self) -> dict[int, float]:
+        ids = PreparedCohort.open(self.study.prepared).patient_ids
+        return {i: self.known_risk[name] for i, name in enumerate(ids) if name in self.known_risk}

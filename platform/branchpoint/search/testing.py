@@ -1,0 +1,129 @@
+"""Test patients, looked at once: what chosen finalists and trivial references do on each fold.
+
+Runs as Ray tasks. Results are small per-patient statistics, kept beside the run so that a second start does not
+evaluate again.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import ray
+
+from branchpoint.config import Config
+from branchpoint.datasets.prepared import PreparedCohort
+from branchpoint.datasets.splits import split
+from branchpoint.search.folders import StudyFolder
+from branchpoint.search.session import Resources
+from branchpoint.search.trial import Setup, Work
+from branchpoint.tasks import build_task
+from branchpoint.tasks.base import Summary
+from branchpoint.training.references import Reference
+
+Summaries = Mapping[str, Summary]
+
+
+def test_summaries(works: Sequence[Work], setup: Setup, resources: Resources, concurrency: int) -> list[Summaries]:
+    """Task name to summary of the test patients, for each of ``works``, whose networks were kept."""
+    return _on_ray([(evaluate_run, (work, setup)) for work in works], resources, concurrency)
+
+
+def untrained_summaries(
+    configs: Sequence[Config], setup: Setup, resources: Resources, concurrency: int
+) -> list[Summaries]:
+    """The same of networks with the weights they were drawn with."""
+    return _on_ray([(evaluate_untrained, (config.to_json(), setup)) for config in configs], resources, concurrency)
+
+
+def fold_references(config: Config, setup: Setup, resources: Resources) -> list[list[Reference]]:
+    """The trivial references of every task of ``config``, for each fold of its split."""
+    found: list[list[list[Reference]]] = _on_ray([(_references, (config.to_json(), setup))], resources, 1)
+    return found[0]
+
+
+def evaluate_run(work: Work, setup: Setup) -> Summaries:
+    """What the network of a finished run does on the test patients of its fold."""
+    import torch
+
+    folder = StudyFolder(setup.folder).run(work.name)
+    kept = folder.path / "test.npz"
+    if not kept.exists():
+        config = Config.from_json(work.config)
+        weights = torch.load(folder.network, map_location="cpu", weights_only=True)
+        _save(kept, _evaluate(config, setup, weights))
+    return load_summaries(kept)
+
+
+def evaluate_untrained(config: str, setup: Setup) -> Summaries:
+    """What the network of ``config`` does on the test patients of its fold before any training."""
+    return _evaluate(Config.from_json(config), setup, None)
+
+
+def _evaluate(config: Config, setup: Setup, weights: Mapping[str, Any] | None) -> Summaries:
+    import torch
+
+    from branchpoint.networks import build
+    from branchpoint.training.evaluation import evaluate
+
+    torch.set_num_threads(setup.cpus)
+    prepared = PreparedCohort.open(setup.prepared)
+    network = build(config)
+    if weights is not None:
+        network.load_state_dict(dict(weights))
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    return evaluate(network.to(device), config, prepared, split(prepared, config.split).test, device)
+
+
+def _references(text: str, setup: Setup) -> list[list[Reference]]:
+    from branchpoint.training.measurements import measure
+    from branchpoint.training.references import references
+
+    config, prepared = Config.from_json(text), PreparedCohort.open(setup.prepared)
+    measured = measure(prepared)
+    tasks = [build_task(task) for task in config.tasks]
+    found = []
+    for fold in range(config.split.folds):
+        parts = split(prepared, replace(config.split, fold=fold))
+        others = np.concatenate([parts.train, parts.validation])
+        found.append(references(tasks, prepared, measured, others, parts.test))
+    return found
+
+
+def _on_ray(calls: Sequence[tuple[Callable[..., Any], tuple[Any, ...]]], resources: Resources, concurrency: int
+            ) -> list[Any]:  # fmt: skip
+    """Results in order; at most ``concurrency`` at once, each retried where its worker died."""
+    options = {"num_cpus": resources.cpus, "num_gpus": resources.gpus, "max_retries": 2}
+    waiting = list(enumerate(calls))
+    running: dict[Any, int] = {}
+    done: dict[int, Any] = {}
+    while waiting or running:
+        while waiting and len(running) < concurrency:
+            position, (function, arguments) = waiting.pop(0)
+            running[ray.remote(function).options(**options).remote(*arguments)] = position
+        (ready,), _ = ray.wait(list(running), num_returns=1)
+        done[running.pop(ready)] = ray.get(ready)
+    return [done[position] for position in range(len(calls))]
+
+
+def _save(path: Path, summaries: Summaries) -> None:
+    from branchpoint.training.checkpoint import write_atomically
+
+    buffer = io.BytesIO()
+    flat = {f"{task}/{name}": values for task, summary in summaries.items() for name, values in summary.items()}
+    np.savez(buffer, **flat)  # type: ignore[arg-type]
+    write_atomically(path, buffer.getbuffer())
+
+
+def load_summaries(path: Path) -> Summaries:
+    """What :func:`evaluate_run` kept."""
+    summaries: dict[str, dict[str, np.ndarray]] = {}
+    with np.load(path) as flat:
+        for key in flat.files:
+            task, name = key.rsplit("/", 1)
+            summaries.setdefault(task, {})[name] = flat[key]
+    return summaries

@@ -1,0 +1,60 @@
+"""HECKTOR: outline of the primary tumour (and nodes) and time to progression, from PET/CT of the head and neck.
+
+Searched: whether the tasks are learned together, where they branch, what the survival head gets from the predicted
+mask, width, depth, unit, radiomics taps, dropout, loss weights and learning rate. The three configurations of
+Andrearczyk et al. 2021 ("Multi-task deep segmentation and radiomics for automatic prognosis in head and neck cancer")
+come first: loss weights (Cox, Dice) of (1, 1), (0, 1) and (1, 0).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import optuna
+
+from branchpoint.config import AnyTaskConfig, Config, DatasetConfig, SegmentationConfig, SurvivalConfig
+from branchpoint.search.spaces import (
+    shared_point,
+    suggest_learned,
+    suggest_learning_rate,
+    suggest_network,
+    suggest_topology,
+    together,
+)
+
+RELEASES_WITH_NODES = ("2022", "2025")
+RELEASES_WITHOUT_OUTCOME = ("2020",)
+
+
+def base(dataset: DatasetConfig) -> Config:
+    """What all candidates share; budget, split and seed are left to the job."""
+    classes = 2 if dataset.release in RELEASES_WITH_NODES else 1
+    tasks: tuple[AnyTaskConfig, ...] = (SegmentationConfig(name="tumour", target="tumour", foreground_classes=classes),)
+    if dataset.release not in RELEASES_WITHOUT_OUTCOME:
+        tasks = (*tasks, SurvivalConfig(name="survival", target="survival"))
+    return Config(dataset=dataset, tasks=tasks)
+
+
+def space(trial: optuna.trial.BaseTrial, base: Config) -> Config:
+    """The Config of ``trial``."""
+    tasks = suggest_learned(trial, base.tasks)
+    network = suggest_topology(trial, base, suggest_network(trial, base, tasks), tasks)
+    return replace(suggest_learning_rate(trial, base), tasks=tasks, network=network)
+
+
+def published(base: Config) -> Mapping[str, dict[str, Any]]:
+    """Label to parameter values of the published configurations, as deep as the grid allows."""
+    if len(base.tasks) == 1:
+        return {"segmentation only": shared_point(base, together(base.tasks))}
+    return {
+        "multi-task, all shared": shared_point(base, together(base.tasks)),
+        "segmentation only": shared_point(base, "tumour"),
+        "survival only": shared_point(base, "survival"),
+    }
+
+
+def starting_points(base: Config) -> list[dict[str, Any]]:
+    """The published configurations."""
+    return list(published(base).values())

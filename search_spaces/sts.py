@@ -1,0 +1,57 @@
+"""Soft-tissue sarcoma: outline of the tumour, time to recurrence or metastasis, lung metastasis, from PET/CT.
+
+Three tasks, so that grouping (who shares a network at all) and branching (how deep) are open questions. The first
+points are all tasks on one shared network, and each task alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import optuna
+
+from branchpoint.config import ClassificationConfig, Config, DatasetConfig, SegmentationConfig, SurvivalConfig
+from branchpoint.search.spaces import (
+    shared_point,
+    suggest_learned,
+    suggest_learning_rate,
+    suggest_network,
+    suggest_topology,
+    together,
+)
+
+
+def base(dataset: DatasetConfig) -> Config:
+    """What all candidates share; budget, split and seed are left to the job."""
+    return Config(
+        dataset=dataset,
+        tasks=(
+            SegmentationConfig(name="tumour", target="tumour"),
+            SurvivalConfig(name="recurrence", target="recurrence"),
+            ClassificationConfig(name="lung_metastasis", target="lung_metastasis", classes=2),
+        ),
+    )
+
+
+def space(trial: optuna.trial.BaseTrial, base: Config) -> Config:
+    """The Config of ``trial``."""
+    tasks = suggest_learned(trial, base.tasks)
+    network = suggest_topology(trial, base, suggest_network(trial, base, tasks), tasks)
+    return replace(suggest_learning_rate(trial, base), tasks=tasks, network=network)
+
+
+def published(base: Config) -> Mapping[str, dict[str, Any]]:
+    """Label to parameter values of the configurations that the best found is compared with."""
+    return {
+        "multi-task, all shared": shared_point(base, together(base.tasks)),
+        "segmentation only": shared_point(base, "tumour"),
+        "recurrence only": shared_point(base, "recurrence"),
+        "lung metastasis only": shared_point(base, "lung_metastasis"),
+    }
+
+
+def starting_points(base: Config) -> list[dict[str, Any]]:
+    """The points of :func:`published`."""
+    return list(published(base).values())
