@@ -153,6 +153,7 @@ class NetworkConfig:
         measured_channel: image channel that cascades of measurements read (1 is PET in CT, PET).
         window: voxels along each axis of an attention window (``resformer_*``; even sizes shift by half).
         dilated_skips: refine what the decoder joins by dilated feature enhancement (``resformer_*``; paper 001).
+        weights: local file with the weights of a torchvision encoder; empty for random weights.
     """
 
     encoder: str = "radiomics_unet"
@@ -167,6 +168,7 @@ class NetworkConfig:
     measured_channel: int = 1
     window: int = 8
     dilated_skips: bool = True
+    weights: str = ""
 
     def __post_init__(self) -> None:
         for name in ("in_channels", "width", "depth", "hidden_features", "window"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
@@ -75,18 +76,26 @@ class Network(nn.Module):
                 logits[step.task] = results[-1]
         return {task: logits[task] for task in self.topology.tasks}
 
-    def tasks_of_parameters(self) -> dict[str, frozenset[str]]:
+    def tasks_of_parameters(self, gradients: bool = False) -> dict[str, frozenset[str]]:
         """The tasks whose outputs depend on each parameter, by the parameter's name in ``named_parameters``.
 
-        Sharing, cascades (those without gradient too) and exchanges all count.
+        Sharing, cascades and exchanges all count.
+
+        Args:
+            gradients: leave out what a task reads by cascades without gradient alone.
         """
+        topology = self.topology
+        if gradients:
+            topology = replace(topology, cascades=tuple(cascade for cascade in topology.cascades if cascade.gradient))
         tasks_of_node: dict[Node, set[str]] = {}
-        for task in self.topology.tasks:
-            for node in ancestors(self.topology, task):
+        for task in topology.tasks:
+            for node in ancestors(topology, task):
                 tasks_of_node.setdefault(node, set()).add(task)
         found = {}
         for step, node in zip(self.plan, order(self.topology), strict=True):
-            prefix = prefix_of(step)
+            prefix = {"head": f"heads.{step.task}", "exchange": f"exchanges.{step.stage}_{step.group}"}.get(
+                step.part, f"{step.part}.{step.stage}.{step.group}"
+            )
             for name, _ in self.get_submodule(prefix).named_parameters(prefix):
                 found[name] = frozenset(tasks_of_node[node])
         return found

@@ -7,11 +7,13 @@ from functools import partial
 
 from branchpoint.config import NetworkConfig
 from branchpoint.networks.architecture import Architecture
+from branchpoint.networks.encoders.backbones import BACKBONES, Backbone
 from branchpoint.networks.encoders.radiomics_unet import RadiomicsUNet
 from branchpoint.networks.encoders.resformer import ResFormer
 from branchpoint.networks.encoders.senorm_unet import SENormUNet
 from branchpoint.networks.encoders.u2net import U2Net
 from branchpoint.networks.encoders.unet import TransformerUNet, UNet
+from branchpoint.networks.encoders.whole import WHOLE_NETWORKS, WholeNetwork
 
 ENCODERS: dict[str, Callable[[NetworkConfig, int], Architecture]] = {
     "radiomics_unet": RadiomicsUNet,
@@ -22,6 +24,8 @@ ENCODERS: dict[str, Callable[[NetworkConfig, int], Architecture]] = {
     "resformer_parallel": partial(ResFormer, parallel=True),
     "u2net": partial(U2Net, small=False),
     "u2net_small": partial(U2Net, small=True),
+    **dict.fromkeys(BACKBONES, Backbone),
+    **{name: partial(WholeNetwork, make=make) for name, make in WHOLE_NETWORKS.items()},
 }
 
 
