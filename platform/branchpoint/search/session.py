@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -143,10 +144,9 @@ def memory_limit(resources: Resources, nodes: Sequence[Mapping[str, float]]) -> 
         return resources.memory_gb * 1e9
     if resources.gpus:
         return None
-    shares = [node["memory"] / fit for node in nodes if (fit := _fit_on(node, resources)) and "memory" in node]
-    if not shares:
-        return None
-    return min(shares) * max(1.0, _fit_on(nodes[0], resources) / (resources.concurrency or 10**9))
+    most = resources.concurrency or sys.maxsize
+    fitting = [(node, min(_fit_on(node, resources), most)) for node in nodes if "memory" in node]
+    return min((node["memory"] / fit for node, fit in fitting if fit), default=None)
 
 
 def _fit_on(node: Mapping[str, float], resources: Resources) -> int:

@@ -1,0 +1,49 @@
+"""What can never be scheduled is said before anything starts."""
+
+from __future__ import annotations
+
+import pytest
+
+from branchpoint.search.session import Resources, memory_limit, preflight
+
+LAPTOP = {"CPU": 2.0, "memory": 8e9}
+GPU_NODE = {"CPU": 16.0, "GPU": 4.0, "memory": 64e9}
+
+
+@pytest.mark.parametrize(
+    ("resources", "nodes", "fit"),
+    [
+        (Resources(), [LAPTOP], 2),
+        (Resources(cpus=2), [LAPTOP, GPU_NODE], 9),
+        (Resources(cpus=4, gpus=1), [LAPTOP, GPU_NODE], 4),
+        (Resources(cpus=1, gpus=0.25), [GPU_NODE], 16),
+        (Resources(cpus=1, gpus=0.3), [{"CPU": 8.0, "GPU": 0.9}], 3),
+        (Resources(concurrency=1), [LAPTOP], 1),
+        (Resources(concurrency=100), [LAPTOP], 2),
+    ],
+)
+def test_how_many_runs_fit(resources: Resources, nodes: list[dict[str, float]], fit: int) -> None:
+    assert preflight(resources, nodes) == fit
+
+
+def test_what_no_node_can_hold_is_refused() -> None:
+    """Two nodes of 2 GPUs never hold a run of 3, though they have 4 together."""
+    nodes = [{"CPU": 8.0, "GPU": 2.0}, {"CPU": 16.0, "GPU": 2.0}]
+    with pytest.raises(ValueError, match=r"asks for 1 CPU, 3 GPU, but the largest of 2 node\(s\) has 16 CPU, 2 GPU"):
+        preflight(Resources(gpus=3), nodes)
+    with pytest.raises(ValueError, match="has 2 CPU, 0 GPU"):
+        preflight(Resources(gpus=1), [LAPTOP])
+
+
+@pytest.mark.parametrize("wrong", [{"cpus": 0}, {"gpus": 1.5}, {"gpus": -1.0}, {"concurrency": 0}])
+def test_impossible_requests(wrong: dict[str, float]) -> None:
+    with pytest.raises(ValueError, match=f"{next(iter(wrong))} is"):
+        Resources(**wrong)  # type: ignore[arg-type]
+
+
+def test_memory_is_shared_by_the_runs_of_a_node() -> None:
+    assert memory_limit(Resources(), [LAPTOP]) == 4e9
+    assert memory_limit(Resources(concurrency=1), [LAPTOP]) == 8e9
+    assert memory_limit(Resources(cpus=4), [LAPTOP, GPU_NODE]) == 16e9
+    assert memory_limit(Resources(gpus=1), [GPU_NODE]) is None
+    assert memory_limit(Resources(gpus=1, memory_gb=40), [GPU_NODE]) == 40e9

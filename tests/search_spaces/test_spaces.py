@@ -1,0 +1,87 @@
+"""Every proposal of the shipped spaces is a network that can be built; published configurations are what they say."""
+
+from __future__ import annotations
+
+from types import ModuleType
+
+import optuna
+import pytest
+
+from branchpoint.config import Config, DatasetConfig
+from branchpoint.networks import estimate, topology_of
+from branchpoint.search.points import check_points, config_at
+from branchpoint.search.spaces import depths, learned
+from search_spaces import hecktor, sts
+
+SIZES = [(16, 16, 16), (24, 32, 24), (144, 144, 144)]
+
+
+@pytest.fixture(
+    params=[(hecktor, "hecktor", "2021"), (hecktor, "hecktor", "2022"), (sts, "sts", "")], ids=lambda p: p[1] + p[2]
+)
+def module_and_base(request: pytest.FixtureRequest) -> tuple[ModuleType, Config]:
+    module, name, release = request.param
+    return module, module.base(DatasetConfig(name=name, release=release, size_voxels=(24, 24, 24)))
+
+
+def random_configs(module: ModuleType, base: Config, count: int, seed: int = 0) -> list[Config]:
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=seed))
+    return [module.space(study.ask(), base) for _ in range(count)]
+
+
+def test_every_proposal_describes_a_network(module_and_base: tuple[ModuleType, Config]) -> None:
+    module, base = module_and_base
+    for config in random_configs(module, base, 12):
+        assert estimate(config).parameters > 0
+        assert Config.from_json(config.to_json()) == config
+
+
+def test_proposals_cover_grouping_branching_and_cascades(module_and_base: tuple[ModuleType, Config]) -> None:
+    module, base = module_and_base
+    configs = random_configs(module, base, 150)
+    together = [config for config in configs if len(learned(config.tasks)) == len(base.tasks)]
+    assert {len(learned(config.tasks)) for config in configs} == {1, len(base.tasks)}
+    first, second = sorted(task.name for task in base.tasks)[:2]
+    points = {topology_of(config).branching_point(first, second) for config in together}
+    assert {0, 1, 2, 3} <= points, "separate networks, and branching at each depth"
+    carried = {link.carries for config in together for link in topology_of(config).cascades}
+    assert carried == {"masked_features", "measurements"}
+
+
+def test_values_without_effect_are_not_asked_for(module_and_base: tuple[ModuleType, Config]) -> None:
+    module, base = module_and_base
+    point = module.published(base)["segmentation only"]
+    assert not {"dropout", "taps", "weight_survival", "cascade_survival"} & set(point)
+
+
+def test_starting_points_are_valid_on_every_grid(module_and_base: tuple[ModuleType, Config]) -> None:
+    module, base = module_and_base
+    for size in SIZES:
+        grid = module.base(DatasetConfig(name=base.dataset.name, release=base.dataset.release, size_voxels=size))
+        configs = check_points(module.space, grid, module.starting_points(grid))
+        assert {config.network.depth for config in configs} == {max(depths(size))}
+
+
+def test_the_papers_configurations_come_first() -> None:
+    base = hecktor.base(DatasetConfig())
+    shared, segmentation, survival = (config_at(hecktor.space, base, p) for p in hecktor.starting_points(base))
+    assert [[task.weight for task in c.tasks] for c in (shared, segmentation, survival)] == [[1, 1], [1, 0], [0, 1]]
+    assert topology_of(shared).branching_point("tumour", "survival") == 5
+    assert (shared.network.width, shared.network.depth, shared.network.taps, shared.network.dropout) == (8, 5, (), 0.5)
+    assert shared.optimizer.learning_rate == 1e-3
+    assert estimate(shared).parameters == estimate(hecktor.base(DatasetConfig())).parameters
+
+
+def test_a_release_without_outcomes_has_one_task() -> None:
+    base = hecktor.base(DatasetConfig(release="2020", size_voxels=(24, 24, 24)))
+    (config,) = check_points(hecktor.space, base, hecktor.starting_points(base))
+    assert [task.name for task in config.tasks] == ["tumour"]
+    assert all(estimate(c).parameters > 0 for c in random_configs(hecktor, base, 4))
+
+
+@pytest.mark.parametrize(
+    ("size", "allowed"), [((144,) * 3, [3, 4, 5]), ((16,) * 3, [3, 4]), ((4,) * 3, [2]), ((32, 9, 9), [3])]
+)
+def test_depth_follows_the_grid(size: tuple[int, ...], allowed: list[int]) -> None:
+    assert depths(size) == allowed
