@@ -154,6 +154,9 @@ class NetworkConfig:
         window: voxels along each axis of an attention window (``resformer_*``; even sizes shift by half).
         dilated_skips: refine what the decoder joins by dilated feature enhancement (``resformer_*``; paper 001).
         weights: local file with the weights of a torchvision encoder; empty for random weights.
+        regression_units: (task, unit) for image-level tasks that regress a long vector with the units of paper 002,
+            ``light`` or ``released``: on the bottleneck, or, where the topology leads the task through the decoder,
+            on the bottleneck and each decoder stage.
     """
 
     encoder: str = "radiomics_unet"
@@ -169,6 +172,7 @@ class NetworkConfig:
     window: int = 8
     dilated_skips: bool = True
     weights: str = ""
+    regression_units: tuple[tuple[str, Literal["light", "released"]], ...] = ()
 
     def __post_init__(self) -> None:
         for name in ("in_channels", "width", "depth", "hidden_features", "window"):
@@ -184,6 +188,7 @@ class NetworkConfig:
         )  # fmt: skip
         every_level = len(self.taps) == self.depth
         object.__setattr__(self, "taps", () if every_level else tuple(sorted(self.taps)))
+        object.__setattr__(self, "regression_units", tuple(sorted(self.regression_units)))
         _require(self.measured_channel >= 0, "network.measured_channel", self.measured_channel, "must be at least 0")
 
 

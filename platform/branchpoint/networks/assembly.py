@@ -10,6 +10,7 @@ from branchpoint.networks.encoders import architecture
 from branchpoint.networks.exchanges import EXCHANGES
 from branchpoint.networks.heads import ImageHead
 from branchpoint.networks.plan import Received, Step
+from branchpoint.networks.regression_units import RegressionHead, RegressionUnit
 from branchpoint.networks.resolve import taps_of
 from branchpoint.tasks import build_task
 from branchpoint.topology import Topology
@@ -36,13 +37,25 @@ class Assembly:
             unit = mixing_unit(self.topology, self.topology.group(step.task, step.stage), step.stage)
             return EXCHANGES[unit](self.dimensions, self.channels[step.stage], len(step.mixed))
         if step.part == "head" and not self.config.task(step.task).dense:
-            return self._image_head(step)
+            regressing = dict(self.config.network.regression_units).get(step.task)
+            return self._regression_head(step, regressing) if regressing else self._image_head(step)
         extra = self._joined_channels(step) + sum(self._map_channels(link) for link in step.received)
         if step.part == "encoder":
             return self.family.encoder_stage(step.stage, extra)
         if step.part == "decoder":
             return self.family.decoder_stage(step.stage, extra)
         return self.family.dense_head(self.outputs[step.task], extra)
+
+    def _regression_head(self, step: Step, unit: RegressionUnit) -> RegressionHead:
+        if step.joined or step.received:
+            raise ValueError(
+                f"network.regression_units: {step.task!r} receives a cascade or an exchange at its head, which "
+                "regression units do not take; let it enter at a stage"
+            )
+        decoded = step.task in self.topology.decoder_tasks
+        channels = (self.family.channels[-1], *(self.family.decoder_channels if decoded else ()))
+        width = 4 * self.config.network.width
+        return RegressionHead(self.dimensions, channels, width, self.outputs[step.task], unit)
 
     def _image_head(self, step: Step) -> ImageHead:
         settings = self.config.network

@@ -43,6 +43,7 @@ class Network(nn.Module):
         super().__init__()
         self.topology: Topology = topology_of(config)
         self.measured_channel = config.network.measured_channel
+        self.regressing = frozenset(task for task, _ in config.network.regression_units)
         self.dense = {task.name: task.dense for task in config.tasks}
         assembly = Assembly(config, self.topology)
         self.plan = plan(self.topology, assembly.family.skips, taps_of(config))
@@ -66,7 +67,8 @@ class Network(nn.Module):
             inputs: ``Batch.inputs``; ``image`` (B, C, [D,] H, W) of any size, the rest only for measurements.
 
         Returns:
-            (B, outputs, [D,] H, W) at the image's size for dense tasks, (B, outputs) for others.
+            (B, outputs, [D,] H, W) at the image's size for dense tasks, (B, outputs) for others; (B, levels, outputs)
+            where regression units predict from every level.
         """
         results: list[Tensor] = []
         logits = {}
@@ -105,6 +107,8 @@ class Network(nn.Module):
         below = image if step.below == IMAGE else results[step.below]
         if step.part == "exchange":
             return self.exchanges[f"{step.stage}_{step.group}"](below, [results[i] for i in step.mixed])
+        if step.task in self.regressing and step.part == "head":
+            return self.heads[head_key(step.task)]([results[i] for i in step.path or (step.below,)])
         if step.part == "head" and not self.dense[step.task]:
             return self.heads[head_key(step.task)](*self._image_head_inputs(step, inputs, results))
         size = below.shape[2:]

@@ -23,6 +23,12 @@ def topology_of(config: Config) -> Topology:
     encoder, decoder = stage_counts(config)
     dense = [task.name for task in config.tasks if task.dense]
     names = sorted(task.name for task in config.tasks)
+    image_level = [task.name for task in config.tasks if not task.dense]
+    for task, _ in config.network.regression_units:
+        if task not in image_level:
+            raise ValueError(
+                f"network.regression_units: {task!r} is none of the image-level tasks {', '.join(image_level)}"
+            )
     topology = config.network.topology
     if topology is None:
         return Topology.shared(names, dense, encoder, decoder)
