@@ -90,9 +90,10 @@ def print_best(rows: Sequence[Mapping[str, Any]], metric: str) -> None:
 
 
 def _validation_figures(metrics: Mapping[str, float]) -> str:
-    """``tumour/dice 0.612, survival/c_index 0.702``: figures of tasks, without the validation loss and score."""
-    parts = {name.removeprefix("validation/"): value for name, value in metrics.items() if name.count("/") == 2}
-    return ", ".join(f"{name} {number(value)}" for name, value in parts.items())
+    """``tumour/dice 0.612, survival/c_index 0.702``: metrics of tasks, without losses and counts."""
+    names = [name for name in metrics if name.startswith("validation/") and name.count("/") == 2]
+    shown = [name for name in names if not name.endswith("/loss") and not name.split("/")[2].startswith("n_")]
+    return ", ".join(f"{name.removeprefix('validation/')} {number(metrics[name])}" for name in shown)
 
 
 def print_test_figures(figures: Sequence[Mapping[str, Any]], metrics: Sequence[str]) -> None:
