@@ -190,6 +190,7 @@ def _record(prepared: PreparedPatient) -> dict[str, Any]:
         "kept_ml": dict(prepared.kept_ml),
         "lost_mask": dict(prepared.lost_mask),
         "placement": asdict(prepared.placement) if prepared.placement else None,
+        "present": dict(prepared.present),
     }
 
 

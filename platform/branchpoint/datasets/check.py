@@ -10,6 +10,7 @@ from branchpoint.config import DatasetConfig
 from branchpoint.datasets.checks.geometry import patient_problems
 from branchpoint.datasets.checks.inspection import FileJob, FileReport, inspect_files
 from branchpoint.datasets.checks.outcomes import outcome_problems
+from branchpoint.datasets.checks.picture_rules import distinct_by_group, groups_problems, named, picture_problems
 from branchpoint.datasets.cohort import Cohort, MaskLabel, Patient
 from branchpoint.datasets.problems import CohortError, Problem
 from branchpoint.datasets.readers import Reader, reader_of
@@ -29,6 +30,11 @@ def check_cohort(
         folds: of the cross-validation that the labels must suffice for.
     """
     reader = reader_of(dataset)
+    if cohort.dimensions == 2:
+        rows, found_in = picture_problems(cohort, reader, workers=workers, progress=progress)
+        rows += duplicates(distinct_by_group(cohort, found_in)) + groups_problems(cohort, folds)
+        rows += outcome_problems(cohort, folds)
+        return sorted([*cohort.problems, *rows], key=lambda row: row.patient)
     masks = {patient.id: _masks(patient, cohort.release, reader) for patient in cohort.patients}
     jobs = [job for patient in cohort.patients for job in _jobs(patient, masks[patient.id], reader)]
     reports = inspect_files(jobs, workers=workers, progress=progress)
@@ -59,7 +65,7 @@ def skip_faulty(cohort: Cohort, problems: Sequence[Problem], *, folds: int = 5) 
     where they hold an error, which then concerns the whole cohort.
     """
     faulty = {row.patient for row in problems if row.severity == "error" and row.patient}
-    kept = tuple(patient for patient in cohort.patients if patient.id not in faulty)
+    kept = tuple(patient for patient in cohort.patients if patient.id not in faulty and named(patient) not in faulty)
     remaining = [row for row in problems if row.patient not in faulty and row.rule not in _COHORT_RULES]
     smaller = dataclasses.replace(cohort, patients=kept)
     if not kept and cohort.patients:
@@ -67,7 +73,8 @@ def skip_faulty(cohort: Cohort, problems: Sequence[Problem], *, folds: int = 5) 
         remaining.append(problem("no-patients", "", "", found, expected="patients without errors",
                                  fix="correct the errors"))  # fmt: skip
     remaining += outcome_problems(smaller, folds)
-    return dataclasses.replace(smaller, problems=tuple(remaining)), tuple(sorted(faulty))
+    left_out = {patient.id for patient in cohort.patients} - {patient.id for patient in kept}
+    return dataclasses.replace(smaller, problems=tuple(remaining)), tuple(sorted(faulty | left_out))
 
 
 def duplicates(reports: Iterable[FileReport]) -> list[Problem]:

@@ -73,7 +73,15 @@ class MaskLabel:
         return cls(layers[0].path, layers=layers, outside=outside, content=content)
 
 
-Label = SurvivalLabel | MaskLabel | int | float | tuple[int, ...]
+@dataclass(frozen=True)
+class PresenceLabel:
+    """Which classes of the mask ``target`` are in the picture: multilabel, found when the mask is prepared."""
+
+    target: str
+    classes: int
+
+
+Label = SurvivalLabel | MaskLabel | PresenceLabel | int | float | tuple[int, ...]
 """Of a target's kind: ``int`` for classification, ``float`` for regression, 0 or 1 of each label for multilabel."""
 TargetKind = Literal["segmentation", "survival", "classification", "multilabel", "regression"]
 Part = Literal["train", "validation", "test"]

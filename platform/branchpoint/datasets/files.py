@@ -13,13 +13,13 @@ MAX_FILES = 200_000
 """A root such as ``/`` must end in a message, not in a walk of the whole disk."""
 
 
-def list_files(root: Path) -> list[Path]:
-    """Files at most ``MAX_DEPTH`` folders below ``root``, sorted; hidden ones (``._x`` of macOS) are left out."""
+def list_files(root: Path, depth: int = MAX_DEPTH) -> list[Path]:
+    """Files at most ``depth`` folders below ``root``, sorted; hidden ones (``._x`` of macOS) are left out."""
     found: list[Path] = []
     for folder, subfolders, names in os.walk(root, followlinks=True):
         here = Path(folder)
-        depth = len(here.relative_to(root).parts)
-        subfolders[:] = sorted(name for name in subfolders if not name.startswith(".")) if depth < MAX_DEPTH else []
+        reached = len(here.relative_to(root).parts)
+        subfolders[:] = sorted(name for name in subfolders if not name.startswith(".")) if reached < depth else []
         found.extend(here / name for name in names if not name.startswith("."))
         if len(found) > MAX_FILES:
             break

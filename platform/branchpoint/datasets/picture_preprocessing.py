@@ -77,6 +77,7 @@ def preprocess_picture(
         kept_ml={name: mask.kept_ml for name, mask in masks.items()},
         lost_mask={name: mask.lost for name, mask in masks.items()},
         placement=placement,
+        present={name: mask.present for name, mask in masks.items()},
     )
 
 
@@ -142,6 +143,7 @@ class _Mask:
     file_ml: float
     kept_ml: float
     lost: float
+    present: tuple[int, ...]
 
 
 def _mask(label: MaskLabel, slice_number: int | None, placement: Placement) -> _Mask:
@@ -156,7 +158,8 @@ def _mask(label: MaskLabel, slice_number: int | None, placement: Placement) -> _
     file, kept = _area(stored), _area(part)
     zoom = height * width / part.size
     grid_pixels = _area(classes[top : top + height, left : left + width])
-    return _Mask(classes, file * zoom / 1000, grid_pixels / 1000, 1 - kept / file if file else 0.0)
+    present = tuple(np.unique(part).tolist())
+    return _Mask(classes, file * zoom / 1000, grid_pixels / 1000, 1 - kept / file if file else 0.0, present)
 
 
 def _area(classes: np.ndarray) -> int:

@@ -22,7 +22,16 @@ from branchpoint.config import DatasetConfig
 from branchpoint.datasets.batch import Batch
 from branchpoint.datasets.building import build_missing
 from branchpoint.datasets.cache import InputHashes, VolumeCache, fingerprint, volume_key, write_text
-from branchpoint.datasets.cohort import Cohort, MaskLabel, Part, Patient, SurvivalLabel, TargetKind
+from branchpoint.datasets.cohort import (
+    Cohort,
+    Label,
+    MaskLabel,
+    Part,
+    Patient,
+    PresenceLabel,
+    SurvivalLabel,
+    TargetKind,
+)
 from branchpoint.datasets.geometry import Window
 from branchpoint.datasets.picture_cache import picture_key
 from branchpoint.datasets.placement import Placement
@@ -96,13 +105,18 @@ def prepare(
 
 
 def _entry(patient: Patient, key: str, record: Mapping[str, Any]) -> dict[str, Any]:
-    labels = {
-        name: True if isinstance(label, MaskLabel) else list(asdict(label).values())
-        if isinstance(label, SurvivalLabel) else label
-        for name, label in patient.labels.items()
-    }  # fmt: skip
+    labels = {name: _plain(label, record) for name, label in patient.labels.items()}
     return {"id": patient.id, "volume": f"{key[:2]}/{key}", "center": patient.center, "group": patient.group,
             "labels": labels, "covariates": dict(patient.covariates), **record}  # fmt: skip
+
+
+def _plain(label: Label, record: Mapping[str, Any]) -> Any:
+    """A label as the manifest holds it; masks lie beside the image."""
+    if isinstance(label, PresenceLabel):
+        return [int(number in record["present"][label.target]) for number in range(1, label.classes + 1)]
+    if isinstance(label, SurvivalLabel):
+        return list(asdict(label).values())
+    return True if isinstance(label, MaskLabel) else label
 
 
 def _outside(patients: Sequence[Patient], masks: Sequence[str]) -> dict[str, int]:

@@ -9,7 +9,7 @@ does not, channels hold air (CT) or zero (PET) in their own units. ``image * sca
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -43,6 +43,7 @@ class PreparedPatient:
         kept_ml: the same after resampling, inside the window.
         lost_mask: segmentation target to the share of its outline that lies outside the window.
         placement: of a picture on its grid; ``None`` for volumes.
+        present: segmentation target to the class ids in its file; of pictures.
     """
 
     image: np.ndarray
@@ -56,6 +57,7 @@ class PreparedPatient:
     kept_ml: Mapping[str, float]
     lost_mask: Mapping[str, float]
     placement: Placement | None = None
+    present: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
 
 
 def preprocess(

@@ -4,14 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from branchpoint.config import DatasetConfig
-from branchpoint.datasets import hecktor, sts
+from branchpoint.datasets import busi, cadis, hecktor, origa, ph2, sts
+from branchpoint.datasets.checks.inspection import FileReport
 from branchpoint.datasets.cohort import Cohort, MaskLabel, Patient
+from branchpoint.datasets.problems import Problem
 
 
 def _no_masks(patient: Patient) -> Mapping[str, tuple[str, MaskLabel]]:
     return {}
+
+
+def _own_grid(release: str) -> str | None:
+    return None
+
+
+def _consistent(patient: Patient, reports: Mapping[Path, FileReport]) -> list[Problem]:
+    return []
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,17 +34,23 @@ class Reader:
         mask_grid: release to the modality whose grid the masks share; ``None`` where they may have their own.
         air_in_view: whether every CT shows air (false where volumes are cropped to the inside of the body).
         extra_masks: masks that are no target but are checked: name to (modality whose grid it shares, mask).
+        consistency: of pictures: what a sample's labels say against its files, as rows.
     """
 
     read: Callable[[DatasetConfig], Cohort]
-    mask_grid: Callable[[str], str | None]
-    air_in_view: bool
+    mask_grid: Callable[[str], str | None] = _own_grid
+    air_in_view: bool = False
     extra_masks: Callable[[Patient], Mapping[str, tuple[str, MaskLabel]]] = _no_masks
+    consistency: Callable[[Patient, Mapping[Path, FileReport]], list[Problem]] = _consistent
 
 
 READERS: dict[str, Reader] = {
     "hecktor": Reader(read=hecktor.read, mask_grid=hecktor.mask_grid, air_in_view=True),
     "sts": Reader(read=sts.read, mask_grid=lambda _: "CT", air_in_view=False, extra_masks=sts.extra_masks),
+    "cadis": Reader(read=cadis.read),
+    "ph2": Reader(read=ph2.read),
+    "busi": Reader(read=busi.read),
+    "origa": Reader(read=origa.read, consistency=origa.consistency),
 }
 
 

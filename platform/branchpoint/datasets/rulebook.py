@@ -112,11 +112,43 @@ RULES: dict[str, Rule] = {
 }
 """Rule name to rule; the names are stable, so that scripts can rely on them."""
 
+PICTURE_RULES: dict[str, Rule] = {
+    "pixel-type": _error(
+        "pixels of 8 or 16 bits without sign", "export the picture again with 8 bits for each channel"
+    ),
+    "constant-image": _error("a picture of more than one grey level", _RESTORE),
+    "image-is-mask": _error(
+        "a picture of many grey levels", "put the picture here: image and mask may have changed places"
+    ),
+    "not-a-mask": _error(
+        "one value for each pixel, from a short list",
+        "put the mask here, as 8-bit grey PNG: image and mask may have changed places",
+    ),
+    "size-mismatch": _error(
+        "", "export the mask again at the image's size, or leave the sample out with --skip-faulty"
+    ),
+    "unexpected-lesion": _error("an empty mask, for the label says that there is nothing", "correct label or mask"),
+    "inverted-mask": _warning(
+        "a mask of less than half of the picture, or unlabelled corners", "check that 0 is background"
+    ),
+    "no-images": _warning("images beside the masks", "get the images too: nothing can be trained on masks alone"),
+    "wrong-folder": _error("", "move the file, or correct its name"),
+    "duplicate-masks": _warning(
+        "another mask for each image", "check whose mask it is: the other image may have been overwritten by a copy"
+    ),
+    "ratio-mismatch": _error("the cup-to-disc ratio of the mask", "check that mask and row belong to this image"),
+    "bad-declaration": _error("", "correct the declaration"),
+    "bad-part": _error("train, validation or test", _CORRECT),
+    "parted-group": _error("each group in one part", "correct the table: copies of one patient leak into the test"),
+    "too-few-groups": _error("", "use fewer folds, or more groups"),
+}
+"""The rules that pictures and slices have beside those of volumes."""
+
 
 def problem(
     rule: str, patient: str, task: str, found: str, *, expected: str | None = None, fix: str | None = None
 ) -> Problem:
     """The row of a breach of ``rule``; ``expected`` and ``fix`` replace the rule's own text where more is known."""
-    book = RULES[rule]
+    book = RULES[rule] if rule in RULES else PICTURE_RULES[rule]
     return Problem(severity=book.severity, patient=patient, task=task, rule=rule, found=found,
                    expected=expected or book.expected, fix=fix or book.fix)  # fmt: skip

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -143,7 +143,13 @@ def _digest(voxels: np.ndarray) -> str:
     return digest.hexdigest()
 
 
-def inspect_files(jobs: Sequence[FileJob], *, workers: int = 0, progress: bool = False) -> list[FileReport]:
+def inspect_files(
+    jobs: Sequence[FileJob],
+    *,
+    workers: int = 0,
+    progress: bool = False,
+    inspect: Callable[[FileJob], FileReport] = inspect_file,
+) -> list[FileReport]:
     """Inspect all ``jobs``, in their order.
 
     ``workers`` processes, 0 for one on each core; a process that dies (a crash in a decoder, memory) becomes a row of
@@ -152,9 +158,9 @@ def inspect_files(jobs: Sequence[FileJob], *, workers: int = 0, progress: bool =
     workers = min(workers or len(os.sched_getaffinity(0)), len(jobs))
     done: Iterable[tuple[int, FileReport]]
     if workers <= 1:
-        done = ((i, inspect_file(job)) for i, job in enumerate(jobs))
+        done = ((i, inspect(job)) for i, job in enumerate(jobs))
     else:
-        done = map_in_processes(inspect_file, jobs, _crashed, workers=workers)
+        done = map_in_processes(inspect, jobs, _crashed, workers=workers)
     if progress and jobs:
         from rich.console import Console
         from rich.progress import track
