@@ -79,4 +79,10 @@ def test_differences_are_paired(records: list[FigureRecord]) -> None:
     difference = figure(records, "best found minus segmentation only", "tumour", "dice")
     assert difference.kind == "difference"
     assert (difference.low, difference.value, difference.high) == pytest.approx((0.2, 0.2, 0.2))
-    assert "survival" not in {record.task for record in records if record.kind == "difference"}
+    learned_by_one = {record.task for record in records if record.label == difference.label}
+    assert learned_by_one == {"tumour"}, "a task that one of them did not learn is not compared"
+
+
+def test_every_model_is_compared_with_the_untrained_network(records: list[FigureRecord]) -> None:
+    assert figure(records, "best found minus untrained network", "survival", "c_index").value == pytest.approx(1.0)
+    assert figure(records, "segmentation only minus untrained network", "tumour", "dice").low == pytest.approx(0.6)

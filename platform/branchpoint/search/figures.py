@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import combinations
 from typing import Literal
 
 import numpy as np
@@ -36,7 +37,7 @@ def figure_records(
     """All test figures of a study.
 
     Args:
-        configs: label to Config of each model; the first is the best found, which differences compare with.
+        configs: label to Config of each model; the first is the best found.
         models: label to summaries by task, for each fold.
         references: the same of networks that count as references.
         trivial: references of each fold.
@@ -44,7 +45,7 @@ def figure_records(
         known_risk: position to true log-hazard, where it is known.
         resamples: of the bootstrap.
     """
-    best, *others = configs
+    best = next(iter(configs))
     every = {task.name: build_task(task) for task in configs[best].tasks}
     records: list[FigureRecord] = []
 
@@ -68,9 +69,8 @@ def figure_records(
     for name, task in every.items():
         if known_risk and isinstance(task, SurvivalTask):
             add(ATTAINABLE, "reference", task, [_with_risk(fold[name], known_risk) for fold in models[best]])
-    for label in others:
-        if configs[label].candidate != configs[best].candidate:
-            records += _differences(study, best, label, configs, models, every, excluded, resamples)
+    for first, second in combinations([*configs, *references], 2):
+        records += _differences(study, first, second, configs, {**models, **references}, every, excluded, resamples)
     return records
 
 
@@ -81,22 +81,25 @@ def trained(config: Config) -> list[str]:
 
 def _differences(
     study: str,
-    best: str,
-    other: str,
+    first: str,
+    second: str,
     configs: Mapping[str, Config],
-    models: Mapping[str, Sequence[Summaries]],
+    summaries: Mapping[str, Sequence[Summaries]],
     tasks: Mapping[str, Task],
     excluded: np.ndarray,
     resamples: int,
 ) -> list[FigureRecord]:
+    """Paired over the same patients, for the tasks that both learned; a network that is a reference counts for all."""
+    one, other = configs.get(first), configs.get(second)
+    if one is None or (other is not None and one.candidate == other.candidate):
+        return []
     records = []
-    for name in trained(configs[best]):
-        if name not in trained(configs[other]):
+    for name in trained(one):
+        if other is not None and name not in trained(other):
             continue
-        pooled = [pool([_without(fold[name], excluded) for fold in models[label]]) for label in (best, other)]
-        label = f"{best} minus {other}"
+        pooled = [pool([_without(fold[name], excluded) for fold in summaries[label]]) for label in (first, second)]
         for metric, interval in paired_differences(tasks[name], *pooled, resamples=resamples).items():
-            records.append(_record(study, label, "difference", POOLED, name, metric, interval, configs[best]))
+            records.append(_record(study, f"{first} minus {second}", "difference", POOLED, name, metric, interval, one))
     return records
 
 
