@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from branchpoint.config import DatasetConfig
-from branchpoint.datasets import busi, cadis, hecktor, origa, ph2, sts
+from branchpoint.datasets import busi, cadis, endovis2017, hecktor, isic2017, origa, ph2, retouch, sts
 from branchpoint.datasets.checks.inspection import FileReport
 from branchpoint.datasets.cohort import Cohort, MaskLabel, Patient
 from branchpoint.datasets.problems import Problem
@@ -47,7 +47,10 @@ class Reader:
 READERS: dict[str, Reader] = {
     "hecktor": Reader(read=hecktor.read, mask_grid=hecktor.mask_grid, air_in_view=True),
     "sts": Reader(read=sts.read, mask_grid=lambda _: "CT", air_in_view=False, extra_masks=sts.extra_masks),
+    "isic2017": Reader(read=isic2017.read),
+    "retouch": Reader(read=retouch.read),
     "cadis": Reader(read=cadis.read),
+    "endovis2017": Reader(read=endovis2017.read),
     "ph2": Reader(read=ph2.read),
     "busi": Reader(read=busi.read),
     "origa": Reader(read=origa.read, consistency=origa.consistency),
