@@ -145,7 +145,7 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     config, cohort = config_of(options), NoiseCohort(options.patients, options.size)
-    layout = memory_format(torch.device("cpu"), 3)
+    layout = memory_format(config.network, 3, torch.device("cpu"))
     loops = {
         "bare, contiguous": lambda: bare_epochs(config, cohort, torch.contiguous_format),
         "bare, same layout as ours": lambda: bare_epochs(config, cohort, layout),

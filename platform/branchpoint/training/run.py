@@ -83,7 +83,7 @@ def build_run(config: Config, prepared: PreparedCohort, device: torch.device) ->
     tasks = tuple(build_task(task) for task in config.tasks)
     folds = split(prepared, config.split)
     check_labels(config, prepared, folds)
-    layout = memory_format(device, len(config.dataset.size_voxels))
+    layout = memory_format(config.network, len(config.dataset.size_voxels), device)
     network = synchronized(networks.build(config).to(device).to(memory_format=layout), workers, device)
     dropouts = install_batch_dropout(network)
     workers.copy_from_first(network)
