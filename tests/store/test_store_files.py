@@ -122,6 +122,18 @@ def test_failed_merge_does_not_fail_the_write(
     assert "study 's': small files of trials were not merged: No space left on device" in caplog.text
 
 
+def test_a_row_shows_when_its_file_is_on_the_disk(
+    local_store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Written under a hidden name, synced, renamed, and the folder synced: in this order."""
+    writer = local_store.writer("s", merge_every=0)
+    writer.trial(trial("0"))
+    visible: list[int] = []
+    monkeypatch.setattr(os, "fsync", lambda handle: visible.append(len(list(tmp_path.rglob("*.parquet")))))
+    writer.trial(trial("1"))
+    assert visible == [1, 2]
+
+
 def test_failed_write_leaves_nothing(local_store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(handle: int) -> None:
         raise OSError("No space left on device")
