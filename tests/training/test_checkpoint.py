@@ -105,7 +105,9 @@ def test_killed_at_any_moment_leaves_a_readable_checkpoint(tmp_path: Path) -> No
     process.send_signal(signal.SIGKILL)
     done = max([done, *(int(line) for line in process.stdout.read().split())])
     process.wait()
+    (tmp_path / ".epoch-00009-abc.tmp").write_bytes(b"half")
     state = Checkpoints(tmp_path, "a").newest()
     assert state is not None
     assert state["epoch"] in (done, done + 1)
     assert (state["weights"] == state["epoch"]).all()
+    assert not list(tmp_path.glob(".*")), "nothing half-written stays"

@@ -89,6 +89,13 @@ def batchnorm_error(config: Config, cohort: MemoryCohort) -> str:
     return str(caught.value)
 
 
+def refusal_of_another_run(config: Config, cohort: MemoryCohort, folder: Path) -> str:
+    """Only the first worker sees the checkpoints; all must hear of the refusal."""
+    with pytest.raises(ValueError, match="belongs to run") as caught:
+        fit(replace(config, seed=9), cohort, checkpoint_dir=folder, device="cpu")
+    return str(caught.value)
+
+
 def scenarios(folder: Path) -> dict[str, Callable[[], Any]]:
     """Name to what both one process and several compute."""
     config = small_config()
@@ -109,6 +116,7 @@ def _worker(rank: int, folder: Path) -> None:
     try:
         results = {name: compute() for name, compute in scenarios(folder / "several").items()}
         results["batchnorm"] = batchnorm_error(small_config(), MemoryCohort())
+        results["refusal"] = refusal_of_another_run(small_config(), MemoryCohort(), folder / "several" / "run")
         torch.save(results, folder / f"{rank}.pt")
     finally:
         dist.destroy_process_group()
@@ -171,6 +179,13 @@ def test_one_worker_stops_all_and_all_resume(computed: tuple[dict[str, Any], lis
 def test_batch_norm_on_cpu_workers_is_refused(computed: tuple[dict[str, Any], list[dict[str, Any]]]) -> None:
     _, several = computed
     assert "over 2 CPU workers" in several[0]["batchnorm"]
+
+
+def test_every_worker_hears_of_a_refused_checkpoint(
+    computed: tuple[dict[str, Any], list[dict[str, Any]]],
+) -> None:
+    _, (first, second) = computed
+    assert first["refusal"] == second["refusal"]
 
 
 def test_parts_are_contiguous_and_even() -> None:

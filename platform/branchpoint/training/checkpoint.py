@@ -25,7 +25,7 @@ class Checkpoints:
     """The checkpoints in one folder, of one run.
 
     Args:
-        folder: made where it is missing.
+        folder: made where it is missing; of one process at a time.
         run: names the run (Config and data); a checkpoint of another run is refused.
         keep: newest epochs kept; two, so that a damaged one costs one epoch.
     """
@@ -33,6 +33,8 @@ class Checkpoints:
     def __init__(self, folder: Path, run: str, keep: int = 2) -> None:
         self.folder, self.run, self.keep = folder, run, keep
         folder.mkdir(parents=True, exist_ok=True)
+        for path in folder.glob(".epoch-*.tmp"):
+            path.unlink(missing_ok=True)  # what a killed process was writing
 
     def save(self, epoch: int, state: Mapping[str, Any]) -> Path:
         """Write ``state`` (tensors, numbers, strings and containers of them); on return it is on disk."""

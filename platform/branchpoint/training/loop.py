@@ -50,7 +50,9 @@ def fit(
     """Train on the training split, choose the best epoch on the validation split; the test split is not touched.
 
     With ``torch.distributed`` initialised, every worker calls this with the same arguments; the global batches, and
-    with them the result, are those of one worker, up to rounding.
+    with them the result, are those of one worker, up to rounding. A run that is cut off and called again with the
+    same ``checkpoint_dir`` goes on after its last epoch; on the CPU, and with as many workers, it then gives bit for
+    bit what an unbroken run gives.
 
     Args:
         config: the whole run.
@@ -122,7 +124,7 @@ def _result(run: Run, progress: _Progress, stopped: bool) -> FitResult:
             parameters=cost.parameters,
             macs=cost.macs,
             peak_memory_bytes=progress.peak_memory_bytes,
-            epoch_seconds=float(np.mean(seconds)),
+            epoch_seconds=float(np.median(seconds)),
             gpu_seconds=sum(seconds) * run.workers.size if run.device.type == "cuda" else 0.0,
         ),
     )
@@ -147,7 +149,14 @@ def _state(run: Run, progress: _Progress) -> dict[str, Any]:
 
 def _resumed(run: Run, checkpoints: Checkpoints | None) -> _Progress:
     """Take up the newest checkpoint on every worker; the schedule and random numbers follow from the epoch."""
-    state = run.workers.from_first(checkpoints.newest() if checkpoints is not None else None)
+    state: Any
+    try:
+        state = checkpoints.newest() if checkpoints is not None else None
+    except ValueError as refusal:
+        state = refusal  # to be raised by all workers: the others would wait for ever
+    state = run.workers.from_first(state)
+    if isinstance(state, ValueError):
+        raise state
     if state is None:
         return _Progress()
     run.network.load_state_dict(state["weights"])

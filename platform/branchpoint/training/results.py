@@ -33,7 +33,7 @@ class RunCost:
         parameters: learned numbers of the network.
         macs: multiply-accumulates of one sample's forward pass.
         peak_memory_bytes: of the GPU, or of the process where there is none; the largest over workers.
-        epoch_seconds: mean over epochs.
+        epoch_seconds: median over epochs; the first one also warms up.
         gpu_seconds: of all workers together; 0 without GPU.
     """
 
