@@ -1,12 +1,9 @@
 """Predicted cost against analytic counts and against measurement."""
 
-import weakref
-
 import pytest
 import torch
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
 
+from benchmarks.memory import LiveBytes
 from branchpoint.config import Config, DatasetConfig, NetworkConfig, SegmentationConfig, SurvivalConfig
 from branchpoint.networks import build, estimate
 from branchpoint.topology import Topology
@@ -58,29 +55,6 @@ def test_macs_are_what_the_sharing_implies(depth):
 
 def test_parameters_are_those_of_the_built_network():
     assert estimate(config(1)).parameters == sum(p.numel() for p in build(config(1)).parameters())
-
-
-class LiveBytes(TorchDispatchMode):
-    """Most bytes that tensors made under it held at once."""
-
-    def __init__(self):
-        super().__init__()
-        self.live = self.peak = 0
-        self.seen = weakref.WeakKeyDictionary()
-
-    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
-        result = function(*args, **(kwargs or {}))
-        for leaf in tree_leaves(result):
-            if isinstance(leaf, torch.Tensor) and leaf.untyped_storage() not in self.seen:
-                storage = leaf.untyped_storage()
-                self.seen[storage] = storage.nbytes()
-                self.live += storage.nbytes()
-                self.peak = max(self.peak, self.live)
-                weakref.finalize(storage, self._free, storage.nbytes())
-        return result
-
-    def _free(self, size):
-        self.live -= size
 
 
 @pytest.mark.parametrize("unit", ["senorm", "batchnorm", "instancenorm"])

@@ -39,14 +39,19 @@ def test_every_proposal_describes_a_network(module_and_base: tuple[ModuleType, C
 
 def test_proposals_cover_grouping_branching_and_cascades(module_and_base: tuple[ModuleType, Config]) -> None:
     module, base = module_and_base
-    configs = random_configs(module, base, 150)
+    configs = random_configs(module, base, 400)
     together = [config for config in configs if len(learned(config.tasks)) == len(base.tasks)]
     assert {len(learned(config.tasks)) for config in configs} == {1, len(base.tasks)}
     first, second = sorted(task.name for task in base.tasks)[:2]
     points = {topology_of(config).branching_point(first, second) for config in together}
     assert {0, 1, 2, 3} <= points, "separate networks, and branching at each depth"
-    carried = {link.carries for config in together for link in topology_of(config).cascades}
-    assert carried == {"masked_features", "measurements"}
+    topologies = [topology_of(config) for config in together]
+    carried = {link.carries for topology in topologies for link in topology.cascades}
+    assert carried == {"probabilities", "features", "masked_features", "measurements"}
+    assert any(link.stage == 0 for topology in topologies for link in topology.cascades), "masks as inputs"
+    units = {link.unit for topology in topologies for link in topology.exchanges}
+    assert units >= {"cross_stitch", "nddr", "attention"}
+    assert {topology.family for topology in topologies} >= {"parallel", "cascaded", "interacted", "hybrid"}
 
 
 def test_values_without_effect_are_not_asked_for(module_and_base: tuple[ModuleType, Config]) -> None:

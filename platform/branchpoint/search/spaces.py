@@ -15,11 +15,11 @@ import optuna
 
 from branchpoint.config import AnyTaskConfig, Config, NetworkConfig
 from branchpoint.networks import stage_counts
-from branchpoint.topology import Cascade, Parting, SharingTrees, grow
+from branchpoint.search.links import suggest_cascades, suggest_exchanges
+from branchpoint.topology import Parting, SharingTrees, grow
 
 SMALLEST_LEVEL_VOXELS = 2
 TAPS = ("all", "deepest", "deepest two")
-CASCADES = ("none", "masked_features", "measurements")
 
 
 def together(tasks: Sequence[AnyTaskConfig]) -> str:
@@ -77,11 +77,11 @@ def suggest_network(trial: optuna.trial.BaseTrial, base: Config, tasks: Sequence
 def suggest_topology(
     trial: optuna.trial.BaseTrial, base: Config, network: NetworkConfig, tasks: Sequence[AnyTaskConfig]
 ) -> NetworkConfig:
-    """``network`` with the sharing tree, and the cascades from dense to image-level tasks, of tasks learned together.
+    """``network`` with the sharing tree, cascades and exchanges of tasks learned together.
 
     Parameters, for each task but the first by name: ``<task>_from`` (the task whose path it leaves, where there is a
-    choice) and ``<task>_of<stages>`` (how many stages they share; 0 is a network of its own). For each image-level
-    task: ``cascade_<task>``, what its head gets from the predicted mask.
+    choice) and ``<task>_of<stages>`` (how many stages they share; 0 is a network of its own); those of
+    :func:`branchpoint.search.links.suggest_cascades` and :func:`branchpoint.search.links.suggest_exchanges`.
     """
     if len(learned(tasks)) < len(tasks) or len(tasks) == 1:
         return network
@@ -96,12 +96,8 @@ def suggest_topology(
         most = stages + decoder if both_dense else stages
         partings[name] = Parting(parent, trial.suggest_int(_parting(name, most), 0, most))
     topology = grow(SharingTrees(tuple(names), tuple(dense), stages, decoder), partings)
-    cascades = []
-    for task in tasks:
-        if dense and not task.dense:
-            carries: Any = trial.suggest_categorical(f"cascade_{task.name}", CASCADES)
-            cascades += [Cascade(source=dense[0], target=task.name, carries=carries)] if carries != "none" else []
-    return replace(network, topology=replace(topology, cascades=tuple(cascades)))
+    topology = suggest_exchanges(trial, suggest_cascades(trial, topology, tasks))
+    return replace(network, topology=topology)
 
 
 def shared_point(base: Config, learn: str) -> dict[str, Any]:
