@@ -70,17 +70,18 @@ def check_data(
 
 @app.command("make-phantom")
 def make_phantom(
-    dataset: Annotated[str, typer.Argument(help="Which dataset's layout and anatomy: hecktor.")],
+    dataset: Annotated[str, typer.Argument(help="Which dataset's layout and anatomy: hecktor, isic2017, retouch, ...")],
     out: Annotated[Path, typer.Option(help="Folder to write; created.")],
     release: Annotated[str, typer.Option(help="Release whose layout is written.")] = "2021",
     patients: Annotated[int, typer.Option(min=1)] = 60,
     seed: Annotated[int, typer.Option(help="Same seed, same bytes.")] = 0,
-    censoring: Annotated[float, typer.Option(help="Share of patients without an event.")] = 0.8,
+    censoring: Annotated[float | None, typer.Option(help="Share of patients without an event; hecktor: 0.8.")] = None,
 ) -> None:
-    """Write a synthetic cohort in a dataset's official layout, with its true risk beside it."""
+    """Write a synthetic cohort in a dataset's official layout, with the truth beside it."""
     from branchpoint.datasets.phantoms import make_phantom as make
 
-    where = make(dataset, out.resolve(), release=release, patients=patients, seed=seed, censoring=censoring)
+    settings = {} if censoring is None else {"censoring": censoring}
+    where = make(dataset, out.resolve(), release=release, patients=patients, seed=seed, **settings)
     print(f"{patients} patients in {where}")
 
 

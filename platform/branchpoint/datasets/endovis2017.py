@@ -45,8 +45,8 @@ TARGETS: dict[str, TargetKind] = {
     "types_present": "multilabel",
 }
 LAYOUT = (
-    "instrument_{1_4,5_8}_training/instrument_dataset_X/left_frames/frameNNN.png and ground_truth/TOOL/frameNNN.png, or "
-    "instrument_dataset_X/left_frames and {Binary,Parts,Type}Segmentation/frameNNN.png"
+    "instrument_{1_4,5_8}_training/instrument_dataset_X/left_frames/frameNNN.png and ground_truth/TOOL/frameNNN.png, "
+    "or instrument_dataset_X/left_frames and {Binary,Parts,Type}Segmentation/frameNNN.png"
 )
 BORDER = Crop(top=28, left=320, height=1024, width=1280, of=(1080, 1920))
 TRAINING_VIDEOS, TRAINING_FRAMES = range(1, 9), range(225)

@@ -15,30 +15,46 @@ dataset, write ``phantoms/<dataset>.py`` with a function of the form
 - speed: a small cohort in seconds.
 
 ``grid``, ``shapes`` and ``canvas`` draw in three dimensions, ``survival`` makes outcomes with a known attainable
-C-index, ``writing`` writes files; none of them knows HECKTOR.
+C-index, ``writing`` writes files; none of them knows HECKTOR. ``drawing`` draws pictures, and ``completion`` tells when
+a phantom is whole.
 """
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from branchpoint.datasets.phantoms.cadis import make_cadis_phantom
+from branchpoint.datasets.phantoms.endovis2017 import make_endovis2017_phantom
 from branchpoint.datasets.phantoms.hecktor import attainable_c_index, make_hecktor_phantom, read_truth
+from branchpoint.datasets.phantoms.isic2017 import make_isic2017_phantom
 from branchpoint.datasets.phantoms.patients import PhantomPatient, sample_patients
+from branchpoint.datasets.phantoms.retouch import make_retouch_phantom
 
 __all__ = [
     "PHANTOMS",
     "PhantomPatient",
     "attainable_c_index",
+    "make_cadis_phantom",
+    "make_endovis2017_phantom",
     "make_hecktor_phantom",
+    "make_isic2017_phantom",
     "make_phantom",
+    "make_retouch_phantom",
     "read_truth",
     "sample_patients",
 ]
 
 
-PHANTOMS: dict[str, Callable[..., Path]] = {"hecktor": make_hecktor_phantom}
+PHANTOMS: dict[str, Callable[..., Path]] = {
+    "hecktor": make_hecktor_phantom,
+    "isic2017": make_isic2017_phantom,
+    "retouch": make_retouch_phantom,
+    "cadis": make_cadis_phantom,
+    "endovis2017": make_endovis2017_phantom,
+}
 """Dataset name to the function that writes its phantom into a folder."""
 
 
@@ -46,8 +62,12 @@ def make_phantom(dataset: str, out: Path, **settings: Any) -> Path:
     """Write the phantom of ``dataset`` into ``out``; ``settings`` are those of its function in ``PHANTOMS``.
 
     Raises:
-        ValueError: there is no such phantom, or a setting is out of range.
+        ValueError: there is no such phantom or setting, or a setting is out of range.
     """
     if dataset not in PHANTOMS:
         raise ValueError(f"{dataset!r} has no phantom; there are {', '.join(PHANTOMS)}")
+    known = [name for name in inspect.signature(PHANTOMS[dataset]).parameters if name != "out"]
+    unknown = [name for name in settings if name not in known]
+    if unknown:
+        raise ValueError(f"the phantom of {dataset} has no setting {unknown[0]!r}; it has {', '.join(known)}")
     return PHANTOMS[dataset](out, **settings)

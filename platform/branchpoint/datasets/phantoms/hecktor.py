@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -11,14 +10,12 @@ from pathlib import Path
 import numpy as np
 
 from branchpoint.datasets.phantoms import survival
+from branchpoint.datasets.phantoms.completion import TRUTH, begin
 from branchpoint.datasets.phantoms.grid import Point
 from branchpoint.datasets.phantoms.patients import PhantomPatient, sample_patients
 from branchpoint.datasets.phantoms.releases import RELEASES, Release, Rows
 from branchpoint.datasets.phantoms.rendering import Scan, scan
 from branchpoint.datasets.phantoms.writing import same_file, shown, write_text, write_volume
-
-TRUTH = "phantom_truth.csv"
-SETTINGS = "phantom_settings.json"
 
 
 def make_hecktor_phantom(
@@ -62,9 +59,8 @@ def make_hecktor_phantom(
     cohort = sample_patients(patients, seed=seed, censoring=censoring)
     settings = {"phantom": "hecktor", "version": 1, "release": release, "patients": patients, "seed": seed,
                 "censoring": censoring, "spacing_scale": spacing_scale}  # fmt: skip
-    if _complete(out, settings):
+    if begin(out, settings):
         return out
-    write_text(out / SETTINGS, json.dumps(settings, indent=2) + "\n")
     layout = RELEASES[release]
 
     def make(patient: PhantomPatient) -> tuple[Point, Point]:
@@ -112,19 +108,6 @@ def read_truth(root: Path) -> list[dict[str, str]]:
         raise ValueError(f"{path} is missing: {root} is not a complete phantom; write it with make_hecktor_phantom")
     with path.open(newline="") as stream:
         return list(csv.DictReader(stream))
-
-
-def _complete(out: Path, settings: dict[str, object]) -> bool:
-    """Whether ``out`` holds this phantom already; ValueError where it holds something else."""
-    if not out.exists() or not any(out.iterdir()):
-        return False
-    held = json.loads((out / SETTINGS).read_text()) if (out / SETTINGS).is_file() else None
-    if held is None:
-        raise ValueError(f"{out} holds other files: give a new or an empty folder for the phantom")
-    if held != settings:
-        differing = ", ".join(f"{name} {held.get(name)!r}" for name in settings if held.get(name) != settings[name])
-        raise ValueError(f"{out} holds a phantom with {differing}: give another folder, or delete it")
-    return (out / TRUTH).is_file()
 
 
 def _write_scan(out: Path, layout: Release, patient: PhantomPatient, images: Scan) -> None:
