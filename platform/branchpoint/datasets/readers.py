@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from branchpoint.config import DatasetConfig
-from branchpoint.datasets import busi, cadis, endovis2017, hecktor, isic2017, origa, ph2, retouch, sts
+from branchpoint.datasets import busi, cadis, endovis2017, folder_table, hecktor, isic2017, origa, ph2, retouch, sts
 from branchpoint.datasets.checks.inspection import FileReport
 from branchpoint.datasets.cohort import Cohort, MaskLabel, Patient
 from branchpoint.datasets.problems import Problem
@@ -54,6 +54,7 @@ READERS: dict[str, Reader] = {
     "ph2": Reader(read=ph2.read),
     "busi": Reader(read=busi.read),
     "origa": Reader(read=origa.read, consistency=origa.consistency),
+    "folder": Reader(read=folder_table.read),
 }
 
 
