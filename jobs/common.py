@@ -174,18 +174,21 @@ def run(
 
 def _root(job: Job, scale: Scale, home: Path, data_root: Path | None, release: str, seed: int
           ) -> tuple[Path, Mapping[str, float]]:  # fmt: skip
-    """Folder of the release, and the true risks where it is a phantom that is written here."""
-    if data_root is not None:
-        return data_root.expanduser().resolve(), {}
-    if not job.has_phantom:
-        raise SystemExit(f"there is no phantom of {job.dataset}: give --data-root, the folder of the release")
+    """Folder of the release, written here where none is given, and the true log-hazards where it is a phantom."""
     from branchpoint.datasets.phantoms import make_phantom, read_truth
+    from branchpoint.datasets.phantoms.completion import TRUTH
 
-    out = home / "phantom" / f"{job.dataset}-{release}-{scale.patients}-{seed}-{scale.phantom_scale:g}"
-    root = make_phantom(
-        job.dataset, out, release=release, patients=scale.patients, seed=seed, spacing_scale=scale.phantom_scale
-    )
-    return root, {row["PatientID"]: float(row["log_hazard"]) for row in read_truth(root)}
+    if data_root is not None:
+        root = data_root.expanduser().resolve()
+    elif job.has_phantom:
+        out = home / "phantom" / f"{job.dataset}-{release}-{scale.patients}-{seed}-{scale.phantom_scale:g}"
+        root = make_phantom(
+            job.dataset, out, release=release, patients=scale.patients, seed=seed, spacing_scale=scale.phantom_scale
+        )
+    else:
+        raise SystemExit(f"there is no phantom of {job.dataset}: give --data-root, the folder of the release")
+    truth = read_truth(root) if (root / TRUTH).exists() else ()
+    return root, {row["PatientID"]: float(row["log_hazard"]) for row in truth}
 
 
 def _prepare(dataset: DatasetConfig, folds: int, cache: Path, skip_faulty: bool) -> tuple[Path, tuple[str, ...]]:
