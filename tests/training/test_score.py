@@ -13,8 +13,8 @@ from branchpoint.training.validation import score
 
 @pytest.mark.parametrize(
     ("weight", "c_index", "expected"),
-    [(1.0, 0.9, 0.7), (1.0, math.nan, 0.5), (0.0, 0.9, 0.5)],
-    ids=["both known", "undefined counts as chance", "untrained counts as chance, however lucky"],
+    [(1.0, 0.9, 0.7), (1.0, math.nan, 0.5), (0.0, 0.9, 0.25)],
+    ids=["both known", "undefined counts as chance", "untrained counts as nothing, however lucky"],
 )
 def test_score_is_the_mean_of_primary_metrics(weight: float, c_index: float, expected: float) -> None:
     tasks = [

@@ -73,14 +73,17 @@ def validate(run: Run, indices: np.ndarray, epoch: int) -> dict[str, float]:
 
 
 def score(tasks: Sequence[Task], values: Mapping[str, float]) -> float:
-    """Mean over tasks of the primary metric; an undefined one, and that of a task that is not trained, count as chance.
+    """Mean over tasks of the primary metric; an undefined one counts as chance, a task that is not trained as 0.
 
-    Else the luck of an untrained head on a few validation patients could win a search.
+    A study asks for a network that does all its tasks: not learning one must not pay, however unlucky the others
+    are on a few validation patients.
     """
 
     def known(task: Task) -> float:
+        if task.config.weight == 0:
+            return 0.0
         value = values[f"{task.name}/{task.primary_metric}"]
-        return task.chance if task.config.weight == 0 or math.isnan(value) else value
+        return task.chance if math.isnan(value) else value
 
     return float(np.mean([known(task) for task in tasks]))
 
