@@ -157,7 +157,7 @@ def run(
     manifest, excluded = _prepare(dataset, scale.folds, home / "cache", skip_faulty)
     base = _base(job, dataset, scale, seed)
     where = store or str(home / "results")
-    name = study or f"{job.dataset}-{release}"
+    name = study or "-".join(filter(None, (job.dataset, release)))
     state = (home if "://" in where else Path(where).expanduser().resolve()) / ".state" / name
     searched = Study(
         name=name, base=base, space=job.space.space, points=job.space.starting_points(base), prepared=manifest,

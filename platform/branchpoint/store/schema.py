@@ -224,7 +224,7 @@ class FigureRecord:
 
     Attributes:
         label: what it belongs to, such as ``best found`` or ``Cox on age and stage``.
-        kind: ``model`` or ``reference``.
+        kind: ``model``, ``reference``, or ``difference`` of two models on the same patients.
         fold: -1 pools all folds.
         value, low, high: figure and bounds of its interval; NaN where it is undefined.
         n: number of patients it rests on.
@@ -235,7 +235,7 @@ class FigureRecord:
     study: str
     candidate: str = ""
     label: str
-    kind: Literal["model", "reference"] = "model"
+    kind: Literal["model", "reference", "difference"] = "model"
     split: Literal["test", "validation"] = "test"
     fold: int = -1
     task: str
@@ -248,7 +248,7 @@ class FigureRecord:
     def __post_init__(self) -> None:
         for name in ("study", "label", "task", "metric"):
             _is_text(f"figure.{name}", getattr(self, name))
-        _is_one_of(f"figure {self.label}: kind", self.kind, ("model", "reference"))
+        _is_one_of(f"figure {self.label}: kind", self.kind, ("model", "reference", "difference"))
         _is_one_of(f"figure {self.label}: split", self.split, ("test", "validation"))
         _is_count(f"figure {self.label}: n", self.n)
 
