@@ -16,6 +16,7 @@ import optuna
 
 from branchpoint.config import AnyTaskConfig, Config, DatasetConfig, SegmentationConfig, SurvivalConfig
 from branchpoint.search.spaces import (
+    measuring_point,
     shared_point,
     suggest_learned,
     suggest_learning_rate,
@@ -45,16 +46,17 @@ def space(trial: optuna.trial.BaseTrial, base: Config) -> Config:
 
 
 def published(base: Config) -> Mapping[str, dict[str, Any]]:
-    """Label to parameter values of the published configurations, as deep as the grid allows."""
+    """Label to parameter values of the published configurations, as deep as the grid allows, and one that measures."""
     if len(base.tasks) == 1:
         return {"segmentation only": shared_point(base, together(base.tasks))}
     return {
         "multi-task, all shared": shared_point(base, together(base.tasks)),
         "segmentation only": shared_point(base, "tumour"),
         "survival only": shared_point(base, "survival"),
+        "segment, measure, predict": measuring_point(base),
     }
 
 
 def starting_points(base: Config) -> list[dict[str, Any]]:
-    """The published configurations."""
+    """The points of :func:`published`."""
     return list(published(base).values())

@@ -14,6 +14,7 @@ import optuna
 
 from branchpoint.config import ClassificationConfig, Config, DatasetConfig, SegmentationConfig, SurvivalConfig
 from branchpoint.search.spaces import (
+    measuring_point,
     shared_point,
     suggest_learned,
     suggest_learning_rate,
@@ -49,6 +50,7 @@ def published(base: Config) -> Mapping[str, dict[str, Any]]:
         "segmentation only": shared_point(base, "tumour"),
         "recurrence only": shared_point(base, "recurrence"),
         "lung metastasis only": shared_point(base, "lung_metastasis"),
+        "segment, measure, predict": measuring_point(base),
     }
 
 

@@ -120,6 +120,16 @@ def shared_point(base: Config, learn: str) -> dict[str, Any]:
     return point
 
 
+def measuring_point(base: Config) -> dict[str, Any]:
+    """:func:`shared_point` of all tasks, whose image-level heads also get measurements of the predicted mask.
+
+    Segment, measure, predict: volume, uptake and heterogeneity of the outlined tumour, without a contour by hand.
+    """
+    images = [task.name for task in base.tasks if not task.dense]
+    point = shared_point(base, together(base.tasks)) | {f"cascade_{name}": "measurements" for name in images}
+    return point | {"cascade_gradient": False}
+
+
 def _shared_by_all(base: Config, depth: int) -> Mapping[str, Any]:
     names = sorted(task.name for task in base.tasks)
     dense = [task.name for task in base.tasks if task.dense]
