@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from branchpoint.networks.normalization import InstanceNorm, SENorm
+from branchpoint.networks.normalization import InstanceNorm, SENorm, instance_normalize
 
 
 def formula(norm, x):
@@ -42,3 +42,21 @@ def test_instance_norm_is_that_of_torch():
         norm.weight.uniform_()
         norm.bias.uniform_()
     torch.testing.assert_close(norm(x), F.instance_norm(x, weight=norm.weight, bias=norm.bias))
+
+
+@pytest.mark.parametrize("batch", [1, 2])
+@pytest.mark.parametrize("dimensions", [2, 3])
+def test_gradients_do_not_depend_on_memory_formats(batch: int, dimensions: int) -> None:
+    """torch 2.14 on the CPU gets them wrong for a batch of one, by factors, where the spatial axes are kept apart."""
+    last = torch.channels_last if dimensions == 2 else torch.channels_last_3d
+    shape = (batch, 4, *(6,) * dimensions)
+    values = [torch.randn(shape), torch.randn(batch, 4), torch.randn(batch, 4), torch.randn(shape)]
+    expected = None
+    for given in (torch.contiguous_format, last):
+        for received in (torch.contiguous_format, last):
+            x, weight, bias = (value.clone().requires_grad_() for value in values[:3])
+            y = instance_normalize(x.contiguous(memory_format=given), weight, bias)
+            found = torch.autograd.grad(y, (x, weight, bias), values[3].contiguous(memory_format=received))
+            expected = found if expected is None else expected
+            for gradient, reference in zip(found, expected, strict=True):
+                torch.testing.assert_close(gradient, reference, rtol=1e-4, atol=1e-4)

@@ -15,11 +15,12 @@ def instance_normalize(
 ) -> Tensor:
     """``x`` (B, C, ...) with zero mean and unit variance over space, times ``weight`` (B, C) plus ``bias`` (B, C).
 
-    One fused batch-norm kernel on (1, B * C, ...): weight and bias differ from sample to sample at no extra pass
-    over the volume.
+    One fused batch-norm kernel on (1, B * C, voxels): weight and bias differ from sample to sample at no extra pass
+    over the volume. With the spatial axes left apart, torch 2.14 on the CPU gives wrong gradients, without a word, for
+    a batch of one whose features and gradients differ in memory format (its own InstanceNorm3d too).
     """
     batch, channels = x.shape[:2]
-    flat = x.reshape(1, batch * channels, *x.shape[2:])
+    flat = x.reshape(1, batch * channels, -1).contiguous()
     weight, bias = (None if p is None else p.reshape(-1) for p in (weight, bias))
     y = torch.batch_norm(flat, weight, bias, None, None, True, 0.0, eps, torch.backends.cudnn.enabled)
     return y.reshape(x.shape)
