@@ -99,12 +99,11 @@ def measure_parts(folder: Path, trials: Trials, rows: int) -> None:
         whole = [milliseconds(contender.append, number) for number in range(rows)]
     finally:
         os.fsync, encoding.encode = originals
-    syncs = parts["sync"][-2 * rows :]  # before them, those of new folders
-    sync = statistics.median(file + place for file, place in zip(syncs[::2], syncs[1::2], strict=True))
+    sync = statistics.median(parts["sync"][-rows:])  # before them, those of new folders
     encode, total = statistics.median(parts["encoding"]), statistics.median(whole)
     rest = total - encode - sync
     print(f"a row of ours without merging, {total:.2f} ms: Parquet encoding {encode:.2f}, "
-          f"fsync of file and folder {sync:.2f}, record, Arrow row, new file and rename {rest:.2f}")  # fmt: skip
+          f"fsync {sync:.2f}, record, Arrow row, new file and rename {rest:.2f}")  # fmt: skip
 
 
 def measure_best(folder: Path, contenders: list[Any], trials: Trials, count: int) -> None:

@@ -61,8 +61,8 @@ def test_kill_in_mid_write(tmp_path: Path) -> None:
         acknowledged = len(present)
     for path in tmp_path.rglob("*.parquet"):
         assert pq.read_table(path).num_rows > 0
-    store.compact()
-    assert epochs_of(store, "0001") == present
+    store.compact()  # also names the row in flight, if it was whole
+    assert epochs_of(store, "0001") in (present, [*present, len(present) + 1])
 
 
 def write_trial(uri: str, trial: str, epochs: int) -> None:

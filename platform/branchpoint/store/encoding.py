@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -93,5 +92,7 @@ def read_columns(file: pq.ParquetFile, columns: Sequence[str] | None, row_groups
     if columns is not None:
         present = set(file.schema_arrow.names)
         wanted = [name for name in columns if name in present]
-    options: dict[str, Any] = {"columns": wanted, "use_threads": False}
-    return file.read(**options) if row_groups is None else file.read_row_groups(row_groups, **options)
+    if row_groups is not None:
+        return file.read_row_groups(row_groups, columns=wanted, use_threads=False)
+    # Handing a few kilobytes to other threads takes longer than decoding them.
+    return file.read(columns=wanted, use_threads=file.metadata.num_rows > ROW_GROUP_ROWS)

@@ -135,5 +135,5 @@ class Store:
         """Merges all small files at once; safe at any moment, and never needed: writers do it as they go."""
         for name, table in TABLES.items():
             for owner in {file.study for file in self._files.data_files(name, study)}:
+                self._files.recover(name, owner)
                 compaction.compact(self._files, table, owner, fan_in=2)
-                self._files.delete_stale(name, owner)
