@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
+import time
+from pathlib import Path
 
 from branchpoint.datasets.checks.inspection import FileJob, inspect_files
 from branchpoint.datasets.checks.processes import map_in_processes
@@ -46,3 +49,26 @@ def test_an_exception_becomes_a_row_of_its_file(tmp_path, monkeypatch) -> None: 
     job.path.touch()
     (row,) = inspection.inspect_file(job).problems
     assert (row.rule, row.patient, "MemoryError: too big" in row.found) == ("reader-crashed", "P", True)
+
+
+def sleep_beside(pid_file: str) -> None:
+    Path(pid_file).write_text(str(os.getpid()))
+    time.sleep(300)
+
+
+def wait_in_a_pool(pid_file: str) -> None:
+    list(map_in_processes(sleep_beside, [pid_file], lambda job: None, workers=1))
+
+
+def test_processes_end_when_the_one_that_started_them_is_killed(tmp_path: Path) -> None:
+    pid_file = tmp_path / "pid"
+    parent = multiprocessing.get_context("spawn").Process(target=wait_in_a_pool, args=(str(pid_file),))
+    parent.start()
+    while not (pid_file.exists() and pid_file.read_text()):
+        time.sleep(0.05)
+    parent.kill()
+    parent.join()
+    worker, deadline = int(pid_file.read_text()), time.monotonic() + 30
+    while Path(f"/proc/{worker}").exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not Path(f"/proc/{worker}").exists()
