@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -47,7 +47,14 @@ class Balancer(ABC):
 
     A balancer decides alike on every worker: from ``value`` of the losses, from gradients that were added up, or
     from random numbers of a generator seeded alike.
+
+    Attributes:
+        looks_again: the loop calls :meth:`look_again` after each step of the optimiser.
+        watches_performance: the loop calls :meth:`watch_performance` after each epoch.
     """
+
+    looks_again: bool = False
+    watches_performance: bool = False
 
     @abstractmethod
     def backward(self, step: Step) -> None:
@@ -55,8 +62,24 @@ class Balancer(ABC):
         is none, and likewise in :meth:`parameters`."""
 
     @abstractmethod
-    def weights(self) -> Mapping[str, float]:
+    def weights(self) -> Mapping[str, float | Tensor]:
         """Weight of each task in the last step, for the log."""
+
+    def attach(self, network: nn.Module) -> None:
+        """Called once with the network before the first forward pass.
+
+        Raises:
+            ValueError: the method does not suit the network.
+        """
+        return
+
+    def look_again(self, values: Mapping[str, Tensor]) -> None:
+        """Losses of the same batch, over all workers, after the step of the optimiser."""
+        return
+
+    def watch_performance(self, performance: Mapping[str, float]) -> None:
+        """Primary metric of each task on the training samples of the epoch that ended; NaN where undefined."""
+        return
 
     def parameters(self) -> Sequence[nn.Parameter]:
         """What the balancer learns; in the optimiser, never decayed."""
@@ -78,11 +101,16 @@ def collect_gradients(network: nn.Module, add_up: Callable[[Sequence[Tensor]], N
     With zeros the optimiser makes the same step on every worker, and no worker waits for a gradient that another
     never sends.
     """
+    add_up(complete_gradients(network.parameters()))
+
+
+def complete_gradients(parameters: Iterable[nn.Parameter]) -> list[Tensor]:
+    """The gradients of the trainable ones of ``parameters``, made zero where there is none."""
     gradients = []
-    for parameter in network.parameters():
+    for parameter in parameters:
         if not parameter.requires_grad:
             continue
         if parameter.grad is None:
             parameter.grad = torch.zeros_like(parameter)
         gradients.append(parameter.grad)
-    add_up(gradients)
+    return gradients

@@ -15,10 +15,11 @@ from branchpoint.datasets.batch import Batch
 from branchpoint.training.augmentation import apply_params, make_params
 from branchpoint.training.errors import TrainingDiverged
 from branchpoint.training.loading import prefetch
-from branchpoint.training.losses import task_losses
 from branchpoint.training.optimizer import clip_gradient, learning_rate, set_learning_rate
+from branchpoint.training.performance import Performance
 from branchpoint.training.randomness import AUGMENTATION, derived_seed
 from branchpoint.training.run import Run
+from branchpoint.training.same_batch import SameBatch
 
 
 class _Finite:
@@ -47,10 +48,10 @@ class _Means:
 
     def __init__(self) -> None:
         self._sums: dict[str, Tensor] = {}
-        self._weights: dict[str, float] = {}
+        self._weights: dict[str, float | Tensor] = {}
         self._counts: dict[str, int] = {}
 
-    def add(self, losses: Mapping[str, TaskLoss], weights: Mapping[str, float]) -> None:
+    def add(self, losses: Mapping[str, TaskLoss], weights: Mapping[str, float | Tensor]) -> None:
         for name, loss in losses.items():
             self._sums[name] = self._sums.get(name, 0) + loss.value
             self._weights[name] = self._weights.get(name, 0) + weights[name]
@@ -61,7 +62,7 @@ class _Means:
         losses = {name: float(total) / self._counts[name] for name, total in self._sums.items()}
         values = {"loss": sum(task_weights[name] * loss for name, loss in losses.items())}
         values |= {f"{name}/loss": loss for name, loss in losses.items()}
-        return values | {f"{name}/weight": total / self._counts[name] for name, total in self._weights.items()}
+        return values | {f"{name}/weight": float(total) / self._counts[name] for name, total in self._weights.items()}
 
 
 def train_epoch(run: Run, epoch: int) -> dict[str, float]:
@@ -72,30 +73,36 @@ def train_epoch(run: Run, epoch: int) -> dict[str, float]:
     """
     batches = run.sampler.epoch(epoch)
     generator = torch.Generator().manual_seed(derived_seed(run.config.seed, AUGMENTATION, epoch))
-    finite, means = _Finite(run, epoch), _Means()
+    finite, means, performance = _Finite(run, epoch), _Means(), Performance(run)
     run.network.train()
     local = [indices[run.workers.rows(len(indices))] for indices in batches]
     with closing(prefetch(run.prepared.batch, local, run.device)) as loaded:
         for step, (indices, batch) in enumerate(zip(batches, loaded, strict=True)):
             progress = (epoch - 1 + step / len(batches)) / run.config.training.epochs
             set_learning_rate(run.optimizer, learning_rate(run.config.optimizer, progress))
-            losses, norm = _step(run, epoch, indices, _augmented(run, len(indices), batch, generator))
+            losses, norm = _step(run, epoch, indices, _augmented(run, len(indices), batch, generator), performance)
             finite.watch(step + 1, indices, losses, norm)
             means.add(losses, run.balancer.weights())
     finite.check()
+    if run.balancer.watches_performance:
+        run.balancer.watch_performance(performance.values())
     return means.values({task.name: task.config.weight for task in run.trained})
 
 
-def _step(run: Run, epoch: int, indices: np.ndarray, batch: Batch) -> tuple[dict[str, TaskLoss], Tensor]:
+def _step(
+    run: Run, epoch: int, indices: np.ndarray, batch: Batch, performance: Performance
+) -> tuple[dict[str, TaskLoss], Tensor]:
     """Losses over the global batch, and the norm of its gradient before clipping."""
-    for dropout in run.dropouts:
-        dropout.see(run.workers.rows(len(indices)), len(indices))
-    labelled = {name: values[indices] for name, values in run.prepared.labelled.items()}
+    same = SameBatch(run, indices, batch)
     run.optimizer.zero_grad()
-    losses = task_losses(run.trained, run.forward(batch), batch, labelled, run.workers)
+    outputs, losses = same.losses()
     run.balancer.backward(Step(losses, run.network, run.workers.add_up, epoch))
     norm = clip_gradient(run.network, run.config.optimizer.clip_norm)
     run.optimizer.step()
+    if run.balancer.looks_again:
+        run.balancer.look_again(same.values_now())
+    if run.balancer.watches_performance:
+        performance.add(outputs, batch, len(indices))
     return losses, norm
 
 

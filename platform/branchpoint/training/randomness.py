@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-TRAINING, AUGMENTATION = range(2)
+TRAINING, AUGMENTATION, BALANCING = range(3)
 """Purposes that :func:`derived_seed` keeps apart."""
 
 

@@ -20,7 +20,7 @@ from branchpoint.tasks import Task, build_task
 from branchpoint.training.distributed import Workers
 from branchpoint.training.layout import memory_format
 from branchpoint.training.optimizer import build_optimizer
-from branchpoint.training.randomness import BatchDropout, install_batch_dropout
+from branchpoint.training.randomness import BALANCING, BatchDropout, derived_seed, install_batch_dropout
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,9 @@ def build_run(config: Config, prepared: PreparedCohort, device: torch.device) ->
     network = synchronized(networks.build(config).to(device).to(memory_format=layout), workers, device)
     dropouts = install_batch_dropout(network)
     workers.copy_from_first(network)
-    balancer = build_balancer(config.balancing, {task.name: task.weight for task in config.tasks if task.weight > 0})
+    task_weights = {task.name: task.weight for task in config.tasks if task.weight > 0}
+    balancer = build_balancer(config.balancing, task_weights, derived_seed(config.seed, BALANCING))
+    balancer.attach(network)
     survival = [task.target for task in config.tasks if task.kind == "survival" and task.weight > 0]
     sampler = EventBalancedSampler.of(prepared, folds.train, config.training, next(iter(survival), None), config.seed)
     optimizer = build_optimizer(config.optimizer, network, balancer.parameters())

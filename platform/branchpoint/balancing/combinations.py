@@ -1,0 +1,106 @@
+"""The combinations of gradients: Gramian to weights, by TorchJD but for Nash-MTL.
+
+TorchJD's solvers take a Gramian whose trace is below 1e-4 for zero and then do not project at all, so Gramians are
+scaled to a trace of N first; the weights do not depend on that scale.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from branchpoint.balancing.gradient_combination import Combination
+from branchpoint.balancing_config import BalancingConfig
+
+NASH_RIDGE = 1e-8
+NASH_STEPS = 200
+
+
+def build_combination(config: BalancingConfig) -> Combination:
+    """The combination that ``config.method`` names.
+
+    Raises:
+        ModuleNotFoundError: TorchJD, or a solver that the method needs, is not installed.
+    """
+    if config.method == "nash_mtl":
+        return lambda gramian: _shortened(nash_weights(gramian), gramian, config.number("max_norm"))
+    try:
+        from torchjd import aggregation as jd
+
+        weighting = _WEIGHTINGS[config.method](jd, config)
+    except ImportError as problem:
+        raise ModuleNotFoundError(
+            f"balancing.method {config.method!r} needs TorchJD and its solvers ({problem}): "
+            "pip install 'branchpoint[balancing]', or choose another method"
+        ) from problem
+    return lambda gramian: weighting(gramian * (len(gramian) / gramian.trace()))
+
+
+def nash_weights(gramian: Tensor) -> Tensor:
+    """The weights a > 0 with G a = 1 / a (Navon et al. 2022, claim 3.1), float64 (N,).
+
+    They minimise a G a / 2 - sum log a, which is convex and self-concordant, so that damped Newton steps converge from
+    anywhere. TorchJD's solver, a sequence of convex programs from the authors' release, left 13 of 60 random Gramians
+    unsolved and returned its starting point for them without a word.
+
+    A small ridge (1e-8 of the diagonal) keeps weights finite where gradients point in exactly opposite directions and
+    no solution exists.
+    """
+    lengths = gramian.diagonal().sqrt()
+    cosines = gramian / lengths[:, None] / lengths + NASH_RIDGE * torch.eye(len(gramian), dtype=gramian.dtype)
+    a = torch.ones_like(lengths)
+    for _ in range(NASH_STEPS):
+        gradient = cosines @ a - 1 / a
+        hessian = cosines + torch.diag(a**-2)
+        scale = hessian.diagonal().rsqrt()
+        step = scale * torch.linalg.solve(hessian * scale[:, None] * scale, scale * gradient)
+        decrement = float((gradient @ step).clamp(min=0).sqrt())
+        a = a - step / (1 + decrement if decrement > 0.25 else 1)
+        if decrement < 1e-6:
+            break
+    return a / lengths
+
+
+def _shortened(weights: Tensor, gramian: Tensor, max_norm: float) -> Tensor:
+    """``weights`` scaled down where the combined gradient is longer than ``max_norm``, if that is positive."""
+    norm = float((weights @ gramian @ weights).clamp(min=0).sqrt())
+    return weights * (max_norm / norm) if max_norm and norm > max_norm else weights
+
+
+def _cagrad(jd: Any, config: BalancingConfig) -> Combination:
+    c = config.number("c")
+    weighting = jd.CAGradWeighting(c=c)
+    divisor = {"none": 1.0, "one_plus_c_squared": 1 + c**2, "one_plus_c": 1 + c}[config.rescale or "none"]
+    return lambda gramian: weighting(gramian) / divisor
+
+
+def _conflict_free(jd: Any, config: BalancingConfig) -> Combination:
+    """ConFIG is defined on the gradients; any matrix with the same Gramian has the same weights."""
+    aggregator = jd.ConFIG()
+
+    def weights(gramian: Tensor) -> Tensor:
+        rows = root(gramian)
+        return torch.linalg.pinv(rows.T, rtol=1e-10) @ aggregator(rows)
+
+    return weights
+
+
+def root(gramian: Tensor) -> Tensor:
+    """The symmetric R with R R = ``gramian``."""
+    values, vectors = torch.linalg.eigh(gramian)
+    return vectors * values.clamp(min=0).sqrt() @ vectors.T
+
+
+_WEIGHTINGS: dict[str, Callable[[Any, BalancingConfig], Combination]] = {
+    "upgrad": lambda jd, config: jd.UPGradWeighting(),
+    "mgda": lambda jd, config: jd.MGDAWeighting(),
+    "pcgrad": lambda jd, config: jd.PCGradWeighting(),
+    "cagrad": _cagrad,
+    "imtl_g": lambda jd, config: jd.IMTLGWeighting(),
+    "aligned_mtl": lambda jd, config: jd.AlignedMTLWeighting(scale_mode=config.scale),
+    "dualproj": lambda jd, config: jd.DualProjWeighting(),
+    "conflict_free": _conflict_free,
+}

@@ -1,0 +1,85 @@
+"""Methods that combine the gradients of tasks where they share parameters, through TorchJD."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import torch
+from torch import Tensor, nn
+
+from branchpoint.balancing.base import Balancer, Step
+from branchpoint.balancing.sharing import owners_of_parameters, task_gradients
+
+Combination = Callable[[Tensor], Tensor]
+"""Gramian float64 (N, N) on the CPU, with no zero on its diagonal, to weights (N,)."""
+
+
+class GradientCombination(Balancer):
+    """One combination of task gradients for each set of tasks that shares parameters.
+
+    In a sharing tree these sets are the groups: two tasks conflict only above their branching point, and a task of
+    another network changes nothing. Parameters of one task get its own gradient. A task whose gradient in a group is
+    exactly zero (Dice of empty masks) is left out there, for it could veto every step of the others.
+
+    The weights of the Config multiply the losses before.
+
+    Args:
+        combination: weights from a Gramian; may draw from torch's generator.
+        task_weights: of the Config.
+        seed: of the draws, alike on every worker.
+    """
+
+    def __init__(self, combination: Combination, task_weights: Mapping[str, float], seed: int) -> None:
+        self._combination = combination
+        self._task_weights = dict(task_weights)
+        self._generator = torch.Generator().manual_seed(seed)
+        self._last: dict[str, float | Tensor] = dict(task_weights)
+
+    def attach(self, network: nn.Module) -> None:
+        """Raises ValueError where no two tasks share a parameter that a gradient reaches, with at least two tasks."""
+        tasks = list(self._task_weights)
+        owners = owners_of_parameters(network, tasks)
+        if len(tasks) > 1 and not any(len(owned) > 1 for owned in owners.values()):
+            raise ValueError(
+                f"balancing combines gradients, but {', '.join(tasks)} share no parameter: every combination is the "
+                "sum; use balancing.method 'sum' or a topology that shares a stage"
+            )
+
+    def backward(self, step: Step) -> None:
+        """A backward pass for each loss, one reduction, then one combination for each set of sharing tasks."""
+        blocks = task_gradients(step, self._task_weights)
+        gramians = [block.gramian() for block in blocks]
+        sizes = [sum(parameter.numel() for parameter in block.parameters) for block in blocks]
+        weighted = dict.fromkeys(step.losses, 0.0)
+        shared = dict.fromkeys(step.losses, 0)
+        if gramians:
+            flat = torch.cat([gramian.flatten() for gramian in gramians]).cpu()  # one wait for the device
+            parts = flat.split([gramian.numel() for gramian in gramians])
+            for block, size, part in zip(blocks, sizes, parts, strict=True):
+                weights = self._weights_of(part.view(len(block.tasks), -1))
+                block.combine(weights)
+                for name, weight in zip(block.tasks, weights.tolist(), strict=True):
+                    weighted[name] += size * weight
+                    shared[name] += size
+        for name, size in shared.items():
+            self._last[name] = self._task_weights[name] * (weighted[name] / size if size else 1.0)
+
+    def weights(self) -> Mapping[str, float | Tensor]:
+        """Mean weight of each task over the parameters that it shares, the Config's weight included."""
+        return self._last
+
+    def _weights_of(self, gramian: Tensor) -> Tensor:
+        weights = torch.zeros(len(gramian), dtype=torch.float64)
+        present = gramian.diagonal() > 0
+        if present.any():
+            seed = int(torch.randint(2**62, (), generator=self._generator))
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(seed)
+                weights[present] = self._combination(gramian[present][:, present]).double()
+        return weights
+
+    def state_dict(self) -> dict[str, Tensor]:
+        return {"generator": self._generator.get_state()}
+
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        self._generator.set_state(state["generator"].cpu())

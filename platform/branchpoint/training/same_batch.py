@@ -1,0 +1,65 @@
+"""The losses of one batch, as often as wanted: with other weights, and nothing else changed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from branchpoint.balancing import TaskLoss
+from branchpoint.datasets.batch import Batch
+from branchpoint.training.losses import task_losses
+from branchpoint.training.run import Run
+
+
+class SameBatch:
+    """One global batch of a training step.
+
+    Args:
+        run: who trains.
+        indices: samples of the global batch.
+        batch: this worker's rows, augmented.
+    """
+
+    def __init__(self, run: Run, indices: np.ndarray, batch: Batch) -> None:
+        self._run, self._batch = run, batch
+        self._labelled = {name: values[indices] for name, values in run.prepared.labelled.items()}
+        for dropout in run.dropouts:
+            dropout.see(run.workers.rows(len(indices)), len(indices))
+        self._cuda = [run.device] if run.device.type == "cuda" else []
+        self._random = torch.get_rng_state()
+        self._random_cuda = [torch.cuda.get_rng_state(device) for device in self._cuda]
+
+    def losses(self) -> tuple[Mapping[str, Tensor], dict[str, TaskLoss]]:
+        """Outputs of this worker's rows and losses over the global batch, on the graph."""
+        outputs = self._run.forward(self._batch)
+        return outputs, task_losses(self._run.trained, outputs, self._batch, self._labelled, self._run.workers)
+
+    @torch.no_grad()
+    def values_now(self) -> dict[str, Tensor]:
+        """Losses over the global batch with the present weights: same dropout, statistics of batch norms untouched."""
+        with torch.random.fork_rng(self._cuda), frozen_statistics(self._run.network):
+            torch.set_rng_state(self._random)
+            for device, state in zip(self._cuda, self._random_cuda, strict=True):
+                torch.cuda.set_rng_state(state, device)
+            return {name: loss.value for name, loss in self.losses()[1].items()}
+
+
+@contextmanager
+def frozen_statistics(network: nn.Module) -> Iterator[None]:
+    """Batch norms normalise by the batch, as in training, but do not take it into their running statistics."""
+    norms = [
+        module
+        for module in network.modules()
+        if isinstance(module, nn.modules.batchnorm._BatchNorm) and module.track_running_stats
+    ]
+    for module in norms:
+        module.track_running_stats = False
+    try:
+        yield
+    finally:
+        for module in norms:
+            module.track_running_stats = True

@@ -1,0 +1,297 @@
+"""Every loss weighting against its closed form; absent tasks, permutations, scales, states."""
+
+import math
+
+import pytest
+import torch
+from toys import Linear, step, weights
+
+from branchpoint.balancing import Balancer, build_balancer
+from branchpoint.config import BalancingConfig
+
+ROWS = {"a": (2.0, 0.0), "b": (0.0, 3.0), "c": (1.0, -1.0)}
+METHODS = ("sum", "normalized_sum", "uncertainty", "dirichlet", "rlw", "gls", "dwa", "gradnorm", "dtp", "famo")
+
+
+def built(method: str, task_weights: dict[str, float] | None = None, seed: int = 0, **options: object) -> Balancer:
+    task_weights = task_weights or dict.fromkeys(ROWS, 1.0)
+    balancer = build_balancer(BalancingConfig(method=method, **options), task_weights, seed)  # type: ignore[arg-type]
+    balancer.attach(Linear({name: ROWS[name] for name in task_weights}))
+    return balancer
+
+
+def weighted(network: Linear, weight: dict[str, float]) -> torch.Tensor:
+    return sum((network.rows[name] * value for name, value in weight.items()), start=torch.zeros(2).double())
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_gradient_is_that_of_the_weighted_sum(method: str) -> None:
+    network, balancer = Linear(ROWS), built(method, {"a": 1.0, "b": 0.5, "c": 2.0})
+    balancer.attach(network)
+    for epoch in (1, 1, 2, 2, 3):
+        gradient = step(balancer, network, {"a": 0.5, "b": 2.0, "c": 1.25}, epoch)
+        torch.testing.assert_close(gradient, weighted(network, weights(balancer)))
+        assert float(network.heads["b"].grad) == pytest.approx(weights(balancer)["b"])
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_absent_task_gets_a_zero_gradient_and_hangs_nothing(method: str) -> None:
+    network, balancer = Linear(ROWS), built(method)
+    balancer.attach(network)
+    for epoch, present in enumerate(({"a": 1.0, "c": 3.0}, {}, {"b": 2.0}, {"a": 1.0, "b": 1.0, "c": 1.0}), start=1):
+        step(balancer, network, present, epoch)
+        for name in ROWS:
+            assert (float(network.heads[name].grad) != 0) == (name in present)
+        balancer.look_again({name: torch.tensor(0.5, dtype=torch.float64) for name in present})
+        balancer.watch_performance({name: math.nan for name in present})
+
+
+def test_normalized_sum_divides_by_the_mean_of_the_first_epoch() -> None:
+    network, balancer = Linear(ROWS), built("normalized_sum", {"a": 1.0, "b": 3.0, "c": 1.0})
+    step(balancer, network, {"a": 2.0, "b": 1.0, "c": 0.0})
+    assert weights(balancer) == pytest.approx(
+        {"a": 0.5, "b": 3 / 3.0, "c": 1.0}
+    )  # the weight multiplies the loss first
+    step(balancer, network, {"a": 4.0, "b": 3.0, "c": 5.0})
+    assert weights(balancer) == pytest.approx({"a": 1 / 3, "b": 3 / 6.0, "c": 1 / 5})  # zeros are left out
+    step(balancer, network, {"a": 9.0, "b": 9.0, "c": 9.0}, epoch=2)
+    assert weights(balancer) == pytest.approx({"a": 1 / 3, "b": 3 / 6.0, "c": 1 / 5})
+
+
+@pytest.mark.parametrize(("form", "factor"), [("half", 0.5), ("full", 1.0)])
+def test_uncertainty(form: str, factor: float) -> None:
+    """Gradient of L e^-s factor + s / 2 in s, against autograd, and its stationary point sigma^2 = 2 factor L."""
+    network, balancer = Linear(ROWS), built("uncertainty", form=form, log_variance=-0.5)
+    values = {"a": 2.0, "b": 0.25, "c": 1.0}
+    step(balancer, network, values)
+    (learned,) = balancer.parameters()
+    expected = torch.full((3,), -0.5, dtype=torch.float64, requires_grad=True)
+    (factor * torch.tensor(list(values.values())) * (-expected).exp() + expected / 2).sum().backward()
+    torch.testing.assert_close(learned.grad.double(), expected.grad)
+    assert weights(balancer)["a"] == pytest.approx(factor * math.exp(0.5))
+    optimizer = torch.optim.Adam(balancer.parameters(), lr=0.05)
+    for _ in range(800):
+        step(balancer, network, values)
+        optimizer.step()
+    torch.testing.assert_close(
+        learned.detach().exp(), 2 * factor * torch.tensor(list(values.values())), rtol=1e-3, atol=0
+    )
+
+
+def test_rlw_is_the_softmax_of_normal_numbers() -> None:
+    network, balancer = Linear(ROWS), built("rlw", seed=7)
+    generator = torch.Generator().manual_seed(7)
+    for _ in range(3):
+        step(balancer, network)
+        drawn = torch.randn(3, generator=generator).softmax(0)
+        assert list(weights(balancer).values()) == pytest.approx(drawn.tolist(), rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("tasks", "draws", "concentration", "variance"),
+    [
+        (2, 0, 1.0, 1 / 12),  # uniform p and 1 - p, as published for two tasks
+        (3, 0, 1.0, (2 / 36) / 2),  # mean of two draws of Dir(1, 1, 1), as published for more
+        (3, 1, 1.0, 2 / 36),
+        (3, 4, 2.0, (2 * 4 / (36 * 7)) / 4),
+    ],
+)
+def test_dirichlet_has_the_moments_of_its_variant(
+    tasks: int, draws: int, concentration: float, variance: float
+) -> None:
+    names = list(ROWS)[:tasks]
+    network = Linear({name: ROWS[name] for name in names})
+    balancer = built("dirichlet", dict.fromkeys(names, 1.0), draws=draws, concentration=concentration)
+    seen = []
+    for _ in range(3000):
+        step(balancer, network)
+        seen.append(list(weights(balancer).values()))
+    drawn = torch.tensor(seen)
+    torch.testing.assert_close(drawn.sum(1), torch.ones(len(drawn)))
+    torch.testing.assert_close(drawn.mean(0), torch.full((tasks,), 1 / tasks), atol=0.02, rtol=0)
+    torch.testing.assert_close(drawn.var(0), torch.full((tasks,), variance), atol=0, rtol=0.12)
+
+
+def test_gls_is_the_gradient_of_the_geometric_mean() -> None:
+    network, balancer = Linear(ROWS), built("gls")
+    step(balancer, network, {"a": 1.0, "b": 8.0, "c": 27.0})
+    assert weights(balancer) == pytest.approx({"a": 2.0, "b": 2 / 8, "c": 2 / 27})  # mean 6, over 3 L
+    step(balancer, network, {"a": 4.0, "b": 9.0})
+    assert {k: weights(balancer)[k] for k in "ab"} == pytest.approx({"a": 6 / 8, "b": 6 / 18})
+    step(balancer, network, {"a": 4.0, "b": 0.0, "c": 9.0})
+    assert weights(balancer) == pytest.approx({"a": 6 / 8, "b": 0.0, "c": 6 / 18}), "a loss of zero takes nothing away"
+
+
+def test_dwa_follows_the_ratio_of_epoch_means() -> None:
+    network, balancer = Linear(ROWS), built("dwa", temperature=2.0)
+    history = [[{"a": 4.0, "b": 2.0}, {"a": 2.0, "b": 2.0}], [{"a": 1.0, "b": 2.0}, {"a": 2.0, "b": 4.0}]]
+    for epoch, steps in enumerate(history, start=1):
+        for values in steps:
+            step(balancer, network, values, epoch)
+            assert weights(balancer) == {"a": 1.0, "b": 1.0, "c": 1.0}
+    step(balancer, network, {"a": 1.0, "b": 1.0, "c": 1.0}, epoch=3)
+    ratios = torch.tensor([1.5 / 3.0, 3.0 / 2.0])
+    a, b = (2 * (ratios / 2.0).softmax(0)).tolist()
+    assert weights(balancer) == pytest.approx({"a": a, "b": b, "c": 1.0}, rel=1e-5), "c has no past yet"
+
+
+def test_dtp_weighs_what_is_done_badly() -> None:
+    network, balancer = Linear(ROWS), built("dtp", gamma=2.0, smoothing=0.25)
+    assert balancer.watches_performance
+    balancer.watch_performance({"a": 0.9, "b": 0.2, "c": math.nan})
+    step(balancer, network)
+    expected = {"a": -(0.1**2) * math.log(0.9), "b": -(0.8**2) * math.log(0.2), "c": 1.0}
+    assert weights(balancer) == pytest.approx(expected, rel=1e-5)
+    balancer.watch_performance({"a": 0.5, "b": 0.0, "c": 1.0})
+    step(balancer, network)
+    kpi = {"a": 0.25 * 0.5 + 0.75 * 0.9, "b": 0.75 * 0.2, "c": 0.999}
+    expected = {name: -((1 - value) ** 2) * math.log(value) for name, value in kpi.items()}
+    assert weights(balancer) == pytest.approx(expected, rel=1e-5)
+    with pytest.raises(ValueError, match=r"'b' is -3"):
+        balancer.watch_performance({"b": -3.0})
+
+
+def test_famo_against_its_algorithm_by_autograd() -> None:
+    """xi by torch's Adam along autograd's vector-Jacobian product, weights by the gradient of sum c z log L."""
+    network, balancer = Linear(ROWS), built("famo", learning_rate=0.1, weight_decay=0.01)
+    xi = torch.zeros(3, requires_grad=True)
+    adam = torch.optim.Adam([xi], lr=0.1, weight_decay=0.01)
+    before, after = torch.tensor([2.0, 0.5, 1.0]), torch.tensor([1.0, 0.5, 1.5])
+    for _ in range(4):
+        losses = before.clone().requires_grad_()
+        z = xi.detach().softmax(0)
+        c = 1 / (z / (before + 1e-8)).sum()
+        (c * z * (losses + 1e-8).log()).sum().backward()
+        step(balancer, network, dict(zip(ROWS, before.tolist(), strict=True)))
+        assert list(weights(balancer).values()) == pytest.approx(losses.grad.tolist(), rel=1e-5)
+        assert sum(weights(balancer).values()) == pytest.approx(1.0)
+        delta = (before + 1e-8).log() - (after + 1e-8).log()
+        (xi.grad,) = torch.autograd.grad(xi.softmax(0), xi, grad_outputs=delta)
+        adam.step()
+        balancer.look_again(dict(zip(ROWS, after.unbind(), strict=True)))
+    assert weights(balancer)["c"] > weights(balancer)["a"] * before[0] / before[2], "the one that rose gains"
+
+
+def test_gradnorm_against_autograd() -> None:
+    """Three tasks, second epoch: gradient of sum |w_i g_i - mean r_i^alpha| in x, w = 3 softmax(x), targets fixed."""
+    network, balancer = Linear(ROWS), built("gradnorm", {"a": 1.0, "b": 2.0, "c": 1.0}, alpha=0.5)
+    balancer.attach(network)
+    step(balancer, network, {"a": 1.0, "b": 2.0, "c": 4.0}, epoch=1)
+    (logits,) = balancer.parameters()
+    assert weights(balancer) == pytest.approx({"a": 1.0, "b": 2.0, "c": 1.0})
+    assert not logits.grad.any(), "the first epoch measures L(0)"
+    logits.data = torch.tensor([0.3, -0.2, 0.1])
+    step(balancer, network, {"a": 0.5, "b": 2.0, "c": 1.0}, epoch=2)
+    x = logits.detach().double().requires_grad_()
+    own = 3 * x.softmax(0)
+    # The last shared stage is shared.1, and the weight of b doubles its loss.
+    norms = own * torch.tensor([0.0, 2 * 3.0, 1.0])
+    ratios = torch.tensor([0.5, 1.0, 0.25], dtype=torch.float64)
+    targets = norms.detach().mean() * (ratios / ratios.mean()) ** 0.5
+    (norms - targets).abs().sum().backward()
+    torch.testing.assert_close(logits.grad.double(), x.grad, rtol=1e-5, atol=1e-6)
+    assert weights(balancer) == pytest.approx(
+        dict(zip("abc", (own.detach() * torch.tensor([1, 2, 1])).tolist(), strict=True)), rel=1e-5
+    )
+
+
+def test_gradnorm_leaves_separate_networks_to_themselves() -> None:
+    nan = math.nan
+    network = Linear({"a": (1.0, nan), "b": (nan, 5.0), "c": (2.0, nan)})
+    balancer = built("gradnorm")
+    balancer.attach(network)
+    (logits,) = balancer.parameters()
+    for epoch in (1, 2):
+        step(balancer, network, {"a": 1.0, "b": 1.0, "c": 2.0}, epoch)
+    assert logits.grad[1] == 0
+    assert logits.grad[0] == -logits.grad[2] != 0
+    logits.data = torch.tensor([1.0, 5.0, 0.0])
+    step(balancer, network, epoch=2)
+    assert weights(balancer)["b"] == 1.0
+    assert weights(balancer)["a"] + weights(balancer)["c"] == pytest.approx(2.0)
+
+
+@pytest.mark.parametrize("method", ["normalized_sum", "uncertainty", "gls", "dwa", "famo"])
+def test_negative_losses_are_refused_with_a_reason(method: str) -> None:
+    with pytest.raises(ValueError, match=r"loss of task 'b' is -0\.5.*bounded below by 0, such as 1 - Dice"):
+        step(built(method), Linear(ROWS), {"a": 1.0, "b": -0.5, "c": 1.0})
+    balancer = built(method)
+    step(balancer, Linear(ROWS))
+    step(balancer, Linear(ROWS), {"b": -0.5})
+    with pytest.raises(ValueError, match="'b'"):  # looked at one step late, so that no GPU waits
+        step(balancer, Linear(ROWS))
+
+
+@pytest.mark.parametrize("method", ["sum", "rlw", "dirichlet"])
+def test_negative_losses_are_fine_where_no_formula_breaks(method: str) -> None:
+    step(built(method), Linear(ROWS), {"a": 1.0, "b": -0.5, "c": 1.0})
+
+
+@pytest.mark.parametrize("method", ["sum", "normalized_sum", "uncertainty", "gls", "dwa", "gradnorm", "dtp", "famo"])
+def test_order_of_tasks_changes_nothing(method: str) -> None:
+    def run(order: str) -> dict[str, float]:
+        network = Linear({name: ROWS[name] for name in order})
+        balancer = built(method, dict.fromkeys(order, 1.0))
+        balancer.attach(network)
+        optimizer = torch.optim.SGD([*balancer.parameters(), torch.zeros(1)], lr=0.1)
+        for epoch in (1, 2, 3):
+            step(balancer, network, {name: {"a": 1.0, "b": 3.0, "c": 0.5}[name] / epoch**0.5 for name in order}, epoch)
+            optimizer.step()
+            balancer.look_again({name: torch.tensor(0.1 * (1 + ord(name))).double() for name in order})
+            balancer.watch_performance({name: 0.001 * ord(name) for name in order})
+        return weights(balancer)
+
+    assert run("cab") == pytest.approx(run("abc"), rel=1e-5)
+
+
+@pytest.mark.parametrize("method", ["normalized_sum", "famo", "gls"])
+def test_scale_of_a_loss_cancels(method: str) -> None:
+    """w L is the same whatever unit a loss is measured in (for GLS up to the common mean)."""
+    small, large = built(method), built(method, {"a": 100.0, "b": 1.0, "c": 1.0})
+    network = Linear(ROWS)
+    values = {"a": 0.5, "b": 2.0, "c": 1.0}
+    step(small, network, values)
+    step(large, network, values)
+    ratio = {name: weights(large)[name] / weights(small)[name] for name in ROWS}
+    assert ratio["b"] == pytest.approx(ratio["c"]) == pytest.approx(ratio["a"]), "weights contain the factor of 100"
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_state_goes_on_where_it_was(method: str, tmp_path) -> None:
+    network, unbroken, stopped, resumed = Linear(ROWS), built(method), built(method), built(method)
+
+    def go_on(balancer: Balancer, epoch: int) -> list[torch.Tensor]:
+        gradients = []
+        balancer.attach(network)
+        for number in range(2):
+            gradients.append(step(balancer, network, {"a": 1.0 + number, "b": 2.0 / epoch, "c": 0.5}, epoch))
+            for parameter in balancer.parameters():
+                parameter.data -= 0.1 * parameter.grad
+            balancer.look_again({"a": torch.tensor(0.5 / epoch), "b": torch.tensor(1.0), "c": torch.tensor(0.5)})
+        balancer.watch_performance({"a": 0.5 / epoch, "b": 0.25, "c": 0.7})
+        return gradients
+
+    for balancer in (unbroken, stopped):
+        for epoch in (1, 2):
+            go_on(balancer, epoch)
+    torch.save(stopped.state_dict(), tmp_path / "state.pt")
+    resumed.attach(network)
+    resumed.load_state_dict(torch.load(tmp_path / "state.pt", weights_only=True))
+    for epoch in (3, 4):
+        for expected, found in zip(go_on(unbroken, epoch), go_on(resumed, epoch), strict=True):
+            assert torch.equal(expected, found)
+
+
+def test_learned_weights_are_in_the_optimiser_and_never_decayed() -> None:
+    from branchpoint.config import OptimizerConfig
+    from branchpoint.training.optimizer import build_optimizer
+
+    for method in ("uncertainty", "gradnorm"):
+        balancer = built(method)
+        (learned,) = balancer.parameters()
+        optimizer = build_optimizer(OptimizerConfig(weight_decay=0.1), Linear(ROWS), balancer.parameters())
+        (group,) = [group for group in optimizer.param_groups if any(p is learned for p in group["params"])]
+        assert group["weight_decay"] == 0
+        learned.grad = torch.ones_like(learned)
+        optimizer.zero_grad()
+        assert learned.grad is None, "gradients of one step never reach the next"
