@@ -72,10 +72,13 @@ class Network(nn.Module):
         """
         results: list[Tensor] = []
         logits = {}
+        released = inputs["image"].new_empty(0)
         for step in self.plan:
             results.append(self._run(step, inputs, results))
             if step.part == "head":
                 logits[step.task] = results[-1]
+            for position in step.last_uses:
+                results[position] = released
         return {task: logits[task] for task in self.topology.tasks}
 
     def tasks_of_parameters(self, gradients: bool = False) -> dict[str, frozenset[str]]:

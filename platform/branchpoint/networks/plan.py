@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from branchpoint.topology import Topology
@@ -49,6 +49,7 @@ class Step:
         joined: results that join its input by concatenation.
         mixed: results of other branches that an exchange mixes in.
         received: what cascades bring.
+        last_uses: results that no later step reads.
     """
 
     part: Literal["encoder", "decoder", "exchange", "head"]
@@ -62,6 +63,13 @@ class Step:
     joined: tuple[int, ...] = ()
     mixed: tuple[int, ...] = ()
     received: tuple[Received, ...] = ()
+    last_uses: tuple[int, ...] = ()
+
+    @property
+    def reads(self) -> set[int]:
+        """Positions of all results that it reads."""
+        links = (link.position for link in self.received)
+        return {self.below, self.skip, *self.path, *self.taps, *self.joined, *self.mixed, *links} - {IMAGE}
 
 
 def plan(topology: Topology, skips: tuple[int, ...], taps: Collection[int]) -> tuple[Step, ...]:
@@ -74,7 +82,13 @@ def plan(topology: Topology, skips: tuple[int, ...], taps: Collection[int]) -> t
     """
     nodes = order(topology)
     positions = {node: position for position, node in enumerate(nodes)}
-    return tuple(_step(topology, node, positions, skips, taps) for node in nodes)
+    steps = [_step(topology, node, positions, skips, taps) for node in nodes]
+    needed: set[int] = set()
+    for position in reversed(range(len(steps))):
+        reads = steps[position].reads
+        steps[position] = replace(steps[position], last_uses=tuple(sorted(reads - needed)))
+        needed |= reads
+    return tuple(steps)
 
 
 def _step(
