@@ -26,7 +26,6 @@ from branchpoint.config import Config
 from branchpoint.datasets.prepared import PreparedCohort
 from branchpoint.datasets.splits import split
 from branchpoint.search.figures import figure_records
-from branchpoint.search.folders import StudyFolder
 from branchpoint.search.progress import Progress
 from branchpoint.search.runner import run_all
 from branchpoint.search.searcher import ListedRuns
@@ -123,7 +122,7 @@ class Finals:
     def _remember(self, finalists: Sequence[Finalist]) -> None:
         """A second choice after test figures were seen would not be honest."""
         settings = {"epochs": self.epochs, "finalists": sorted(finalist.config.candidate for finalist in finalists)}
-        StudyFolder(self.study.state / "finals").remember(settings)
+        self.study.folder.remember(settings, part="finals")
 
     def _ended(self) -> dict[str, Outcome]:
         return known_outcomes(Store(self.study.store), self.study.name, self.study.objective, stage="final")
@@ -148,7 +147,7 @@ class Finals:
     def _done(self, work: Work, known: Outcome | None) -> bool:
         if known is None:
             return False
-        return known.state != "COMPLETE" or StudyFolder(self.study.state).run(work.name).network.exists()
+        return known.state != "COMPLETE" or self.study.folder.run(work.name).network.exists()
 
     def _test(self, tested: Mapping[str, Finalist], concurrency: int) -> None:
         study, setup = self.study, self.study.setup()

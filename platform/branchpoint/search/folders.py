@@ -60,13 +60,13 @@ class StudyFolder:
             file.flush()
             yield
 
-    def remember(self, settings: Mapping[str, Any]) -> None:
-        """Write down ``settings`` (plain values) at the first start; compare them at every later one.
+    def remember(self, settings: Mapping[str, Any], part: str = "study") -> None:
+        """Write down ``settings`` (plain values) of ``part`` at the first start; compare them at every later one.
 
         Raises:
             ValueError: a setting differs, so the study would mix two searches; the message names it.
         """
-        file = self.path / "study.json"
+        file = self.path / f"{part}.json"
         wanted = json.loads(json.dumps(settings))
         if not file.exists():
             write_text(file, json.dumps(wanted, indent=1, sort_keys=True))
@@ -74,7 +74,7 @@ class StudyFolder:
         changes = list(_differences(json.loads(file.read_text()), wanted, ""))
         if changes:
             raise ValueError(
-                f"study {self.path.name!r} was begun with other settings: {'; '.join(changes[:5])}. "
+                f"{part} {self.path.name!r} was begun with other settings: {'; '.join(changes[:5])}. "
                 "Give the same settings to go on with it, or another --study name to begin anew"
             )
 

@@ -8,15 +8,12 @@ import shutil
 from dataclasses import asdict
 from typing import Any
 
-import ray
 from ray import tune
 
-from branchpoint.search.halving import Halving, HalvingConfig
 from branchpoint.search.progress import Progress
 from branchpoint.search.searcher import Deaths, Runs, TuneSearcher
 from branchpoint.search.session import Resources
 from branchpoint.search.trial import Setup, Work, execute
-from branchpoint.store import Store
 
 
 def run_all(runs: Runs, setup: Setup, resources: Resources, concurrency: int, progress: Progress) -> None:
@@ -69,29 +66,3 @@ class _Ticks(tune.Callback):
 
     def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
         self._progress.tick(self._searcher.running)
-
-
-class RemoteJudge:
-    """The rule of successive halving in one process that all workers ask.
-
-    It fills its rungs from the store when it starts, also when it is started again after its node was lost.
-    """
-
-    def __init__(self, config: HalvingConfig, epochs: int, maximize: bool, setup: Setup) -> None:
-        rule = ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=-1)(_Rule)
-        self._actor: Any = rule.remote(config, epochs, maximize, setup)
-
-    def __call__(self, trial: str, epoch: int, value: float) -> str | None:
-        reason: str | None = ray.get(self._actor.judge.remote(trial, epoch, value))
-        return reason
-
-
-class _Rule:
-    def __init__(self, config: HalvingConfig, epochs: int, maximize: bool, setup: Setup) -> None:
-        self.halving = Halving(config, epochs, maximize)
-        rows = Store(setup.store).epochs(setup.study, columns=["metrics"]).to_pylist()
-        values = [(row["trial"], row["epoch"], dict(row["metrics"]).get(setup.objective, float("nan"))) for row in rows]
-        self.halving.recall(sorted(values, key=lambda value: value[1]))
-
-    def judge(self, trial: str, epoch: int, value: float) -> str | None:
-        return self.halving.judge(trial, epoch, value)

@@ -115,7 +115,8 @@ class Study:
 
     def search(self, concurrency: int) -> None:
         """Run trials until the budget is spent or the space holds nothing new."""
-        from branchpoint.search.runner import RemoteJudge, run_all
+        from branchpoint.search.judge import RemoteJudge
+        from branchpoint.search.runner import run_all
         from branchpoint.search.searcher import SearchRuns
 
         before = self._ended()

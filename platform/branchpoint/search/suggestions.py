@@ -213,22 +213,27 @@ class Suggestions:
         """One trial of Optuna, or ``None`` where it turned out a duplicate or infeasible."""
         self._study.sampler = self._sampler(len(self._trials()), at_random)
         trial = self._study.ask()
-        name, config = f"{trial.number:04d}", None
         try:
             config = self.space(trial, self.base)
-            reason = self.feasible(config)
         except ValueError as problem:
-            reason = str(problem)
-        first = self._first_of.get(config.fingerprint) if config else None
-        if first is not None:
-            self._tell_duplicate(trial, first)
+            self._refuse(trial, None, str(problem))
             return None
-        if reason or config is None:
-            self._refuse(trial, config, str(reason))
+        if config.fingerprint in self._first_of:
+            self._tell_duplicate(trial, self._first_of[config.fingerprint])
             return None
+        if reason := self._feasible(config):
+            self._refuse(trial, config, reason)
+            return None
+        name = f"{trial.number:04d}"
         trial.set_user_attr("config", config.to_json())
         self._first_of[config.fingerprint] = self._running[name] = trial.number
         return Suggestion(name, config)
+
+    def _feasible(self, config: Config) -> str | None:
+        try:
+            return self.feasible(config)
+        except ValueError as problem:
+            return str(problem)
 
     def _refuse(self, trial: optuna.Trial, config: Config | None, reason: str) -> None:
         trial.set_user_attr("infeasible", reason)
