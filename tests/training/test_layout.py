@@ -22,15 +22,21 @@ def test_layouts() -> None:
         assert memory_format(network, dimensions, device) == torch.contiguous_format
 
 
+@pytest.mark.parametrize("count", [1, 2, 3])
 @pytest.mark.parametrize("unit", ["senorm", "batchnorm", "instancenorm"])
-def test_same_logits_and_gradient_in_both_layouts(config: Config, unit: str) -> None:
-    config = replace(config, network=replace(config.network, unit=unit))
-    image = torch.randn(2, 2, 8, 8, 8, generator=torch.Generator().manual_seed(0))
+@pytest.mark.parametrize("encoder", ["radiomics_unet", "senorm_unet"])
+def test_same_logits_and_gradient_in_both_layouts(config: Config, encoder: str, unit: str, count: int) -> None:
+    """In training mode, also for one sample: torch's norms have had faults where memory formats mix."""
+    config = replace(config, network=replace(config.network, encoder=encoder, unit=unit, dropout=0.0))
+    image = torch.randn(count, 2, 8, 8, 8, generator=torch.Generator().manual_seed(0))
     found = []
     for layout in (torch.contiguous_format, torch.channels_last_3d):
         network = networks.build(config).to(memory_format=layout)
-        network.eval()
         logits = network({"image": image.contiguous(memory_format=layout)})
         sum(values.square().sum() for values in logits.values()).backward()
-        found.append((logits, {name: p.grad for name, p in network.named_parameters() if p.grad is not None}))
-    torch.testing.assert_close(found[0], found[1], rtol=1e-4, atol=1e-5)
+        gradient = {name: p.grad for name, p in network.named_parameters() if p.grad is not None}
+        found.append({**logits, **gradient})
+    first, second = found
+    for name, expected in first.items():
+        # Relative to the tensor, not to each element: rounding through batch norms of few voxels reaches 1e-3 of some.
+        assert (second[name] - expected).norm() <= 1e-3 * expected.norm() + 1e-4, name
