@@ -160,7 +160,7 @@ class _Reading:
     def _label(self, sample: str, name: str, target: Target, row: Row | None) -> Label | None:
         if isinstance(target, SegmentationDeclaration):
             files = self.found[name].get(sample, ())
-            if not files:
+            if not files and any(sample in self.found[modality] for modality in self.declaration.images):
                 where = target.files.replace("{id}", sample)
                 self.problems.append(problem("missing-label", sample, name, "no mask", expected=where))
             return mask_of(target, files, self.volumes) if files else None

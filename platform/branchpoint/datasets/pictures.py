@@ -80,7 +80,7 @@ def read_slice(path: Path, slice_number: int | None) -> np.ndarray:
     Raises:
         ValueError: there is no such slice, or SimpleITK cannot read the file.
     """
-    import SimpleITK as sitk  # noqa: N813
+    import SimpleITK as sitk
 
     if slice_number is None:
         raise ValueError(f"{path}: a volume, but the sample does not say which slice it is")
@@ -102,7 +102,7 @@ def read_slice(path: Path, slice_number: int | None) -> np.ndarray:
 
 def read_volume(path: Path) -> np.ndarray:
     """(slices, H, W) in the stored type; ValueError where it cannot be read."""
-    import SimpleITK as sitk  # noqa: N813
+    import SimpleITK as sitk
 
     return sitk.GetArrayFromImage(read_image(path))
 

@@ -84,7 +84,7 @@ def _file_faults(path: Path) -> list[Fault]:
 
 def _metaimage_faults(path: Path) -> list[Fault]:
     """A raw file shorter than its header says: SimpleITK prints to the terminal and gives another reason."""
-    import SimpleITK as sitk  # noqa: N813
+    import SimpleITK as sitk
 
     reader = sitk.ImageFileReader()
     reader.SetFileName(str(path))
@@ -111,7 +111,7 @@ def _image_report(job: FileJob, pixels: np.ndarray | None) -> PictureReport:
     assert pixels is not None
     faults = []
     levels = len(_counts(pixels[..., 1] if pixels.ndim == 3 and not is_volume(job.path) else pixels))
-    if pixels.dtype.kind not in "ui" and not (pixels.dtype == np.int32 and pixels.min() >= 0):
+    if pixels.dtype not in (np.uint8, np.uint16) and not (pixels.dtype == np.int32 and pixels.min() >= 0):
         faults.append(Fault("pixel-type", f"{job.path}: {pixels.dtype}"))
     elif levels == 1:
         faults.append(Fault("constant-image", f"{job.path}: every pixel is {pixels.flat[0]}"))
