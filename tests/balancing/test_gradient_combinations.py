@@ -5,7 +5,7 @@ import sys
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 from toys import Linear, step, weights
@@ -95,6 +95,7 @@ def test_closed_forms_of_two_tasks(rows: Tensor, c: float) -> None:
 @settings(max_examples=25, deadline=None)
 @given(matrices())
 def test_equations_that_define_a_method(rows: Tensor) -> None:
+    assume(torch.linalg.cond(rows) < 100)  # nearly parallel gradients lie within the solvers' regularisation
     gramian = rows @ rows.T
     # Nash-MTL: G a = 1 / a (Navon et al. 2022, claim 3.1)
     weight = build_combination(BalancingConfig(method="nash_mtl", max_norm=0.0))(gramian)
