@@ -48,7 +48,7 @@ Epoch = Callable[[], int]
 
 def write_scans(root: Path, count: int, size: int) -> Cohort:
     """Noisy bodies with a bright ball, on the grid they are used on."""
-    import SimpleITK as sitk  # noqa: N813
+    import SimpleITK as sitk
 
     axis = np.arange(size) - (size - 1) / 2
     radius = np.sqrt(sum(part**2 for part in np.meshgrid(axis, axis, axis, indexing="ij"))) / size

@@ -293,7 +293,7 @@ class Config:
     dataset: DatasetConfig
     tasks: tuple[AnyTaskConfig, ...]
     network: NetworkConfig = NetworkConfig()
-    balancing: BalancingConfig = BalancingConfig()
+    balancing: BalancingConfig = field(default_factory=BalancingConfig)
     optimizer: OptimizerConfig = OptimizerConfig()
     training: TrainingConfig = TrainingConfig()
     split: SplitConfig = SplitConfig()

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import SimpleITK as sitk  # noqa: N813
+import SimpleITK as sitk
 from nibabel.nifti1 import Nifti1Header
 from release_builder import IDS, STS_IDS, Release
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
-import SimpleITK as sitk  # noqa: N813
+import SimpleITK as sitk
 
 from branchpoint.config import DatasetConfig
 from branchpoint.datasets.cohort import Box, Cohort, MaskLabel, Patient, SurvivalLabel

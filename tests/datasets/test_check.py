@@ -44,7 +44,7 @@ def test_every_rule_is_damaged() -> None:
 
 
 def test_label_on_any_grid_since_2022(tmp_path: Path) -> None:
-    import SimpleITK as sitk  # noqa: N813
+    import SimpleITK as sitk
 
     release = build(tmp_path, "2022")
     grid = sitk.ReadImage(str(release.path(PID, "PET")))

@@ -7,6 +7,7 @@ import math
 import numpy as np
 import pytest
 import torch
+
 from branchpoint.config import ClassificationConfig
 from branchpoint.tasks import build_task
 from branchpoint.tasks.classification import ClassificationTask

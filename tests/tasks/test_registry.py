@@ -7,6 +7,7 @@ from typing import ClassVar
 import numpy as np
 import pytest
 import torch
+
 from branchpoint.config import ClassificationConfig, SegmentationConfig, SurvivalConfig, TaskConfig
 from branchpoint.tasks import TASKS, build_task
 

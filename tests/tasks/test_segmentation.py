@@ -7,12 +7,13 @@ import math
 import numpy as np
 import pytest
 import torch
-from branchpoint.config import SegmentationConfig
-from branchpoint.tasks import build_task
-from branchpoint.tasks.segmentation import SegmentationTask, dice_loss, one_hot, segmentation_loss
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
+
+from branchpoint.config import SegmentationConfig
+from branchpoint.tasks import build_task
+from branchpoint.tasks.segmentation import SegmentationTask, dice_loss, one_hot, segmentation_loss
 
 KINDS = ("dice", "dice_ce", "dice_focal")
 

@@ -11,11 +11,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from branchpoint.config import SurvivalConfig
 from branchpoint.tasks import build_task, cox_loss
 from branchpoint.tasks.survival import SurvivalTask
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 TIES = ("breslow", "efron")
 

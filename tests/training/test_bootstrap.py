@@ -7,6 +7,7 @@ import time
 
 import numpy as np
 import pytest
+
 from branchpoint.config import SegmentationConfig, SurvivalConfig
 from branchpoint.tasks import build_task
 from branchpoint.training.bootstrap import intervals, paired_differences, resample_counts

@@ -5,11 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from torch import Tensor, nn
+
 from branchpoint.config import Config, DatasetConfig, SegmentationConfig, SurvivalConfig, TrainingConfig
 from branchpoint.datasets.batch import Batch
 from branchpoint.tasks import build_task
 from branchpoint.training.evaluation import Figure, evaluate, figures, metric_values, pool
-from torch import Tensor, nn
 
 CONFIG = Config(
     dataset=DatasetConfig(),

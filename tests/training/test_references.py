@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import pytest
 import torch
+
 from branchpoint.config import ClassificationConfig, SegmentationConfig, SurvivalConfig
 from branchpoint.datasets.batch import Batch
 from branchpoint.tasks import build_task

@@ -85,7 +85,7 @@ def resample_linear(image: Image, window: Window) -> tuple[np.ndarray, np.ndarra
     Raises:
         ValueError: voxels that are not finite.
     """
-    import SimpleITK as sitk  # noqa: N813
+    import SimpleITK as sitk
 
     sigmas = _smoothing_mm(image, window.spacing_mm)
     image = sitk.Cast(_around(image, window, margin_mm=4 * max(sigmas) + window.spacing_mm), sitk.sitkFloat32)
@@ -102,7 +102,7 @@ def resample_linear(image: Image, window: Window) -> tuple[np.ndarray, np.ndarra
 
 def resample_nearest(image: Image, window: Window) -> np.ndarray:
     """Nearest neighbour in the stored type, (D, H, W); 0 outside the image."""
-    import SimpleITK as sitk  # noqa: N813
+    import SimpleITK as sitk
 
     return _resample(_around(image, window, margin_mm=window.spacing_mm), window, sitk.sitkNearestNeighbor, 0)
 
@@ -117,7 +117,7 @@ def _smoothing_mm(image: Image, spacing_mm: float) -> list[float]:
 
 def _around(image: Image, window: Window, margin_mm: float) -> Image:
     """The part of ``image`` that the grid needs: whole-body scans are much larger."""
-    import SimpleITK as sitk  # noqa: N813
+    import SimpleITK as sitk
 
     box = window.box
     corners = itertools.product(
@@ -131,7 +131,7 @@ def _around(image: Image, window: Window, margin_mm: float) -> Image:
 
 
 def _resample(image: Image, window: Window, interpolator: int, outside: float) -> np.ndarray:
-    import SimpleITK as sitk  # noqa: N813
+    import SimpleITK as sitk
 
     resampled = sitk.Resample(image, window.size_voxels[::-1], sitk.Transform(), interpolator, window.origin_mm,
                               [window.spacing_mm] * 3, (1, 0, 0, 0, 1, 0, 0, 0, 1), outside)  # fmt: skip

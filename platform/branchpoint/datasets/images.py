@@ -81,7 +81,7 @@ def read_image(path: Path) -> Any:
     Raises:
         ValueError: the file is absent or SimpleITK cannot read it; the message names the file.
     """
-    import SimpleITK as sitk  # noqa: N813
+    import SimpleITK as sitk
 
     if not path.is_file():
         raise ValueError(f"{path}: no such file; restore it or leave the patient out")

@@ -172,7 +172,7 @@ class _Outline:
 
     @classmethod
     def read(cls, patient: Patient, target: str, label: MaskLabel) -> _Outline:
-        import SimpleITK as sitk  # noqa: N813
+        import SimpleITK as sitk
 
         image = _read(patient, target, label.path)
         voxels = np.argwhere(np.isin(sitk.GetArrayViewFromImage(image), label.values))

@@ -118,7 +118,7 @@ def head_and_neck_box(images: Mapping[str, Image]) -> tuple[Box, str]:
 
 
 def _brain(pet: Image, scan: Box) -> Box | None:
-    import SimpleITK as sitk  # noqa: N813
+    import SimpleITK as sitk
 
     window = _coarse_window(scan)
     suv, _ = resample_linear(pet, window)
@@ -132,7 +132,7 @@ def _brain(pet: Image, scan: Box) -> Box | None:
 
 def _head(ct: Image) -> Box | None:
     """Bounds of the uppermost 150 mm of the body; opening removes the couch and the mask's straps."""
-    import SimpleITK as sitk  # noqa: N813
+    import SimpleITK as sitk
 
     window = _coarse_window(extent(ct))
     hounsfield, known = resample_linear(ct, window)
@@ -148,7 +148,7 @@ def _head(ct: Image) -> Box | None:
 
 def _largest_part(mask: np.ndarray, window: Window, from_slice: int) -> np.ndarray | None:
     """The connected part that has most voxels in the slices from ``from_slice`` up."""
-    import SimpleITK as sitk  # noqa: N813
+    import SimpleITK as sitk
 
     parts = sitk.GetArrayFromImage(sitk.ConnectedComponent(_as_image(mask.astype(np.uint8), window)))
     counts = np.bincount(parts[from_slice:].ravel(), minlength=2)
@@ -177,7 +177,7 @@ def _coarse_window(box: Box) -> Window:
 
 
 def _as_image(values: np.ndarray, window: Window) -> Any:
-    import SimpleITK as sitk  # noqa: N813
+    import SimpleITK as sitk
 
     image = sitk.GetImageFromArray(values)
     image.SetSpacing([window.spacing_mm] * 3)

@@ -52,8 +52,8 @@ def ellipsoid(measured: Measurements, target: str, k: int, train: np.ndarray, te
             dice[level] += 2 * overlap / (_volume(axes) + len(voxels[i]))
     best = float(insets[dice.argmax()])
     predicted = [_ellipsoid_voxels(measured, i, _axes(half[i], best)) for i in test]
-    overlap = [np.count_nonzero(inside[voxels[i]]) for i, inside in zip(test, predicted, strict=True)]
-    return np.array([np.count_nonzero(inside) for inside in predicted], np.int64), np.array(overlap, np.int64)
+    common = [np.count_nonzero(inside[voxels[i]]) for i, inside in zip(test, predicted, strict=True)]
+    return np.array([np.count_nonzero(inside) for inside in predicted], np.int64), np.array(common, np.int64)
 
 
 def _of_class(mask: Mask | None, k: int) -> np.ndarray:

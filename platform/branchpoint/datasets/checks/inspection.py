@@ -66,7 +66,7 @@ def _inspect(job: FileJob) -> FileReport:
     faults = nifti_faults(job.path) if is_nifti(job.path) else []
     if any(fault.rule in ("truncated-file", "unreadable-file", "bad-spacing") for fault in faults):
         return _report(job, faults)
-    import SimpleITK as sitk  # noqa: N813
+    import SimpleITK as sitk
 
     sitk.ProcessObject.SetGlobalWarningDisplay(False)  # what it would warn of stands in the rows
     try:

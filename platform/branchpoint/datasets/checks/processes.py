@@ -73,5 +73,10 @@ def _pool(workers: int) -> ProcessPoolExecutor:
 def _end_with_parent() -> None:
     """End this process when the one that started it is killed: a pool's own processes would wait for ever."""
     parent = multiprocessing.parent_process()
-    if parent is not None:
-        threading.Thread(target=lambda: (parent.join(), os._exit(1)), daemon=True).start()
+
+    def watch() -> None:
+        if parent is not None:
+            parent.join()
+            os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
