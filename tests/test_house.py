@@ -15,7 +15,7 @@ LEVELS = [
     {"config"},
     {"tasks", "networks", "datasets", "store"},
     {"balancing", "training"},
-    {"search", "deploy", "radiomics"},
+    {"search"},
     {"report"},
     {"cli"},
 ]
