@@ -42,12 +42,15 @@ class Scale:
     Attributes:
         patients: of the phantom.
         phantom_scale: voxel size of the phantom's scans against real scanners.
+        censoring: share of the phantom's patients without an event.
+        learning_rate: of the published configurations; the search varies it.
     """
 
     spacing_mm: float = 1.0
     size: int = 144
     patients: int = 60
     phantom_scale: float = 1.0
+    censoring: float = 0.8
     folds: int = 5
     trials: int = 60
     epochs: int = 60
@@ -55,6 +58,7 @@ class Scale:
     top: int = 3
     width: int = 8
     batch_size: int = 10
+    learning_rate: float = 1e-3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,6 +110,8 @@ def main(job: Job) -> None:
         patients: Annotated[int | None, typer.Option(help="Patients of the phantom.")] = None,
         width: Annotated[int | None, typer.Option(help="Channels of the first level that widths vary about.")] = None,
         batch_size: Annotated[int | None, typer.Option(help="Samples of a training step.")] = None,
+        censoring: Annotated[float | None, typer.Option(help="Share of phantom patients without an event.")] = None,
+        learning_rate: Annotated[float | None, typer.Option(help="Of the published configurations.")] = None,
         cpus_per_trial: Annotated[int, typer.Option(help="Cores of a trial.")] = 1,
         gpus_per_trial: Annotated[float, typer.Option(help="GPUs of a trial; a fraction shares one.")] = 0.0,
         memory_gb: Annotated[float | None, typer.Option(help="Memory that a trial may need.")] = None,
@@ -162,7 +168,7 @@ def run(
     searched = Study(
         name=name, base=base, space=job.space.space, points=job.space.starting_points(base), prepared=manifest,
         store=where if "://" in where else str(Path(where).expanduser().resolve()), state=state, trials=scale.trials,
-        halving=HalvingConfig(grace=max(1, scale.epochs // 4)), resources=resources, excluded=excluded, address=address,
+        halving=HalvingConfig(grace=max(1, scale.epochs // 3)), resources=resources, excluded=excluded, address=address,
     )  # fmt: skip
     published = {label: config_at(job.space.space, base, point) for label, point in job.space.published(base).items()}
     finals = Finals(study=searched, epochs=scale.final_epochs, published=published, known_risk=known_risk)
@@ -181,10 +187,11 @@ def _root(job: Job, scale: Scale, home: Path, data_root: Path | None, release: s
     if data_root is not None:
         root = data_root.expanduser().resolve()
     elif job.has_phantom:
-        out = home / "phantom" / f"{job.dataset}-{release}-{scale.patients}-{seed}-{scale.phantom_scale:g}"
+        settings = f"{scale.patients}-{seed}-{scale.phantom_scale:g}-{scale.censoring:g}"
         root = make_phantom(
-            job.dataset, out, release=release, patients=scale.patients, seed=seed, spacing_scale=scale.phantom_scale
-        )
+            job.dataset, home / "phantom" / f"{job.dataset}-{release}-{settings}", release=release,
+            patients=scale.patients, seed=seed, censoring=scale.censoring, spacing_scale=scale.phantom_scale,
+        )  # fmt: skip
     else:
         raise SystemExit(f"there is no phantom of {job.dataset}: give --data-root, the folder of the release")
     truth = read_truth(root) if (root / TRUTH).exists() else ()
@@ -220,6 +227,7 @@ def _base(job: Job, dataset: DatasetConfig, scale: Scale, seed: int) -> Config:
         base,
         network=replace(base.network, width=scale.width),
         training=replace(base.training, epochs=scale.epochs, batch_size=scale.batch_size),
+        optimizer=replace(base.optimizer, learning_rate=scale.learning_rate),
         split=replace(base.split, folds=scale.folds, seed=seed),
         seed=seed,
     )
