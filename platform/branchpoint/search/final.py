@@ -53,7 +53,7 @@ class Finalist:
     def works(self) -> list[Work]:
         """One run for each fold."""
         works = []
-        for fold in range(self.config.split.folds):
+        for fold in self.config.split.rounds:
             config = replace(self.config, split=replace(self.config.split, fold=fold))
             works.append(Work(f"{self.config.candidate}-fold{fold}", config.to_json(), stage="final"))
         return works
@@ -139,7 +139,7 @@ class Finals:
             return
         study = self.study
         progress = Progress("final", len(works), study.objective, maximize=study.maximize, before=[*ended.values()])
-        folds = self.study.base.split.folds
+        folds = len(self.study.base.split.rounds)
         progress.say(f"{len(finalists)} finalists on {folds} folds, {self.epochs} epochs each")
         run_all(ListedRuns(waiting), study.setup(keep_network=True), study.resources, concurrency, progress)
         progress.finish()

@@ -87,7 +87,7 @@ def _references(text: str, setup: Setup) -> list[list[Reference]]:
     measured = measure(prepared)
     tasks = [build_task(task) for task in config.tasks]
     found = []
-    for fold in range(config.split.folds):
+    for fold in config.split.rounds:
         parts = split(prepared, replace(config.split, fold=fold))
         others = np.concatenate([parts.train, parts.validation])
         found.append(references(tasks, prepared, measured, others, parts.test))
