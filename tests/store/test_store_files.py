@@ -65,22 +65,22 @@ def test_writers_keep_the_number_of_files_small() -> None:
     for epoch in range(400):
         writer.epoch(EpochRecord(study="s", trial="0", epoch=epoch))
         counts.append(len(paths(store, "epochs")))
-    assert max(counts) < 32
+    assert max(counts) < 20
     assert store.epochs("s").num_rows == 400
 
 
 @pytest.mark.parametrize(
     ("rows", "merged"),
     [
-        ([1] * 15, 0),
-        ([1] * 16, 16),
-        ([1] * 16 + [16], 17),
-        ([1] * 16 + [17], 16),
-        ([1] * 16 + [16, 32, 64, 129], 19),
-        ([16, 32, 64], 0),
+        ([1] * 7, 0),
+        ([1] * 8, 8),
+        ([1] * 8 + [8], 9),
+        ([1] * 8 + [9], 8),
+        ([1] * 8 + [8, 16, 32, 65], 11),
+        ([8, 16, 32], 0),
         ([65_536] * 20, 0),
         ([65_536] * 20 + [60_000] * 2, 2),
-        ([30_000] * 16, 3),
+        ([30_000] * 8, 3),
     ],
 )
 def test_what_is_due(rows: list[int], merged: int) -> None:

@@ -11,7 +11,7 @@ from branchpoint.store import encoding
 from branchpoint.store.files import DataFile, Files, new_origin
 from branchpoint.store.schema import Table
 
-FAN_IN = 16
+FAN_IN = 8
 FINAL_ROWS = 65_536
 
 

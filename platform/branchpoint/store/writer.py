@@ -16,7 +16,7 @@ from branchpoint.store import compaction, encoding
 from branchpoint.store.files import Files, new_origin
 from branchpoint.store.schema import EpochRecord, FigureRecord, Record, StudyRecord, Table, TrialRecord, to_table
 
-LOOK_EVERY = 8  # calls between looks for files to merge
+LOOK_EVERY = 4  # calls between looks for files to merge
 
 _log = logging.getLogger(__name__)
 
