@@ -60,3 +60,8 @@ def test_gradients_do_not_depend_on_memory_formats(batch: int, dimensions: int) 
             expected = found if expected is None else expected
             for gradient, reference in zip(found, expected, strict=True):
                 torch.testing.assert_close(gradient, reference, rtol=1e-4, atol=1e-4)
+
+
+def test_a_single_voxel_cannot_be_normalised_over_space():
+    with pytest.raises(ValueError, match=r"features have one voxel.*network.depth"):
+        InstanceNorm(4)(torch.randn(2, 4, 1, 1, 1))

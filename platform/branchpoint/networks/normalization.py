@@ -18,8 +18,16 @@ def instance_normalize(
     One fused batch-norm kernel on (1, B * C, voxels): weight and bias differ from sample to sample at no extra pass
     over the volume. With the spatial axes left apart, torch 2.14 on the CPU gives wrong gradients, without a word, for
     a batch of one whose features and gradients differ in memory format (its own InstanceNorm3d too).
+
+    Raises:
+        ValueError: there is one voxel, so that every image would give zeros.
     """
     batch, channels = x.shape[:2]
+    if x[0, 0].numel() == 1:
+        raise ValueError(
+            f"features have one voxel, of shape {tuple(x.shape)}: normalised over space they would be 0 for every "
+            "image; use fewer levels (network.depth), larger images (dataset.size_voxels) or unit 'batchnorm'"
+        )
     flat = x.reshape(1, batch * channels, -1).contiguous()
     weight, bias = (None if p is None else p.reshape(-1) for p in (weight, bias))
     y = torch.batch_norm(flat, weight, bias, None, None, True, 0.0, eps, torch.backends.cudnn.enabled)
