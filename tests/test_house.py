@@ -11,7 +11,7 @@ PACKAGE = ROOT / "platform" / "branchpoint"
 
 # A room may import rooms of lower levels, its own, and others of its level.
 LEVELS = [
-    {"values", "topology", "balancing_config"},
+    {"values", "topology", "balancing_config", "task_config", "training_config"},
     {"config"},
     {"tasks", "networks", "datasets", "store"},
     {"balancing", "training"},
@@ -20,7 +20,7 @@ LEVELS = [
     {"cli"},
 ]
 LEVEL_OF = {room: level for level, rooms in enumerate(LEVELS) for room in rooms}
-CORE = {"values", "topology", "balancing_config", "config", "tasks", "networks", "datasets", "balancing", "training"}
+CORE = {*LEVELS[0], "config", "tasks", "networks", "datasets", "balancing", "training"}
 
 
 def room_of(path: Path) -> str:

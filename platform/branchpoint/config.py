@@ -8,19 +8,34 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Literal
 
 from branchpoint.balancing_config import BalancingConfig
+from branchpoint.task_config import (
+    AnyTaskConfig,
+    ClassificationConfig,
+    DomainConfig,
+    HogConfig,
+    MultilabelConfig,
+    OrdinalConfig,
+    ReconstructionConfig,
+    RegressionConfig,
+    SegmentationConfig,
+    SurvivalConfig,
+    TaskConfig,
+)
 from branchpoint.topology import Topology
-from branchpoint.values import from_plain, to_plain
+from branchpoint.training_config import AugmentationConfig, OptimizerConfig, SemiSupervisedConfig, TrainingConfig
+from branchpoint.values import from_plain, require, to_plain
 
-
-def _require(holds: bool, place: str, value: Any, rule: str) -> None:
-    if not holds:
-        raise ValueError(f"{place} is {value!r}: {rule}")
+__all__ = [
+    "AnyTaskConfig", "AugmentationConfig", "BalancingConfig", "ClassificationConfig", "Config", "DatasetConfig",
+    "DomainConfig", "HogConfig", "MultilabelConfig", "NetworkConfig", "OptimizerConfig", "OrdinalConfig",
+    "ReconstructionConfig", "RegressionConfig", "SegmentationConfig", "SemiSupervisedConfig", "SplitConfig",
+    "SurvivalConfig", "TaskConfig", "TrainingConfig",
+]  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,86 +68,15 @@ class DatasetConfig:
     intensities: Literal["fixed", "image"] = "fixed"
 
     def __post_init__(self) -> None:
-        _require(self.spacing_mm > 0, "dataset.spacing_mm", self.spacing_mm, "must be positive (millimetres)")
-        _require(
+        require(self.spacing_mm > 0, "dataset.spacing_mm", self.spacing_mm, "must be positive (millimetres)")
+        require(
             len(self.size_voxels) in (2, 3) and min(self.size_voxels) > 0,
             "dataset.size_voxels", self.size_voxels, "give two or three positive sizes, (D, H, W)",
         )  # fmt: skip
-        _require(
+        require(
             not self.root or Path(self.root).is_absolute(),
             "dataset.root", self.root, "must be an absolute path: workers run in other folders",
         )  # fmt: skip
-
-
-@dataclass(frozen=True, kw_only=True)
-class TaskConfig:
-    """What every task has.
-
-    Attributes:
-        name: name of the task, unique in a Config; a branch of the topology bears it.
-        target: key of the cohort's label that the task learns.
-        weight: weight of its loss; 0 leaves the task untrained.
-    """
-
-    kind: ClassVar[str]
-    dense: ClassVar[bool] = False
-
-    name: str
-    target: str
-    weight: float = 1.0
-
-    def __post_init__(self) -> None:
-        _require(bool(self.name), "task.name", self.name, "must not be empty")
-        _require(
-            math.isfinite(self.weight) and self.weight >= 0,
-            f"tasks.{self.name}.weight", self.weight, "must be finite and at least 0",
-        )  # fmt: skip
-
-
-@dataclass(frozen=True, kw_only=True)
-class SegmentationConfig(TaskConfig):
-    """One mask per sample. One foreground class: a sigmoid channel; more: softmax over background and classes."""
-
-    kind: ClassVar[str] = "segmentation"
-    dense: ClassVar[bool] = True
-
-    foreground_classes: int = 1
-    loss: Literal["dice", "dice_focal", "dice_ce"] = "dice"
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        _require(self.foreground_classes >= 1, f"tasks.{self.name}.foreground_classes", self.foreground_classes,
-                 "must be at least 1")  # fmt: skip
-
-
-@dataclass(frozen=True, kw_only=True)
-class SurvivalConfig(TaskConfig):
-    """Time to an event, right-censored: one log-hazard per sample, Cox partial likelihood."""
-
-    kind: ClassVar[str] = "survival"
-
-    ties: Literal["breslow", "efron"] = "breslow"
-
-
-@dataclass(frozen=True, kw_only=True)
-class ClassificationConfig(TaskConfig):
-    """One class per sample; ``class_weights`` (one for each class) weight the cross-entropy."""
-
-    kind: ClassVar[str] = "classification"
-
-    classes: int = 2
-    class_weights: tuple[float, ...] = ()
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        _require(self.classes >= 2, f"tasks.{self.name}.classes", self.classes, "must be at least 2")
-        _require(
-            len(self.class_weights) in (0, self.classes),
-            f"tasks.{self.name}.class_weights", self.class_weights, f"give none or {self.classes} weights",
-        )  # fmt: skip
-
-
-AnyTaskConfig = SegmentationConfig | SurvivalConfig | ClassificationConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -157,6 +101,10 @@ class NetworkConfig:
         regression_units: (task, unit) for image-level tasks that regress a long vector with the units of paper 002,
             ``light`` or ``released``: on the bottleneck, or, where the topology leads the task through the decoder,
             on the bottleneck and each decoder stage.
+        head_inputs: what image-level tasks are predicted from: features of the ``image``, the ``clinical`` values, or
+            ``both``. Regression units and domain tasks see the image alone.
+        clinical: names of the covariates that enter where ``head_inputs`` says so, past the hidden layer:
+            standardised by the training patients, a missing one replaced by their mean and marked as missing.
     """
 
     encoder: str = "radiomics_unet"
@@ -173,84 +121,29 @@ class NetworkConfig:
     dilated_skips: bool = True
     weights: str = ""
     regression_units: tuple[tuple[str, Literal["light", "released"]], ...] = ()
+    head_inputs: Literal["image", "clinical", "both"] = "image"
+    clinical: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for name in ("in_channels", "width", "depth", "hidden_features", "window"):
-            _require(getattr(self, name) >= 1, f"network.{name}", getattr(self, name), "must be at least 1")
-        _require(0 <= self.dropout < 1, "network.dropout", self.dropout, "must lie in [0, 1)")
-        _require(
+            require(getattr(self, name) >= 1, f"network.{name}", getattr(self, name), "must be at least 1")
+        require(0 <= self.dropout < 1, "network.dropout", self.dropout, "must lie in [0, 1)")
+        require(
             all(0 <= tap < self.depth for tap in self.taps) and len(set(self.taps)) == len(self.taps),
             "network.taps", self.taps, f"give distinct levels from 0 to {self.depth - 1}",
         )  # fmt: skip
-        _require(
+        require(
             not self.taps or self.depth - 1 in self.taps,
             "network.taps", self.taps, f"must contain the deepest level, {self.depth - 1}: nothing else would train it",
         )  # fmt: skip
         every_level = len(self.taps) == self.depth
         object.__setattr__(self, "taps", () if every_level else tuple(sorted(self.taps)))
         object.__setattr__(self, "regression_units", tuple(sorted(self.regression_units)))
-        _require(self.measured_channel >= 0, "network.measured_channel", self.measured_channel, "must be at least 0")
-
-
-@dataclass(frozen=True, kw_only=True)
-class OptimizerConfig:
-    """Adam(W) with cosine decay from ``learning_rate`` to 0 over the whole budget (paper 003, 2.3)."""
-
-    name: Literal["adam", "adamw"] = "adam"
-    learning_rate: float = 1e-3
-    weight_decay: float = 0.0
-    betas: tuple[float, float] = (0.9, 0.999)
-    schedule: Literal["cosine", "constant"] = "cosine"
-    clip_norm: float | None = None
-
-    def __post_init__(self) -> None:
-        _require(self.learning_rate > 0, "optimizer.learning_rate", self.learning_rate, "must be positive")
-        _require(self.weight_decay >= 0, "optimizer.weight_decay", self.weight_decay, "must be at least 0")
-
-
-@dataclass(frozen=True, kw_only=True)
-class AugmentationConfig:
-    """Random shift, sagittal mirror and rotation (paper 003, 2.3), drawn for each sample and step.
-
-    Attributes:
-        shift_mm: largest shift along each axis (paper: 30 voxels of 1 mm).
-        mirror: mirror left and right with probability one half.
-        rotation_degrees: largest rotation.
-    """
-
-    shift_mm: float = 30.0
-    mirror: bool = True
-    rotation_degrees: float = 5.0
-
-
-@dataclass(frozen=True, kw_only=True)
-class TrainingConfig:
-    """The budget of a run and how samples reach it.
-
-    Attributes:
-        epochs: passes over the training samples.
-        batch_size: global batch, over all workers.
-        event_fraction: share of samples with an event that resampling aims at (paper 003: 0.5); ``None`` keeps
-            the natural share.
-        precision: of the forward pass.
-        select_by: validation figure that names the best epoch: the weighted sum of losses (paper 003), or the mean of
-            the tasks' primary metrics.
-    """
-
-    epochs: int = 60
-    batch_size: int = 10
-    event_fraction: float | None = 0.5
-    precision: Literal["fp32", "bf16"] = "fp32"
-    select_by: Literal["loss", "score"] = "loss"
-    augmentation: AugmentationConfig | None = AugmentationConfig()
-
-    def __post_init__(self) -> None:
-        _require(self.epochs >= 1, "training.epochs", self.epochs, "must be at least 1")
-        _require(self.batch_size >= 1, "training.batch_size", self.batch_size, "must be at least 1")
-        _require(
-            self.event_fraction is None or 0 < self.event_fraction < 1,
-            "training.event_fraction", self.event_fraction, "must lie strictly between 0 and 1, or be None",
-        )  # fmt: skip
+        require(self.measured_channel >= 0, "network.measured_channel", self.measured_channel, "must be at least 0")
+        require(len(set(self.clinical)) == len(self.clinical), "network.clinical", self.clinical, "names repeat")
+        require(bool(self.clinical) == (self.head_inputs != "image"), "network.clinical", self.clinical,
+                f"network.head_inputs is {self.head_inputs!r}: name covariates for 'clinical' and 'both', none for "
+                "'image'")  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -273,11 +166,11 @@ class SplitConfig:
     scheme: Literal["cross_validation", "official", "paper"] = "cross_validation"
 
     def __post_init__(self) -> None:
-        _require(self.folds >= 2, "split.folds", self.folds, "must be at least 2")
-        _require(0 <= self.fold < self.folds, "split.fold", self.fold, f"must lie from 0 to {self.folds - 1}")
-        _require(0 < self.validation_fraction < 1, "split.validation_fraction", self.validation_fraction,
+        require(self.folds >= 2, "split.folds", self.folds, "must be at least 2")
+        require(0 <= self.fold < self.folds, "split.fold", self.fold, f"must lie from 0 to {self.folds - 1}")
+        require(0 < self.validation_fraction < 1, "split.validation_fraction", self.validation_fraction,
                  "must lie strictly between 0 and 1")  # fmt: skip
-        _require(self.fold in self.rounds, "split.fold", self.fold,
+        require(self.fold in self.rounds, "split.fold", self.fold,
                  f"{self.scheme} parts are fixed, another fold would test the same samples: use 0")  # fmt: skip
 
     @property
@@ -294,20 +187,32 @@ class Config:
     tasks: tuple[AnyTaskConfig, ...]
     network: NetworkConfig = NetworkConfig()
     balancing: BalancingConfig = field(default_factory=BalancingConfig)
-    optimizer: OptimizerConfig = OptimizerConfig()
-    training: TrainingConfig = TrainingConfig()
+    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+    training: TrainingConfig = field(default_factory=TrainingConfig)
     split: SplitConfig = SplitConfig()
     seed: int = 0
 
     def __post_init__(self) -> None:
         names = [task.name for task in self.tasks]
-        _require(bool(names), "tasks", names, "name at least one task")
-        _require(len(set(names)) == len(names), "tasks", names, "names must be distinct")
-        _require(any(task.weight > 0 for task in self.tasks), "tasks", names, "at least one weight must be positive")
+        require(bool(names), "tasks", names, "name at least one task")
+        require(len(set(names)) == len(names), "tasks", names, "names must be distinct")
+        require(any(task.weight > 0 for task in self.tasks), "tasks", names, "at least one weight must be positive")
+        for task in self.tasks:
+            self._check_task(task)
         topology, dense = self.network.topology, {task.name for task in self.tasks if task.dense}
         if topology is not None and topology.shares_all and topology.decoder_tasks == dense:
             # One way to say that all tasks share every stage, so that equal networks have equal fingerprints.
             object.__setattr__(self, "network", replace(self.network, topology=None))
+
+    def _check_task(self, task: AnyTaskConfig) -> None:
+        size, network = self.dataset.size_voxels, self.network
+        if isinstance(task, HogConfig):
+            require(len(size) == 2, f"tasks.{task.name}", task.kind, f"is for pictures; dataset.size_voxels is {size}")
+        if isinstance(task, ReconstructionConfig):
+            require(task.channels == network.in_channels, task.place("channels"), task.channels,
+                    f"network.in_channels is {network.in_channels}")  # fmt: skip
+        require(task.target not in network.clinical, "network.clinical", network.clinical,
+                f"{task.target!r} is what task {task.name!r} is to predict")  # fmt: skip
 
     def to_json(self) -> str:
         """Canonical JSON: keys sorted, no spaces."""

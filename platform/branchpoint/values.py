@@ -15,6 +15,12 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin
 T = TypeVar("T")
 
 
+def require(holds: bool, place: str, value: Any, rule: str) -> None:
+    """Raises ValueError, naming ``place``, its ``value`` and the ``rule`` it breaks, unless the rule ``holds``."""
+    if not holds:
+        raise ValueError(f"{place} is {value!r}: {rule}")
+
+
 def to_plain(value: Any, *, identity_only: bool = False) -> Any:
     """Dicts, lists and scalars of ``value``.
 
