@@ -69,7 +69,7 @@ class ToyFit:
     always: bool = False
 
     def __call__(
-        self, config: Config, prepared: Any, *, checkpoint_dir: Path, report: Callable[[Any], bool]
+        self, config: Config, prepared: Any, *, checkpoint_dir: Path, report: Callable[[Any], bool], **_: Any
     ) -> ToyResult:
         checkpoint_dir.mkdir(parents=True, exist_ok=True)
         saved = checkpoint_dir / "history.json"

@@ -18,12 +18,14 @@ import branchpoint
 LOCAL_OBJECT_STORE_BYTES = 200 * 1024**2
 STARTS = 3
 """How often to try to start Ray here: on a busy machine it gives up after 30 seconds."""
-_QUIET = {
+_ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_AIR_NEW_OUTPUT": "0",
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
     # The journal and the store are the state; Tune's snapshots would only cost time.
     "TUNE_GLOBAL_CHECKPOINT_S": "86400",
+    # A script of the user's would run at normal priority; Ray's workers run at the lowest but four.
+    "RAY_worker_niceness": "0",
     # Tune would end the search as if it were complete; an interrupt must leave it as it is.
     "TUNE_DISABLE_SIGINT_HANDLER": "1",
 }
@@ -73,7 +75,7 @@ def session(address: str | None = None, *, cpus: int | None = None, temp_dir: Pa
     Raises:
         ConnectionError: the cluster cannot be reached; the message says what usually helps.
     """
-    for name, value in _QUIET.items():
+    for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     logging.getLogger("ray").setLevel(logging.ERROR)
     if ray.is_initialized():

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from branchpoint.datasets.prepared import PreparedCohort
     from branchpoint.training.loop import EpochReport, FitResult
 
+CHECKPOINT_SECONDS = 15.0
+"""What a kill may cost a run; epochs that are shorter share a checkpoint."""
 FINISHED = ("COMPLETE", "PRUNED", "FAILED", "INFEASIBLE")
 Stage = Literal["search", "final"]
 Judge = Callable[[str, int, float], str | None]
@@ -169,7 +171,13 @@ class _Attempt:
                 self.verdict = self.setup.judge(self.work.name, epoch.epoch, value)
             return not self.verdict
 
-        return fit(self.config, prepared, checkpoint_dir=self.folder.checkpoints, report=after_epoch)
+        return fit(
+            self.config,
+            prepared,
+            checkpoint_dir=self.folder.checkpoints,
+            checkpoint_seconds=CHECKPOINT_SECONDS,
+            report=after_epoch,
+        )
 
     def _objective(self, metrics: Mapping[str, float]) -> float:
         if self.setup.objective not in metrics:

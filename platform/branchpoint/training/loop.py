@@ -44,6 +44,7 @@ def fit(
     prepared: PreparedCohort,
     *,
     checkpoint_dir: Path | None = None,
+    checkpoint_seconds: float = 0.0,
     report: Callable[[EpochReport], bool] | None = None,
     device: torch.device | str | None = None,
 ) -> FitResult:
@@ -51,15 +52,17 @@ def fit(
 
     With ``torch.distributed`` initialised, every worker calls this with the same arguments; the global batches, and
     with them the result, are those of one worker, up to rounding. A run that is cut off and called again with the
-    same ``checkpoint_dir`` goes on after its last epoch; on the CPU, and with as many workers, it then gives bit for
+    same ``checkpoint_dir`` goes on after its last checkpoint; on the CPU, and with as many workers, it then gives bit for
     bit what an unbroken run gives.
 
     Args:
         config: the whole run.
         prepared: its cohort.
         checkpoint_dir: where an epoch's state is kept and a run that was cut off goes on from; the first worker's.
-        report: called after each epoch, when its checkpoint is on disk, by every worker; ``False`` from any ends
-            the run.
+        checkpoint_seconds: time between checkpoints; 0 writes one after each epoch. Short epochs take less time
+            than writing their checkpoint.
+        report: called after each epoch, when its checkpoint (where one is due) is on disk, by every worker;
+            ``False`` from any ends the run.
         device: ``None`` takes the current GPU, or the CPU where there is none.
 
     Raises:
@@ -73,11 +76,12 @@ def fit(
         run = build_run(config, prepared, device)
         checkpoints = _checkpoints(run, checkpoint_dir)
         progress = _resumed(run, checkpoints)
-        stopped = False
+        stopped, saved = False, time.monotonic()
         while len(progress.history) < config.training.epochs and not stopped:
             entry = _one_epoch(run, progress)
-            if checkpoints is not None:
+            if checkpoints is not None and time.monotonic() - saved >= checkpoint_seconds:
                 checkpoints.save(entry.epoch, _state(run, progress))
+                saved = time.monotonic()
             stopped = any(run.workers.gather_objects(report is not None and report(entry) is False))
     return _result(run, progress, stopped)
 
