@@ -71,7 +71,7 @@ def test_search_finds_the_best_and_stores_everything(tmp_path: Path, base: Confi
 
 def test_states_are_honest(tmp_path: Path, base: Config) -> None:
     fit = ToyFit(raises=(1,), diverges=(2,), dies=(3,))
-    points = [{"width": width, "depth": 1} for width in (1, 2, 3, 4)] + [{"width": 7, "depth": 4}]
+    points = [{"width": width, "depth": 2} for width in (1, 2, 3, 4)] + [{"width": 7, "depth": 4}]
     with pytest.raises(ValueError, match="does not fit depth 4"):
         make_study(tmp_path, base, fit, points=points, trials=4).run()
     study = make_study(tmp_path, base, fit, points=points[:4], trials=4)
@@ -87,7 +87,7 @@ def test_states_are_honest(tmp_path: Path, base: Config) -> None:
 
 def test_a_trial_whose_worker_dies_twice_fails(tmp_path: Path, base: Config) -> None:
     fit = ToyFit(dies=(3,), always=True)
-    points = [{"width": 3, "depth": 1}, {"width": 4, "depth": 1}]
+    points = [{"width": 3, "depth": 2}, {"width": 4, "depth": 2}]
     study = make_study(tmp_path, base, fit, points=points, trials=2)
     study.run()
     failed = rows(study)["0000"]

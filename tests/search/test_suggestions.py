@@ -55,7 +55,7 @@ def run_all(suggestions: Suggestions, finished: dict[str, Known] | None = None) 
 
 
 def test_states_are_told_as_they_were(make: Callable[..., Suggestions], tmp_path: Path) -> None:
-    points = [{"width": width, "depth": 1} for width in range(1, 5)]
+    points = [{"width": width, "depth": 2} for width in range(1, 5)]
     suggestions = make(points=points, trials=4)
     complete, pruned, failed, nan = take(suggestions, 4)
     suggestions.report(pruned.name, 1, 0.25)
@@ -74,9 +74,9 @@ def test_states_are_told_as_they_were(make: Callable[..., Suggestions], tmp_path
 
 
 def test_starting_points_come_first_and_in_order(make: Callable[..., Suggestions]) -> None:
-    points = [{"width": 8, "depth": 1}, {"width": 3, "depth": 3}]
+    points = [{"width": 8, "depth": 2}, {"width": 3, "depth": 3}]
     configs = run_all(make(points=points))
-    assert [(c.network.width, c.network.depth) for c in configs[:2]] == [(8, 1), (3, 3)]
+    assert [(c.network.width, c.network.depth) for c in configs[:2]] == [(8, 2), (3, 3)]
 
 
 def test_no_configuration_starts_twice(make: Callable[..., Suggestions]) -> None:
@@ -90,7 +90,7 @@ def test_no_configuration_starts_twice(make: Callable[..., Suggestions]) -> None
 def test_duplicates_are_told_what_is_known(make: Callable[..., Suggestions], tmp_path: Path) -> None:
     def two(trial: optuna.trial.BaseTrial, base: Config) -> Config:
         trial.suggest_float("without_effect", 0, 1)
-        return toy_space(optuna.trial.FixedTrial({"width": trial.suggest_int("width", 1, 2), "depth": 1}), base)
+        return toy_space(optuna.trial.FixedTrial({"width": trial.suggest_int("width", 1, 2), "depth": 2}), base)
 
     suggestions = make(space=two, trials=5)
     first, second = take(suggestions, 2)

@@ -70,11 +70,14 @@ def test_starting_points_are_valid_on_every_grid(module_and_base: tuple[ModuleTy
 
 def test_the_papers_configurations_come_first() -> None:
     base = hecktor.base(DatasetConfig())
-    shared, segmentation, survival = (config_at(hecktor.space, base, p) for p in hecktor.starting_points(base))
+    points = [config_at(hecktor.space, base, point) for point in hecktor.starting_points(base)]
+    shared, segmentation, survival, measuring = points
     assert [[task.weight for task in c.tasks] for c in (shared, segmentation, survival)] == [[1, 1], [1, 0], [0, 1]]
     assert topology_of(shared).branching_point("tumour", "survival") == 5
     assert (shared.network.width, shared.network.depth, shared.network.taps, shared.network.dropout) == (8, 5, (), 0.5)
     assert shared.optimizer.learning_rate == 1e-3
+    (cascade,) = topology_of(measuring).cascades
+    assert (cascade.source, cascade.target, cascade.carries) == ("tumour", "survival", "measurements")
     assert estimate(shared).parameters == estimate(hecktor.base(DatasetConfig())).parameters
 
 

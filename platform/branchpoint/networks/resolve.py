@@ -18,10 +18,16 @@ def topology_of(config: Config) -> Topology:
     """The topology of ``config``; where it names none, all tasks share every stage.
 
     Raises:
-        ValueError: the topology's tasks or stages are not those of the Config.
+        ValueError: the topology's tasks or stages are not those of the Config, or a task needs a decoder that the
+            encoder family does not have.
     """
     encoder, decoder = stage_counts(config)
     dense = [task.name for task in config.tasks if task.dense]
+    if dense and not decoder:
+        raise ValueError(
+            f"network.depth is {config.network.depth}: {config.network.encoder!r} has no decoder then, which task "
+            f"{dense[0]!r} needs for its map; choose at least 2"
+        )
     names = sorted(task.name for task in config.tasks)
     image_level = [task.name for task in config.tasks if not task.dense]
     for task, _ in config.network.regression_units:
