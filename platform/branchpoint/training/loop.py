@@ -52,8 +52,8 @@ def fit(
 
     With ``torch.distributed`` initialised, every worker calls this with the same arguments; the global batches, and
     with them the result, are those of one worker, up to rounding. A run that is cut off and called again with the
-    same ``checkpoint_dir`` goes on after its last checkpoint; on the CPU, and with as many workers, it then gives bit for
-    bit what an unbroken run gives.
+    same ``checkpoint_dir`` goes on after its last checkpoint; on the CPU, and with as many workers, it then gives bit
+    for bit what an unbroken run gives.
 
     Args:
         config: the whole run.
