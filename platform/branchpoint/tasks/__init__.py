@@ -5,6 +5,7 @@ from __future__ import annotations
 from branchpoint.config import TaskConfig
 from branchpoint.tasks.base import Summary, Task
 from branchpoint.tasks.classification import ClassificationTask
+from branchpoint.tasks.hog import HogTask
 from branchpoint.tasks.segmentation import SegmentationTask
 from branchpoint.tasks.survival import SurvivalTask, cox_loss
 
@@ -12,6 +13,7 @@ TASKS: dict[str, type[Task]] = {
     "segmentation": SegmentationTask,
     "survival": SurvivalTask,
     "classification": ClassificationTask,
+    "hog": HogTask,
 }
 """Kind of task configuration to task."""
 

@@ -6,9 +6,11 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from branchpoint.config import TaskConfig
+from branchpoint.datasets.batch import Batch
 
 Summary = Mapping[str, np.ndarray]
 """Per-sample statistics of one task, each array (N, ...): enough to compute every metric of any subset.
@@ -28,8 +30,19 @@ def select(summary: Summary, rows: np.ndarray) -> dict[str, np.ndarray]:
     return {name: values[rows] for name, values in summary.items()}
 
 
+def mean_over_labelled(losses: Tensor, labelled: Tensor) -> Tensor:
+    """Mean of ``losses`` (B,) over ``labelled`` samples; a zero that hangs on the graph where there is none."""
+    return torch.where(labelled, losses, 0.0).sum() / labelled.sum().clamp(min=1)
+
+
+def ratio(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
+    """NaN (or infinity) where the denominator is 0, without numpy's warning."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return numerator / denominator
+
+
 class Task(ABC):
-    """A task's output, loss and metric; its target is ``config.target`` of the cohort.
+    """A task's target, output, loss and metric.
 
     Attributes:
         config: the part of the Config that describes it.
@@ -52,6 +65,17 @@ class Task(ABC):
     def dense(self) -> bool:
         """Whether the task gives a map (and needs a decoder)."""
         return self.config.dense
+
+    def target(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """What is to be predicted, as :meth:`loss` takes it, and bool (B,), for which samples it is known.
+
+        Here the cohort's label ``config.target``. Others compute it from the (augmented) image.
+        """
+        return batch.targets[self.config.target], batch.labelled[self.config.target]
+
+    def known(self, labelled: Mapping[str, np.ndarray], count: int) -> np.ndarray:
+        """bool (count,): for which samples :meth:`target` is known, from the labels ``labelled`` of them alone."""
+        return labelled[self.config.target]
 
     @abstractmethod
     def loss(self, logits: Tensor, target: Tensor, labelled: Tensor) -> Tensor:
@@ -85,3 +109,15 @@ class Task(ABC):
         """
         rows = [self.metrics(select(summary, np.repeat(np.arange(len(row)), row))) for row in counts]
         return {name: np.array([row[name] for row in rows]) for name in rows[0]} if rows else {}
+
+    def metrics_at_once(self, summary: Summary) -> dict[str, float]:
+        """:meth:`metrics` by way of :meth:`resampled`, for tasks that compute it for all resamples at once."""
+        once = np.ones((1, len(summary["labelled"])), dtype=np.int64)
+        return {name: float(value[0]) for name, value in self.resampled(summary, once).items()}
+
+
+class ComputedTarget(Task):
+    """A task whose target follows from the image: every image has it, labelled or not."""
+
+    def known(self, labelled: Mapping[str, np.ndarray], count: int) -> np.ndarray:
+        return np.ones(count, dtype=bool)

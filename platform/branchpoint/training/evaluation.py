@@ -91,8 +91,7 @@ def evaluate(
 
 
 def _summary(task: Task, logits: torch.Tensor, batch: Batch) -> Summary:
-    target = task.config.target
-    summary = task.summarize(logits, batch.targets[target], batch.labelled[target])
+    summary = task.summarize(logits, *task.target(batch))
     return {name: values.cpu().numpy() for name, values in summary.items()} | {"index": batch.index.cpu().numpy()}
 
 

@@ -38,17 +38,17 @@ def task_losses(
     own = rows.stop - rows.start
     losses, separate = {}, []
     for task in tasks:
-        target = task.config.target
-        labelled_count = int(global_labelled[target].sum())
+        known = task.known(global_labelled, count)
+        labelled_count = int(known.sum())
         if not labelled_count:
             continue
-        logits, truth, labelled = outputs[task.name].float(), batch.targets[target], batch.labelled[target]
+        logits, (truth, labelled) = outputs[task.name].float(), task.target(batch)
         if task.gathers:
             loss = task.loss(*(workers.gather(tensor[:own], count) for tensor in (logits, truth, labelled)))
             losses[task.name] = TaskLoss(loss, loss.detach())
         else:
             labelled = labelled if own else torch.zeros_like(labelled)
-            share = task.loss(logits, truth, labelled) * (int(global_labelled[target][rows].sum()) / labelled_count)
+            share = task.loss(logits, truth, labelled) * (int(known[rows].sum()) / labelled_count)
             losses[task.name] = TaskLoss(share, share.detach().clone())
             separate.append(losses[task.name].value)
     workers.add_up(separate)

@@ -26,7 +26,7 @@ class Performance:
         part = self._run.workers.part(count)
         own = part.stop - part.start
         for task in self._run.trained:
-            target, labelled = batch.targets[task.config.target], batch.labelled[task.config.target]
+            target, labelled = task.target(batch)
             summary = task.summarize(outputs[task.name].float()[:own], target[:own], labelled[:own])
             self._summaries[task.name].append({name: values.cpu().numpy() for name, values in summary.items()})
 

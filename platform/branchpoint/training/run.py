@@ -101,16 +101,18 @@ def check_labels(config: Config, prepared: PreparedCohort, folds: Split) -> None
     """Raises ValueError where a task has no target in the cohort, or a trained one nothing to learn from."""
     for task in config.tasks:
         kind = prepared.targets.get(task.target)
-        if kind != task.kind:
+        if task.target_kinds and kind not in task.target_kinds:
             raise ValueError(
-                f"tasks.{task.name}.target is {task.target!r}: cohort {prepared.name!r} has no {task.kind} target of "
-                f"that name; it has {', '.join(f'{name} ({kind})' for name, kind in prepared.targets.items())}"
+                f"tasks.{task.name}.target is {task.target!r}: cohort {prepared.name!r} has no "
+                f"{' or '.join(task.target_kinds)} target of that name; it has "
+                f"{', '.join(f'{name} ({kind})' for name, kind in prepared.targets.items())}"
             )
-        if task.weight > 0 and not prepared.labelled[task.target][folds.train].any():
+        if task.target_kinds and task.weight > 0 and not prepared.labelled[task.target][folds.train].any():
             raise ValueError(f"task {task.name!r} has no labelled patient among the {len(folds.train)} of the training "
                              "split; set its weight to 0 or take it out")  # fmt: skip
-    targets = [task.target for task in config.tasks if task.weight > 0]
-    if not any(prepared.labelled[target][folds.validation].any() for target in targets):
+    trained = [task for task in config.tasks if task.weight > 0]
+    labelled = [prepared.labelled[task.target][folds.validation] for task in trained if task.target_kinds]
+    if labelled and not any(rows.any() for rows in labelled):
         raise ValueError(f"no patient of the validation split ({len(folds.validation)}) has a label of a trained task: "
                          "the best epoch cannot be told; raise split.validation_fraction")  # fmt: skip
 

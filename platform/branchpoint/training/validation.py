@@ -35,7 +35,7 @@ class _Seen:
 
     def add(self, task: Task, logits: Tensor, batch: Batch) -> None:
         logits = logits.float()
-        target, labelled = batch.targets[task.config.target], batch.labelled[task.config.target]
+        target, labelled = task.target(batch)
         summary = task.summarize(logits, target, labelled)
         self.summaries.append({name: values.cpu().numpy() for name, values in summary.items()})
         count = int(labelled.sum())
@@ -47,10 +47,11 @@ class _Seen:
 
 
 def validate(run: Run, indices: np.ndarray, epoch: int) -> dict[str, float]:
-    """``loss`` (weighted sum over trained tasks), ``score``, and ``<task>/loss`` and ``<task>/<metric>`` of each task.
+    """``loss`` (weighted sum over trained tasks), ``score``, and ``<task>/loss``, ``<task>/n`` (labelled samples) and
+    ``<task>/<metric>`` of each task.
 
     Losses that compare samples (Cox) are computed once on the whole fold. A task without a labelled sample has no
-    loss.
+    loss. Auxiliary tasks count neither in ``loss`` nor in ``score``, unless nothing else is trained.
 
     Raises:
         TrainingDiverged: the loss of a trained task is not finite.
@@ -58,22 +59,24 @@ def validate(run: Run, indices: np.ndarray, epoch: int) -> dict[str, float]:
     everyone = run.workers.gather_objects(_collect(run, indices[run.workers.part(len(indices))]))
     values: dict[str, float] = {}
     combined = 0.0
+    decisive = deciding(run.tasks)
     for task in run.tasks:
         seen = [each[task.name] for each in everyone]
+        values[f"{task.name}/n"] = float(sum(each.count for each in seen))
         loss = _loss(task, seen)
         if loss is not None:
             values[f"{task.name}/loss"] = loss
         if loss is not None and task.config.weight > 0:
             if not math.isfinite(loss):
                 raise TrainingDiverged(epoch, None, task.name, loss, run.patients(indices))
-            combined += task.config.weight * loss
+            combined += task.config.weight * loss if task in decisive else 0.0
         metrics = task.metrics(_joined([summary for each in seen for summary in each.summaries]))
         values |= {f"{task.name}/{metric}": value for metric, value in metrics.items()}
     return {"loss": combined, "score": score(run.tasks, values), **values}
 
 
 def score(tasks: Sequence[Task], values: Mapping[str, float]) -> float:
-    """Mean over tasks of the primary metric; an undefined one counts as chance, a task that is not trained as 0.
+    """Mean over :func:`deciding` tasks of the primary metric; an undefined one counts as chance, a task that is not trained as 0.
 
     A study asks for a network that does all its tasks: not learning one must not pay, however unlucky the others
     are on a few validation patients.
@@ -85,7 +88,13 @@ def score(tasks: Sequence[Task], values: Mapping[str, float]) -> float:
         value = values[f"{task.name}/{task.primary_metric}"]
         return task.chance if math.isnan(value) else value
 
-    return float(np.mean([known(task) for task in tasks]))
+    return float(np.mean([known(task) for task in deciding(tasks)]))
+
+
+def deciding(tasks: Sequence[Task]) -> list[Task]:
+    """The tasks that choose an epoch or a configuration: all but auxiliary ones, or all where a run has no others."""
+    main = [task for task in tasks if not task.config.auxiliary]
+    return main if any(task.config.weight > 0 for task in main) else list(tasks)
 
 
 @torch.no_grad()
