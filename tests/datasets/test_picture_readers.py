@@ -271,3 +271,13 @@ def test_root_without_the_dataset_is_one_row(tmp_path: Path) -> None:
         (row,) = check(name, tmp_path)
         assert (row.severity, row.rule) == ("error", "no-patients")
         assert "holiday.jpg" in row.found
+
+
+def test_endovis_test_frames_may_lack_all_masks(phantoms: Path, tmp_path: Path) -> None:
+    shutil.copytree(phantoms / "endovis2017", tmp_path / "endovis")
+    for folder in list((tmp_path / "endovis" / "instrument_2017_test").rglob("*Segmentation")):
+        shutil.rmtree(folder)
+    (row,) = check("endovis2017", tmp_path / "endovis")
+    assert (row.severity, row.rule, row.patient) == ("warning", "missing-label", "")
+    cohort = cohort_of("endovis2017", tmp_path / "endovis")
+    assert {bool(patient.labels) for patient in cohort.patients} == {True, False}
