@@ -60,14 +60,12 @@ def preprocess_picture(
         _same_size(patient, pictures, placement)
     except ValueError as problem:
         raise ValueError(f"patient {patient.id}: {problem}") from problem
-    stack = np.zeros((len(mask_targets), *dataset.size_voxels), np.uint8)
-    for row, name in zip(stack, mask_targets, strict=True):
-        if name in masks:
-            row[:] = masks[name].classes
+    unlabelled = np.zeros(dataset.size_voxels, np.uint8)
+    planes = [masks[name].classes if name in masks else unlabelled for name in mask_targets]
     as_stored = all(part.pixels.dtype == np.uint8 for part in parts)
     return PreparedPatient(
         image=np.concatenate([part.pixels if as_stored else part.normalized for part in parts]),
-        masks=stack,
+        masks=np.stack(planes) if planes else unlabelled[None][:0],
         offset=np.concatenate([part.offset for part in parts]),
         scale=np.concatenate([part.scale for part in parts]),
         background=np.concatenate([-part.offset / part.scale for part in parts]),

@@ -68,18 +68,15 @@ def prepare(
     patients = [patient for patient in cohort.patients if patient.id not in set(excluded)]
     if not patients:
         raise ValueError(f"cohort {cohort.name} under {cohort.root} has no patients left to prepare")
-    if len(dataset.size_voxels) != cohort.dimensions:
-        wanted = "volumes, give (D, H, W)" if cohort.dimensions == 3 else "pictures, give (H, W)"
-        raise ValueError(f"dataset.size_voxels is {dataset.size_voxels}: cohort {cohort.name} holds {wanted}")
+    _require_dimensions(cohort, dataset)
     masks = [name for name, kind in cohort.targets.items() if kind == "segmentation"]
     cache_dir = Path(cache_dir).absolute()  # workers open the manifest from other folders
     cache, hashes = VolumeCache(cache_dir), InputHashes(cache_dir, cohort.root)
     cache.sweep()
     channels = {name: cohort.channels.get(name, 1) for name in cohort.modalities} if cohort.dimensions == 2 else None
-    if channels is None:
-        keys = [volume_key(patient, dataset, cohort.modalities, masks, hashes) for patient in patients]
-    else:
-        keys = [picture_key(patient, dataset, cohort.modalities, channels, masks, hashes) for patient in patients]
+    keys = [volume_key(patient, dataset, cohort.modalities, masks, hashes) if channels is None
+            else picture_key(patient, dataset, cohort.modalities, channels, masks, hashes)
+            for patient in patients]  # fmt: skip
     hashes.save()
     build_missing(cache, dict(zip(keys, patients, strict=True)), dataset, cohort.modalities, masks,
                   channels=channels, workers=workers, progress=progress)  # fmt: skip
@@ -102,6 +99,12 @@ def prepare(
     prepared = PreparedCohort.open(path)
     prepared.warn_of_losses()
     return prepared
+
+
+def _require_dimensions(cohort: Cohort, dataset: DatasetConfig) -> None:
+    if len(dataset.size_voxels) != cohort.dimensions:
+        wanted = "volumes, give (D, H, W)" if cohort.dimensions == 3 else "pictures, give (H, W)"
+        raise ValueError(f"dataset.size_voxels is {dataset.size_voxels}: cohort {cohort.name} holds {wanted}")
 
 
 def _entry(patient: Patient, key: str, record: Mapping[str, Any]) -> dict[str, Any]:
