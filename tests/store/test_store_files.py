@@ -16,6 +16,7 @@ from branchpoint.store import EpochRecord, Store, TrialRecord, compaction
 from branchpoint.store.encoding import encode
 from branchpoint.store.files import DataFile
 from branchpoint.store.schema import TRIALS, to_table
+from branchpoint.store.writer import Writer
 
 
 def trial(name: str, score: float = 0.5, **values: object) -> TrialRecord:
@@ -149,30 +150,52 @@ def test_failed_write_leaves_nothing(local_store: Store, tmp_path: Path, monkeyp
     assert local_store.trials("s").num_rows == 1
 
 
-def test_what_a_killed_writer_left(local_store: Store, tmp_path: Path) -> None:
-    """Whole files get their names, also back from a loss of power; torn ones stay hidden, and go after an hour."""
+def hide(path: Path, age_seconds: float, torn: bool = False) -> Path:
+    """As a writer leaves a file that is killed, or loses power, before or after the last byte."""
+    hidden = path.with_name(f".{path.name}.tmp")
+    hidden.write_bytes(path.read_bytes()[: -20 if torn else None])
+    path.unlink()
+    os.utime(hidden, (time.time() - age_seconds, time.time() - age_seconds))
+    return hidden
+
+
+def test_what_a_killed_writer_left(local_store: Store) -> None:
+    """Whole files get their names, torn ones go after an hour; what is young may have a living writer."""
     writer = local_store.writer("s")
-    for i in range(3):
+    for i in range(4):
         writer.trial(trial(f"{i}"))
-    lost, torn, old = paths(local_store)
-    for path in (lost, torn, old):
-        path.rename(path.with_name(f".{path.name}.tmp"))
-    for path in (torn, old):
-        hidden = path.with_name(f".{path.name}.tmp")
-        hidden.write_bytes(hidden.read_bytes()[:-20])
-    os.utime(hidden, (time.time() - 7200, time.time() - 7200))
+    first, *others = paths(local_store)
+    hide(first, 60)
+    young, torn, _ = (hide(path, age, age != 1) for path, age in zip(others, (1, 60, 7200), strict=True))
+    for _ in range(2):
+        assert local_store.trials("s")["trial"].to_pylist() == ["0"]
+    assert {path for path in first.parent.glob(".*")} == {young, torn}
+    late = Writer(local_store._files, "s", clock=lambda: 5)
+    late.trial(trial("3", 0.75))
+    os.utime(young, (0, 0))
+    assert [row["trial"] for row in local_store.best("s", "m", top=9)] == ["3", "0", "1"]
+    assert late._last_ns["trials"] > int(young.name[1:20])
+
+
+def test_what_cannot_be_recovered_is_said(
+    local_store: Store, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    local_store.writer("s").trial(trial("0"))
+    hidden = hide(paths(local_store)[0], 60)
+    hidden.unlink()
+    hidden.mkdir()  # what cannot be read or renamed, whoever asks
+    os.utime(hidden, (0, 0))
     assert local_store.trials("s").num_rows == 0
-    local_store.writer("s").trial(trial("9"))
-    assert local_store.trials("s")["trial"].to_pylist() == ["0", "9"]
-    assert [path.name for path in lost.parent.glob(".*")] == [f".{torn.name}.tmp"]
+    assert "holds rows that a killed writer left, but cannot be renamed" in caplog.text
 
 
-def test_recovery_beside_a_living_writer(local_store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It may name a file that its writer is about to name: both mean the same."""
+def test_recovery_beside_a_living_writer(local_store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may name a file that its writer, slower than any, is about to name: both mean the same."""
     writer = local_store.writer("s")
     writer.trial(trial("0"))
+    monkeypatch.setattr("branchpoint.store.files._DEAD_SECONDS", -1.0)
     with monkeypatch.context() as patch:
-        patch.setattr(os, "fsync", lambda handle: local_store._files.recover("trials", "s"))
+        patch.setattr(os, "fsync", lambda handle: local_store.trials("s"))
         writer.trial(trial("1"))
     assert local_store.trials("s")["trial"].to_pylist() == ["0", "1"]
 
@@ -192,8 +215,6 @@ def test_foreign_and_broken_files_are_named(local_store: Store, tmp_path: Path) 
 
 def test_clocks(local_store: Store) -> None:
     """A clock that stands still or goes back does not bring an older row to light."""
-    from branchpoint.store.writer import Writer
-
     first = Writer(local_store._files, "s", clock=lambda: 10**18)
     for score in (1.0, 2.0, 3.0):
         first.trial(trial("0", score))
@@ -214,13 +235,13 @@ def test_listing_sees_a_file_that_replaces_others_while_it_lists(
         writer.trial(trial(f"{i}"))
     once, calls = files._list_once, 0
 
-    def torn(table: str, study: str | None) -> dict[str, DataFile]:
+    def torn(table: str, study: str | None) -> object:
         nonlocal calls
         calls += 1
         if calls == 1:
             local_store_copy = Store(local_store.uri)
             local_store_copy.compact()
-            return {}
+            return {}, []
         return once(table, study)
 
     monkeypatch.setattr(files, "_list_once", torn)

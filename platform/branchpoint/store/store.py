@@ -99,7 +99,9 @@ class Store:
         rows = self.trials(study, columns=["state", "metrics"])
         if rows.num_rows == 0:
             known = sorted(set(self.trials(columns=[])["study"].to_pylist()))
-            raise ValueError(f"no trials of study {study!r} in {self.uri}; there are: {', '.join(known) or 'none'}")
+            raise ValueError(
+                f"no trials of study {study!r} in {self._files.root}; there are: {', '.join(known) or 'none'}"
+            )
         complete = [dict(row["metrics"] or []) for row in rows.to_pylist() if row["state"] == "COMPLETE"]
         names = sorted({name for metrics in complete for name in metrics})
         if names and metric not in names:
@@ -135,5 +137,4 @@ class Store:
         """Merges all small files at once; safe at any moment, and never needed: writers do it as they go."""
         for name, table in TABLES.items():
             for owner in {file.study for file in self._files.data_files(name, study)}:
-                self._files.recover(name, owner)
                 compaction.compact(self._files, table, owner, fan_in=2)

@@ -100,9 +100,7 @@ class Writer:
             if self._pid != os.getpid():
                 self._become_new()
             if table.name not in self._last_ns:
-                self._files.recover(table.name, self.study_name)
-                present = self._files.data_files(table.name, self.study_name)
-                self._last_ns[table.name] = max((file.written_ns for file in present), default=0)
+                self._last_ns[table.name] = self._files.last_written(table.name, self.study_name)
             first = max(self._clock(), self._last_ns[table.name] + 1)
             self._last_ns[table.name] = first + rows - 1
             return first, self._origin
