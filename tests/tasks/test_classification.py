@@ -72,6 +72,16 @@ def test_metrics_match_scikit_learn(classes: int, seed: int) -> None:
     predicted = probability.argmax(1)
     assert values["balanced_accuracy"] == pytest.approx(balanced_accuracy_score(label, predicted))
     assert values["accuracy"] == pytest.approx(accuracy_score(label, predicted))
+    if classes == 2:
+        from sklearn.metrics import recall_score
+
+        assert values["sensitivity"] == pytest.approx(recall_score(label, predicted))
+        assert values["specificity"] == pytest.approx(recall_score(label, predicted, pos_label=0))
+    # One answer of K: a wrong one is a false positive and a false negative.
+    accuracy = values["accuracy"]
+    assert values["micro_sensitivity"] == pytest.approx(accuracy)
+    assert values["micro_specificity"] == pytest.approx(1 - (1 - accuracy) / (classes - 1))
+    assert values["micro_accuracy"] == pytest.approx(1 - 2 * (1 - accuracy) / classes)
     score = probability[:, 1] if classes == 2 else probability
     assert values["auc"] == pytest.approx(roc_auc_score(label, score, multi_class="ovr"))
 

@@ -15,11 +15,12 @@ from branchpoint.config import SegmentationConfig
 from branchpoint.tasks import build_task
 from branchpoint.tasks.segmentation import SegmentationTask, dice_loss, one_hot, segmentation_loss
 
-KINDS = ("dice", "dice_ce", "dice_focal")
+KINDS = ("dice", "ce", "focal", "dice_ce", "dice_focal")
 
 
-def task(classes: int = 1, loss: str = "dice") -> SegmentationTask:
-    built = build_task(SegmentationConfig(name="tumour", target="tumour", foreground_classes=classes, loss=loss))
+def task(classes: int = 1, loss: str = "dice", **more: object) -> SegmentationTask:
+    settings = {"foreground_classes": classes, "loss": loss, **more}
+    built = build_task(SegmentationConfig(name="tumour", target="tumour", **settings))
     assert isinstance(built, SegmentationTask)
     return built
 
@@ -181,10 +182,12 @@ def test_dice_matches_monai() -> None:
 
 def test_policy_on_empty_masks() -> None:
     missed = metrics_of([([0, 0], [1, 0]), ([1, 0], [1, 0])])
-    assert missed == {"dice": 0.5, "dice_aggregated": pytest.approx(2 / 3), "n_empty": 0.0}
+    assert missed == {"dice": 0.5, "dice_aggregated": pytest.approx(2 / 3), "ji": 0.5, "ji_aggregated": 0.5,
+                      "n_empty": 0.0}  # fmt: skip
     # An empty truth leaves the mean, is counted, and its false positives weigh on the aggregated score.
     false_positive = metrics_of([([1, 1], [0, 0]), ([1, 0], [1, 0])])
-    assert false_positive == {"dice": 1.0, "dice_aggregated": pytest.approx(2 / 4), "n_empty": 1.0}
+    assert false_positive == {"dice": 1.0, "dice_aggregated": pytest.approx(2 / 4), "ji": 1.0,
+                              "ji_aggregated": pytest.approx(1 / 3), "n_empty": 1.0}  # fmt: skip
     nothing = metrics_of([([0, 0], [0, 0])])
     assert math.isnan(nothing["dice"])
     assert math.isnan(nothing["dice_aggregated"])
@@ -216,3 +219,108 @@ def test_one_hot_and_outputs() -> None:
     assert one_hot(torch.tensor([[[0, 1, 2]]]), 2).tolist() == [[[False, True, False], [False, False, True]]]
     assert (task(1).outputs, task(3).outputs) == (1, 4)
     assert task().dense
+
+
+def summary_of(built: SegmentationTask, logits: Tensor, target: Tensor) -> dict[str, np.ndarray]:
+    everyone = torch.ones(len(logits), dtype=torch.bool)
+    return {name: values.numpy() for name, values in built.summarize(logits, target, everyone).items()}
+
+
+@pytest.mark.parametrize("classes", [1, 3])
+def test_weighted_cross_entropy_and_focal_match_torch_and_monai(classes: int) -> None:
+    from monai.losses import FocalLoss
+
+    logits, target = sample(classes)
+    weights = torch.tensor([0.5, 2.0, 1.0, 3.0][: classes + 1])
+    if classes == 1:
+        entropy = torch.nn.functional.binary_cross_entropy_with_logits(logits, target.float(), reduction="none")
+        entropy = entropy[:, 0] * weights[target[:, 0].long()]
+    else:
+        entropy = torch.nn.functional.cross_entropy(logits, target[:, 0].long(), weight=weights, reduction="none")
+    found = segmentation_loss(logits, target, "ce", weights=weights.tolist())
+    torch.testing.assert_close(found, entropy.flatten(1).mean(1))
+    theirs = FocalLoss(gamma=2.0, use_softmax=classes > 1, to_onehot_y=classes > 1, reduction="none")
+    voxels = theirs(logits, target.float()).sum(1) if classes > 1 else theirs(logits, target.float())[:, 0]
+    torch.testing.assert_close(segmentation_loss(logits, target, "focal"), voxels.flatten(1).mean(1))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("classes", [1, 3])
+def test_ignored_voxels_count_nowhere(classes: int, kind: str) -> None:
+    """As if the image ended before them: the same loss, gradient and counts."""
+    logits, target = sample(classes, shape=(6, 8))
+    target[..., 5:] = 255
+    logits.requires_grad_()
+    loss = segmentation_loss(logits, target, kind)
+    torch.testing.assert_close(loss, segmentation_loss(logits[..., :5], target[..., :5], kind))
+    loss.sum().backward()
+    assert not logits.grad[..., 5:].any()
+    assert torch.isfinite(logits.grad).all()
+    built, logits = task(classes), logits.detach()
+    whole, part = summary_of(built, logits, target), summary_of(built, logits[..., :5], target[..., :5])
+    assert all((whole[name] == part[name]).all() for name in part)
+
+
+def test_an_image_of_ignored_voxels_teaches_nothing() -> None:
+    for kind in KINDS:
+        logits = torch.randn(1, 3, 4, 4, requires_grad=True)
+        segmentation_loss(logits, torch.full((1, 1, 4, 4), 255, dtype=torch.uint8), kind).sum().backward()
+        assert not logits.grad.any()
+
+
+def test_without_background_class_zero_is_a_class() -> None:
+    built = task(2, background=False)
+    logits, target = sample(2, shape=(6, 6), batch=4)
+    summary = summary_of(built, logits, target)
+    assert summary["truth"].shape == (4, 3)
+    assert (summary["truth"].sum(1) == 36).all()
+    assert {"dice_0", "dice_1", "dice_2"} <= built.metrics(summary).keys()
+    probability, truth = logits.softmax(1), one_hot(target, 3, first=0)
+    expected = dice_loss(probability, truth).mean(1)
+    torch.testing.assert_close(segmentation_loss(logits, target, "dice", background=False), expected)
+    with pytest.raises(ValueError, match="a single sigmoid channel has a background"):
+        task(1, background=False)
+
+
+def test_miou_is_scikit_learns_over_the_labels_of_each_picture() -> None:
+    from sklearn.metrics import jaccard_score
+
+    for built in (task(3, metric="miou"), task(3, metric="miou", background=False)):
+        logits, target = sample(3, shape=(9, 9), batch=5)
+        target[1][target[1] == 2] = 0
+        answer = logits.argmax(1).flatten(1).numpy()
+        truth = target.flatten(1).numpy()
+        pictures = [
+            jaccard_score(y, p, labels=np.unique(y), average="macro") for y, p in zip(truth, answer, strict=True)
+        ]
+        metrics = built.metrics(summary_of(built, logits, target))
+        assert built.primary_metric == "miou"
+        assert metrics["miou"] == pytest.approx(np.mean(pictures))
+        everything = jaccard_score(truth.ravel(), answer.ravel(), average="macro")
+        assert metrics["miou_aggregated"] == pytest.approx(everything)
+
+
+def test_binary_miou_counts_the_background_too() -> None:
+    built = task(1, metric="miou")
+    logits = torch.tensor([[1.0, 1.0, -1.0, -1.0, -1.0]])[:, None]
+    target = torch.tensor([[1, 0, 0, 0, 1]], dtype=torch.uint8)[:, None]
+    metrics = built.metrics(summary_of(built, logits, target))
+    assert metrics["miou"] == pytest.approx((1 / 3 + 2 / 4) / 2)
+    assert metrics["ji"] == pytest.approx(1 / 3)
+
+
+def test_jaccard_follows_from_dice() -> None:
+    logits, target = sample(1, shape=(7, 7), batch=1)
+    metrics = task().metrics(summary_of(task(), logits, target))
+    assert metrics["ji"] == pytest.approx(metrics["dice"] / (2 - metrics["dice"]))
+
+
+@pytest.mark.parametrize("more", [{"metric": "miou"}, {"background": False, "metric": "miou_aggregated"}])
+def test_resampled_miou_equals_that_of_the_resample(more: dict[str, object]) -> None:
+    built = task(2, **more)
+    logits, target = sample(2, shape=(3, 3), batch=9)
+    counts = np.random.default_rng(0).multinomial(9, np.full(9, 1 / 9), size=25)
+    summary = summary_of(built, logits, target)
+    fast, slow = built.resampled(summary, counts), super(SegmentationTask, built).resampled(summary, counts)
+    for name, values in fast.items():
+        np.testing.assert_allclose(values, slow[name], err_msg=name)

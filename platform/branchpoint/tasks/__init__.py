@@ -5,7 +5,11 @@ from __future__ import annotations
 from branchpoint.config import TaskConfig
 from branchpoint.tasks.base import Summary, Task
 from branchpoint.tasks.classification import ClassificationTask
+from branchpoint.tasks.domain import DomainTask
 from branchpoint.tasks.hog import HogTask
+from branchpoint.tasks.multilabel import MultilabelTask
+from branchpoint.tasks.ordinal import OrdinalTask
+from branchpoint.tasks.regression import ReconstructionTask, RegressionTask
 from branchpoint.tasks.segmentation import SegmentationTask
 from branchpoint.tasks.survival import SurvivalTask, cox_loss
 
@@ -13,7 +17,12 @@ TASKS: dict[str, type[Task]] = {
     "segmentation": SegmentationTask,
     "survival": SurvivalTask,
     "classification": ClassificationTask,
+    "multilabel": MultilabelTask,
+    "ordinal": OrdinalTask,
+    "regression": RegressionTask,
+    "reconstruction": ReconstructionTask,
     "hog": HogTask,
+    "domain": DomainTask,
 }
 """Kind of task configuration to task."""
 

@@ -8,7 +8,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from branchpoint.config import ClassificationConfig
-from branchpoint.tasks.base import Summary, Task, mean_of_defined
+from branchpoint.tasks.base import Summary, Task, mean_of_defined, mean_over_labelled, ratio
+from branchpoint.tasks.rates import mean_area, micro_rates, sensitivity_and_specificity
 
 
 class ClassificationTask(Task):
@@ -22,6 +23,8 @@ class ClassificationTask(Task):
       for which it is defined (K > 2). Pairs within a fold alone where the summary has ``fold``: pooled over models,
       even a constant probability would have an AUC far from one half.
     - ``accuracy``.
+    - ``micro_accuracy``, ``micro_sensitivity``, ``micro_specificity`` of paper 001, one class against the rest.
+    - ``sensitivity`` and ``specificity`` of class 1 (K = 2).
     """
 
     config: ClassificationConfig
@@ -42,7 +45,7 @@ class ClassificationTask(Task):
             logits.new_tensor(self.config.class_weights, dtype=torch.float32) if self.config.class_weights else None
         )
         losses = F.cross_entropy(logits.float(), target, weight=weight, reduction="none")
-        return torch.where(labelled, losses, 0.0).sum() / labelled.sum().clamp(min=1)
+        return mean_over_labelled(losses, labelled)
 
     def summarize(self, logits: Tensor, target: Tensor, labelled: Tensor) -> dict[str, Tensor]:
         """``probability`` (B, K), ``label`` int64 (B,) and ``labelled`` (B,)."""
@@ -50,39 +53,24 @@ class ClassificationTask(Task):
 
     def metrics(self, summary: Summary) -> dict[str, float]:
         """As the class says."""
-        once = np.ones((1, len(summary["labelled"])))
-        return {name: float(value[0]) for name, value in self.resampled(summary, once).items()}
+        return self.metrics_at_once(summary)
 
     def resampled(self, summary: Summary, counts: np.ndarray) -> dict[str, np.ndarray]:
         """All metrics, for every resample at once."""
         probability, label = summary["probability"], summary["label"]
         weights = counts.astype(np.float64) * summary["labelled"]
-        if not np.isfinite(probability[summary["labelled"]]).all():
-            return {name: np.full(len(counts), np.nan) for name in ("balanced_accuracy", "auc", "accuracy")}
-        correct = probability.argmax(1) == label
-        member = label[:, None] == np.arange(probability.shape[1])
-        with np.errstate(invalid="ignore", divide="ignore"):
-            total = weights @ member
-            recall = (weights @ (member & correct[:, None])) / total
-            accuracy = (weights @ correct) / weights.sum(1)
-        balanced = np.where((total > 0).sum(1) >= 2, mean_of_defined(recall), np.nan)
-        positives = [1] if probability.shape[1] == 2 else range(probability.shape[1])
-        fold = summary.get("fold", np.zeros(len(label)))
-        areas = [_areas(probability[:, k], member[:, k], weights, fold) for k in positives]
-        return {"balanced_accuracy": balanced, "auc": mean_of_defined(np.stack(areas, -1)), "accuracy": accuracy}
-
-
-def _areas(score: np.ndarray, positive: np.ndarray, weights: np.ndarray, fold: np.ndarray) -> np.ndarray:
-    """Area under the ROC curve of R weighted resamples, (R,): the share of pairs (positive, negative) of one fold in
-    which the positive scores higher, ties counting one half."""
-    won, pairs = np.zeros(len(weights)), np.zeros(len(weights))
-    for value in np.unique(fold):
-        rows = np.flatnonzero(fold == value)
-        _, rank = np.unique(score[rows], return_inverse=True)
-        at_rank = (rank[:, None] == np.arange(rank.max() + 1)).astype(np.float64)
-        positives = (weights[:, rows] * positive[rows]) @ at_rank
-        negatives = (weights[:, rows] * ~positive[rows]) @ at_rank
-        won += (positives * (negatives.cumsum(1) - 0.5 * negatives)).sum(1)
-        pairs += positives.sum(1) * negatives.sum(1)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return won / pairs
+        classes = probability.shape[1]
+        answer, member = (ids[:, None] == np.arange(classes) for ids in (probability.argmax(1), label))
+        recall, specificity = sensitivity_and_specificity(weights, answer, member)
+        several = ((weights @ member) > 0).sum(1) >= 2
+        positives = [1] if classes == 2 else list(range(classes))
+        values = {
+            "balanced_accuracy": np.where(several, mean_of_defined(recall), np.nan),
+            "auc": mean_area(probability[:, positives], member[:, positives], weights, summary.get("fold")),
+            "accuracy": ratio(weights @ (answer & member).any(1), weights.sum(1)),
+            **micro_rates(weights, answer, member),
+        }
+        if classes == 2:
+            values |= {"sensitivity": recall[:, 1], "specificity": specificity[:, 1]}
+        diverged = not np.isfinite(probability[summary["labelled"]]).all()
+        return {name: np.full(len(counts), np.nan) if diverged else value for name, value in values.items()}

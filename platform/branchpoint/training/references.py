@@ -85,7 +85,7 @@ def references(
         raise ValueError(f"patient {prepared.patient_ids[both[0]]} is in the training and in the test part")
     found: list[Reference] = []
     for task in tasks:
-        if isinstance(task, SegmentationTask):
+        if isinstance(task, SegmentationTask) and task.config.background:
             found += _masks(task, measured, train, test)
         elif isinstance(task, SurvivalTask):
             found += _cox(task, prepared, measured, train, test)
