@@ -76,8 +76,9 @@ def validate(run: Run, indices: np.ndarray, epoch: int) -> dict[str, float]:
 
 
 def score(tasks: Sequence[Task], values: Mapping[str, float]) -> float:
-    """Mean over :func:`deciding` tasks of the primary metric; an undefined one counts as chance, a task that is not trained as 0.
+    """Mean over :func:`deciding` tasks of the primary metric.
 
+    An undefined one counts as chance, a task that is not trained as 0.
     A study asks for a network that does all its tasks: not learning one must not pay, however unlucky the others
     are on a few validation patients.
     """
