@@ -84,14 +84,14 @@ class SegmentationTask(Task):
         """All but ``n_empty``, for every resample at once."""
         weights = counts.astype(np.float64) * summary["labelled"]
         voxels = np.stack([summary[name] for name in ("overlap", "predicted", "truth")]).astype(np.float64)
-        dice, of_class, dice_all, all_of_class = _scores(weights, *voxels, _dice)
-        ji, _, ji_all, _ = _scores(weights, *voxels, _jaccard)
+        dice, of_class, dice_all, all_of_class = _scores(weights, voxels, _dice)
+        ji, _, ji_all, _ = _scores(weights, voxels, _jaccard)
         values = {"dice": dice, "dice_aggregated": dice_all, "ji": ji, "ji_aggregated": ji_all}
         if self._with_background and "background" in summary:
             voxels = np.concatenate([summary["background"].T[:, :, None].astype(np.float64), voxels], axis=2)
         if self.config.metric.startswith("miou"):
             known = voxels.shape[2] == self.config.foreground_classes + 1
-            miou, _, miou_all, _ = _scores(weights, *voxels, _jaccard)
+            miou, _, miou_all, _ = _scores(weights, voxels, _jaccard)
             unknown = np.full(len(counts), np.nan)
             values |= {"miou": miou if known else unknown, "miou_aggregated": miou_all if known else unknown}
         if of_class.shape[1] > 1:
@@ -109,10 +109,12 @@ def _jaccard(overlap: np.ndarray, predicted: np.ndarray, truth: np.ndarray) -> n
     return ratio(overlap, predicted + truth - overlap)
 
 
-def _scores(weights: np.ndarray, overlap: np.ndarray, predicted: np.ndarray, truth: np.ndarray, score: Score
-            ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:  # fmt: skip
-    """For R resamples (R, N) of N samples with counts (N, K): mean over samples, the same of each class (R, K), mean
-    over classes of summed counts, the same of each class."""
+def _scores(
+    weights: np.ndarray, voxels: np.ndarray, score: Score
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """For R resamples (R, N) of N samples with three counts (3, N, K): mean over samples, the same of each class
+    (R, K), mean over classes of summed counts, the same of each class."""
+    overlap, predicted, truth = voxels
     present = truth > 0
     of_sample = np.where(present, score(overlap, predicted, truth), 0.0)
     any_present = present.any(1)
