@@ -33,11 +33,11 @@ APPEND_TARGET_MS = 1.0
 BEST_TARGET_MS = {"2,000": 20.0, "1,000,000": 150.0}
 
 
-def milliseconds(work: Any, *arguments: Any) -> float:
-    """How long one call takes."""
-    start = time.perf_counter()
+def milliseconds(work: Any, *arguments: Any) -> tuple[float, float]:
+    """How long one call takes, and how much processor time of all threads that is."""
+    start, used = time.perf_counter(), time.process_time()
     work(*arguments)
-    return (time.perf_counter() - start) * 1e3
+    return (time.perf_counter() - start) * 1e3, (time.process_time() - used) * 1e3
 
 
 def installed(folder: Path, trials: Trials, skip: Sequence[str]) -> list[Any]:
@@ -64,17 +64,19 @@ def new_folder(folder: Path, name: str) -> Path:
 def measure_appends(folder: Path, contenders: list[Any], trials: Trials, rows: int) -> None:
     """Prints the time of a row for each contender, and how many times ours it is."""
     opened = [contender(new_folder(folder, "append"), trials) for contender in contenders]
-    taken: dict[str, list[float]] = {contender.name: [] for contender in contenders}
+    taken: dict[str, list[tuple[float, float]]] = {contender.name: [] for contender in contenders}
     for start in range(0, rows, 20):
         for contender in opened:
             taken[contender.name] += [milliseconds(contender.append, n) for n in range(start, min(start + 20, rows))]
-    ours = statistics.median(taken[Branchpoint.name])
-    print(f"\nappend, {rows} rows, ms    {'median':>10}{'mean':>10}{'p99':>10}{'/ ours':>10}")
+    ours = statistics.median(wall for wall, _ in taken[Branchpoint.name])
+    head = f"append, {rows} rows, ms"
+    print(f"\n{head:24}{'median':>10}{'CPU':>10}{'mean':>10}{'p99':>10}{'/ ours':>10}")
     for contender in opened:
-        times = sorted(taken[contender.name][1:])  # the first one makes the folders and tables
-        median, synced = statistics.median(times), "" if contender.synced else "   (not synced to the disk)"
-        print(f"{contender.name:24}{median:10.2f}{statistics.fmean(times):10.2f}{times[int(len(times) * 0.99)]:10.2f}"
-              f"{median / ours:10.1f}{synced}")  # fmt: skip
+        times = taken[contender.name][1:]  # the first one makes the folders and tables
+        walls, used = sorted(wall for wall, _ in times), statistics.median(cpu for _, cpu in times)
+        median, synced = statistics.median(walls), "" if contender.synced else "   (not synced to the disk)"
+        print(f"{contender.name:24}{median:10.2f}{used:10.2f}{statistics.fmean(walls):10.2f}"
+              f"{walls[int(len(walls) * 0.99)]:10.2f}{median / ours:10.1f}{synced}")  # fmt: skip
     print(f"target {APPEND_TARGET_MS:.1f} ms: {'reached' if ours <= APPEND_TARGET_MS else 'missed'}")
 
 
@@ -96,7 +98,7 @@ def measure_parts(folder: Path, trials: Trials, rows: int) -> None:
     originals = os.fsync, encoding.encode
     os.fsync, encoding.encode = timed("sync", originals[0]), timed("encoding", originals[1])
     try:
-        whole = [milliseconds(contender.append, number) for number in range(rows)]
+        whole = [milliseconds(contender.append, number)[0] for number in range(rows)]
     finally:
         os.fsync, encoding.encode = originals
     sync = statistics.median(parts["sync"][-rows:])  # before them, those of new folders
@@ -108,7 +110,8 @@ def measure_parts(folder: Path, trials: Trials, rows: int) -> None:
 
 def measure_best(folder: Path, contenders: list[Any], trials: Trials, count: int) -> None:
     """Prints the time to the best of ``count`` trials for each contender, and how many times ours it is."""
-    print(f"\nbest of {count:,}, ms {'median':>14}{'again':>10}{'/ ours':>10}")
+    head = f"best of {count:,}, ms"
+    print(f"\n{head:24}{'median':>10}{'CPU':>10}{'again':>10}{'/ ours':>10}")
     ours = 0.0
     for contender in contenders:
         place = new_folder(folder, "best")
@@ -116,15 +119,16 @@ def measure_best(folder: Path, contenders: list[Any], trials: Trials, count: int
         start = time.perf_counter()
         layout = opened.fill(count)
         filled = time.perf_counter() - start
-        first: list[float] = []
-        again: list[float] = []
-        while len(first) < 9 and sum(first) < 10_000:
+        first: list[tuple[float, float]] = []
+        again: list[tuple[float, float]] = []
+        while len(first) < 9 and sum(wall for wall, _ in first) < 10_000:
             reader = opened.reader()
             first.append(milliseconds(check, reader, trials.best, contender.name))
             again.append(milliseconds(reader))
-        median = statistics.median(first)
+        median, used = (statistics.median(times) for times in zip(*first, strict=True))
+        once_more = statistics.median(wall for wall, _ in again)
         ours = ours or median
-        print(f"{contender.name:20}{median:14.1f}{statistics.median(again):10.1f}{median / ours:10.1f}"
+        print(f"{contender.name:24}{median:10.1f}{used:10.1f}{once_more:10.1f}{median / ours:10.1f}"
               f"   ({layout}; filled in {filled:.0f} s)", flush=True)  # fmt: skip
         del opened
         shutil.rmtree(place)
@@ -152,6 +156,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     if options.quick:
         options.rows, options.small, options.large = 40, 60, 300
+    print(f"{os.cpu_count()} processors, load average {os.getloadavg()[0]:.1f}: on a busy machine most of a median is "
+          "waiting for a processor, also after an fsync; the column CPU leaves that out")  # fmt: skip
     with tempfile.TemporaryDirectory(dir=options.folder) as name:
         folder = Path(name)
         peers = installed(folder, Trials(1000), options.skip)
