@@ -20,7 +20,8 @@ from branchpoint.config import BalancingConfig
 
 CONFLICT = ((-4.0, 1.0, 1.0), (6.0, 1.0, 1.0))
 
-# TorchJD's published values; those marked * were reproduced by closed forms in tests of this file.
+# TorchJD's published values, of which UPGrad and DualProj bear its regularisation of 1e-4; those marked * follow from
+# closed forms in tests of this file too.
 TABLE = [
     ("mgda", {}, (0.0, 1.0, 1.0)),  # *
     ("pcgrad", {}, (0.5848, 3.8012, 3.8012)),  # *
@@ -66,7 +67,7 @@ def test_published_values(method: str, options: dict, expected: tuple[float, ...
     balancer = built(method, **options)
     balancer.attach(network)
     found = step(balancer, network)
-    torch.testing.assert_close(found, torch.tensor(expected).double(), atol=2e-4, rtol=0)
+    torch.testing.assert_close(found, torch.tensor(expected).double(), atol=1e-3, rtol=0)
     own = weights(balancer)
     torch.testing.assert_close(sum(own[name] * network.rows[name] for name in "ab"), found)
 
@@ -83,6 +84,8 @@ def test_closed_forms_of_two_tasks(rows: Tensor, c: float) -> None:
     inner = (g1 @ g2).clamp(max=0)
     expected = (g1 - inner / g2.square().sum() * g2) + (g2 - inner / g1.square().sum() * g1)
     torch.testing.assert_close(combined("pcgrad", rows), expected)
+    # UPGrad, the mean of projections, is half of it for two tasks
+    torch.testing.assert_close(combined("upgrad", rows), expected / 2, atol=1e-5 * float(rows.norm()), rtol=1e-4)
     # CAGrad (Liu et al. 2021, eq. 4), the dual solved on a grid
     w = torch.linspace(0, 1, 20001, dtype=torch.float64)[:, None]
     mixed, mean = w * g1 + (1 - w) * g2, (g1 + g2) / 2
@@ -117,7 +120,7 @@ def test_equations_that_define_a_method(rows: Tensor) -> None:
 @given(rows=matrices())
 def test_no_task_is_harmed_where_that_is_promised(method: str, rows: Tensor) -> None:
     gain = rows @ combined(method, rows)
-    slack = 2e-3 if method == "mgda" else 3e-4  # of TorchJD's solver, its regularisation
+    slack = 2e-3 if method == "mgda" else 1e-6  # TorchJD stops MGDA's iteration early
     assert (gain >= -slack * rows.square().sum()).all()
 
 

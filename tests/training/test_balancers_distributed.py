@@ -29,6 +29,7 @@ TREE = Topology(
     encoder=((("large", "survival", "tumour"),), (("large", "survival"), ("tumour",))),
     decoder=((("tumour",),),),
 )
+FORK = Topology.branching(("large", "survival", "tumour"), ("tumour",), 1, 2, 1)
 RELATIVE, ABSOLUTE = 2e-4, 5e-6
 """Tolerance of a gradient: float32 sums in another order, amplified by the steps before."""
 
@@ -40,6 +41,10 @@ def scenarios() -> dict[str, Config]:
     found = {}
     for method in (*LOSS_METHODS, *GRADIENT_METHODS):
         found[method] = replace(base, balancing=BalancingConfig(method=method))  # type: ignore[arg-type]
+        if method in GRADIENT_METHODS:
+            forked = replace(base, network=replace(base.network, topology=FORK))
+            features = BalancingConfig(method=method, gradients="features")  # type: ignore[arg-type]
+            found[f"{method} of features"] = replace(forked, balancing=features)
     return found
 
 
@@ -69,12 +74,14 @@ def train(config: Config, cohort: MemoryCohort) -> dict[str, Any]:
         same = SameBatch(run, indices, cohort.batch(indices[run.workers.rows(size)]))
         reductions.clear()
         run.balancer.backward(Step(same.losses()[1], run.network, add_up, epoch))
-        assert len(reductions) == 1, "one reduction for all gradients"
+        small = run.config.balancing.gradients == "features"
+        assert len(reductions) == 1 + small, "one reduction for all gradients, one of numbers for features"
         gradients.append(torch.cat([parameter.grad.flatten() for parameter in run.network.parameters()]))
         weights.append({name: float(weight) for name, weight in run.balancer.weights().items()})
+        rate = 0.02 / max(1.0, float(gradients[-1].norm()))
         with torch.no_grad():
             for parameter in [*run.network.parameters(), *run.balancer.parameters()]:
-                parameter -= 0.02 * parameter.grad
+                parameter -= rate * parameter.grad
         if run.balancer.looks_again:
             run.balancer.look_again(same.values_now())
         run.balancer.watch_performance({"tumour": 0.3, "survival": 0.5 + 0.1 * number, "large": float("nan")})
@@ -105,7 +112,7 @@ def computed(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], 
     return alone, [torch.load(folder / f"{rank}.pt", weights_only=False) for rank in range(SIZE)]
 
 
-@pytest.mark.parametrize("method", [*LOSS_METHODS, *GRADIENT_METHODS])
+@pytest.mark.parametrize("method", sorted(scenarios()))
 def test_workers_give_the_gradient_of_one_process(
     computed: tuple[dict[str, Any], list[dict[str, Any]]], method: str
 ) -> None:

@@ -37,9 +37,11 @@ def build_balancer(config: BalancingConfig, task_weights: Mapping[str, float], s
 
 def _of_gradients(config: BalancingConfig, task_weights: Mapping[str, float], seed: int) -> Balancer:
     from branchpoint.balancing.combinations import build_combination
+    from branchpoint.balancing.feature_combination import FeatureCombination
     from branchpoint.balancing.gradient_combination import GradientCombination
 
-    return GradientCombination(build_combination(config), task_weights, seed)
+    kind = FeatureCombination if config.gradients == "features" else GradientCombination
+    return kind(build_combination(config), task_weights, seed)
 
 
 _Build = Callable[[BalancingConfig, Mapping[str, float], int], Balancer]

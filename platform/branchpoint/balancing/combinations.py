@@ -15,7 +15,8 @@ from torch import Tensor
 from branchpoint.balancing.gradient_combination import Combination
 from branchpoint.balancing_config import BalancingConfig
 
-NASH_RIDGE = 1e-8
+RIDGE = 1e-8
+"""What is added to the diagonal of a Gramian, relative to it (Nash-MTL) or to its mean (projections)."""
 NASH_STEPS = 200
 
 
@@ -50,7 +51,7 @@ def nash_weights(gramian: Tensor) -> Tensor:
     no solution exists.
     """
     lengths = gramian.diagonal().sqrt()
-    cosines = gramian / lengths[:, None] / lengths + NASH_RIDGE * torch.eye(len(gramian), dtype=gramian.dtype)
+    cosines = gramian / lengths[:, None] / lengths + RIDGE * torch.eye(len(gramian), dtype=gramian.dtype)
     a = torch.ones_like(lengths)
     for _ in range(NASH_STEPS):
         gradient = cosines @ a - 1 / a
@@ -68,6 +69,13 @@ def _shortened(weights: Tensor, gramian: Tensor, max_norm: float) -> Tensor:
     """``weights`` scaled down where the combined gradient is longer than ``max_norm``, if that is positive."""
     norm = float((weights @ gramian @ weights).clamp(min=0).sqrt())
     return weights * (max_norm / norm) if max_norm and norm > max_norm else weights
+
+
+def _projector() -> Any:
+    """TorchJD's regularisation, 1e-4 of the trace, is for float32 and lets small gradients be harmed."""
+    from torchjd.linalg import QuadprogProjector
+
+    return QuadprogProjector(reg_eps=RIDGE)
 
 
 def _cagrad(jd: Any, config: BalancingConfig) -> Combination:
@@ -95,12 +103,12 @@ def root(gramian: Tensor) -> Tensor:
 
 
 _WEIGHTINGS: dict[str, Callable[[Any, BalancingConfig], Combination]] = {
-    "upgrad": lambda jd, config: jd.UPGradWeighting(),
+    "upgrad": lambda jd, config: jd.UPGradWeighting(projector=_projector()),
     "mgda": lambda jd, config: jd.MGDAWeighting(),
     "pcgrad": lambda jd, config: jd.PCGradWeighting(),
     "cagrad": _cagrad,
     "imtl_g": lambda jd, config: jd.IMTLGWeighting(),
     "aligned_mtl": lambda jd, config: jd.AlignedMTLWeighting(scale_mode=config.scale),
-    "dualproj": lambda jd, config: jd.DualProjWeighting(),
+    "dualproj": lambda jd, config: jd.DualProjWeighting(projector=_projector()),
     "conflict_free": _conflict_free,
 }

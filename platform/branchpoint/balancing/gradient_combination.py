@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -48,25 +48,23 @@ class GradientCombination(Balancer):
     def backward(self, step: Step) -> None:
         """A backward pass for each loss, one reduction, then one combination for each set of sharing tasks."""
         blocks = task_gradients(step, self._task_weights)
-        gramians = [block.gramian() for block in blocks]
+        found = self._combine([(block.tasks, block.gramian()) for block in blocks])
+        for block, weights in zip(blocks, found, strict=True):
+            block.combine(weights)
         sizes = [sum(parameter.numel() for parameter in block.parameters) for block in blocks]
-        weighted = dict.fromkeys(step.losses, 0.0)
-        shared = dict.fromkeys(step.losses, 0)
-        if gramians:
-            flat = torch.cat([gramian.flatten() for gramian in gramians]).cpu()  # one wait for the device
-            parts = flat.split([gramian.numel() for gramian in gramians])
-            for block, size, part in zip(blocks, sizes, parts, strict=True):
-                weights = self._weights_of(part.view(len(block.tasks), -1))
-                block.combine(weights)
-                for name, weight in zip(block.tasks, weights.tolist(), strict=True):
-                    weighted[name] += size * weight
-                    shared[name] += size
-        for name, size in shared.items():
-            self._last[name] = self._task_weights[name] * (weighted[name] / size if size else 1.0)
+        self._remember(step, [block.tasks for block in blocks], found, sizes)
 
     def weights(self) -> Mapping[str, float | Tensor]:
         """Mean weight of each task over the parameters that it shares, the Config's weight included."""
         return self._last
+
+    def _combine(self, gramians: Sequence[tuple[Sequence[str], Tensor]]) -> list[Tensor]:
+        """Weights for each Gramian, on the CPU."""
+        if not gramians:
+            return []
+        flat = torch.cat([gramian.flatten() for _, gramian in gramians]).cpu()  # one wait for the device
+        parts = flat.split([gramian.numel() for _, gramian in gramians])
+        return [self._weights_of(part.view(len(tasks), -1)) for (tasks, _), part in zip(gramians, parts, strict=True)]
 
     def _weights_of(self, gramian: Tensor) -> Tensor:
         weights = torch.zeros(len(gramian), dtype=torch.float64)
@@ -77,6 +75,18 @@ class GradientCombination(Balancer):
                 torch.manual_seed(seed)
                 weights[present] = self._combination(gramian[present][:, present]).double()
         return weights
+
+    def _remember(
+        self, step: Step, tasks: Sequence[Sequence[str]], found: Sequence[Tensor], sizes: Sequence[int]
+    ) -> None:
+        """Keep the mean weights, by ``sizes``, for the log."""
+        weighted, shared = dict.fromkeys(step.losses, 0.0), dict.fromkeys(step.losses, 0)
+        for names, weights, size in zip(tasks, found, sizes, strict=True):
+            for name, weight in zip(names, weights.tolist(), strict=True):
+                weighted[name] += size * weight
+                shared[name] += size
+        for name, size in shared.items():
+            self._last[name] = self._task_weights[name] * (weighted[name] / size if size else 1.0)
 
     def state_dict(self) -> dict[str, Tensor]:
         return {"generator": self._generator.get_state()}

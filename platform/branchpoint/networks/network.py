@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
 
-from branchpoint.config import Config
+from branchpoint.config import Config, DomainConfig
 from branchpoint.networks.assembly import Assembly
 from branchpoint.networks.blocks import global_average
 from branchpoint.networks.cascades import (
@@ -20,7 +20,9 @@ from branchpoint.networks.cascades import (
     pool_inside,
     probabilities,
 )
-from branchpoint.networks.plan import IMAGE, Received, Step, plan
+from branchpoint.networks.clinical import ClinicalValues
+from branchpoint.networks.cuts import TrunkCuts
+from branchpoint.networks.plan import IMAGE, Received, Step, idle_steps, plan
 from branchpoint.networks.resolve import taps_of, topology_of
 from branchpoint.topology import Topology
 from branchpoint.topology.dataflow import Node, ancestors, order
@@ -37,6 +39,8 @@ class Network(nn.Module):
         decoder: modules of the decoder stages, likewise.
         exchanges: modules of the exchanges, by ``<stage>_<group>``.
         heads: modules of the heads, by :func:`head_key` of the task.
+        clinical: what makes numbers of clinical values; ``None``: no head sees any.
+        cuts: where gradients stop between trunks and the tasks' own parts; ``None``: nowhere.
     """
 
     def __init__(self, config: Config) -> None:
@@ -45,8 +49,15 @@ class Network(nn.Module):
         self.measured_channel = config.network.measured_channel
         self.regressing = frozenset(task for task, _ in config.network.regression_units)
         self.dense = {task.name: task.dense for task in config.tasks}
+        self.clinical = ClinicalValues(len(config.network.clinical)) if config.network.clinical else None
+        # Who sees clinical values beside the image, and who sees nothing else.
+        told = {task.name for task in config.tasks if not task.dense and not isinstance(task, DomainConfig)}
+        told = told - self.regressing if self.clinical else set()
+        self.told, self.blind = frozenset(told), frozenset(told if config.network.head_inputs == "clinical" else ())
         assembly = Assembly(config, self.topology)
         self.plan = plan(self.topology, assembly.family.skips, taps_of(config))
+        self.idle = idle_steps(self.plan, self.blind)
+        self.cuts: TrunkCuts | None = None
         self.encoder = nn.ModuleList(nn.ModuleList() for _ in self.topology.encoder)
         self.decoder = nn.ModuleList(nn.ModuleList() for _ in self.topology.decoder)
         self.exchanges, self.heads = nn.ModuleDict(), nn.ModuleDict()
@@ -64,7 +75,8 @@ class Network(nn.Module):
         """Logits of each task.
 
         Args:
-            inputs: ``Batch.inputs``; ``image`` (B, C, [D,] H, W) of any size, the rest only for measurements.
+            inputs: ``Batch.inputs``; ``image`` (B, C, [D,] H, W) of any size, ``clinical`` (B, F) where heads see
+                clinical values, the rest only for measurements.
 
         Returns:
             (B, outputs, [D,] H, W) at the image's size for dense tasks, (B, outputs) for others; (B, levels, outputs)
@@ -73,8 +85,9 @@ class Network(nn.Module):
         results: list[Tensor] = []
         logits = {}
         released = inputs["image"].new_empty(0)
-        for step in self.plan:
-            results.append(self._run(step, inputs, results))
+        for number, step in enumerate(self.plan):
+            seen = results if self.cuts is None else self.cuts.seen_from(number, results)
+            results.append(released if number in self.idle else self._run(step, inputs, seen))
             if step.part == "head":
                 logits[step.task] = results[-1]
             for position in step.last_uses:
@@ -89,6 +102,23 @@ class Network(nn.Module):
         Args:
             gradients: leave out what a task reads by cascades without gradient alone.
         """
+        found = {}
+        for step, tasks in zip(self.plan, self._tasks_of_steps(gradients), strict=True):
+            prefix = prefix_of(step)
+            for name, _ in self.get_submodule(prefix).named_parameters(prefix):
+                found[name] = tasks
+        return found
+
+    def cut_trunks(self, tasks: Collection[str]) -> TrunkCuts:
+        """From now on stop gradients where the own part of one of ``tasks`` reads what it shares with others.
+
+        Raises:
+            ValueError: the topology parts more than once.
+        """
+        self.cuts = TrunkCuts([served & frozenset(tasks) for served in self._tasks_of_steps(gradients=True)])
+        return self.cuts
+
+    def _tasks_of_steps(self, gradients: bool) -> list[frozenset[str]]:
         topology = self.topology
         if gradients:
             topology = replace(topology, cascades=tuple(cascade for cascade in topology.cascades if cascade.gradient))
@@ -96,16 +126,9 @@ class Network(nn.Module):
         for task in topology.tasks:
             for node in ancestors(topology, task):
                 tasks_of_node.setdefault(node, set()).add(task)
-        found = {}
-        for step, node in zip(self.plan, order(self.topology), strict=True):
-            prefix = {"head": f"heads.{step.task}", "exchange": f"exchanges.{step.stage}_{step.group}"}.get(
-                step.part, f"{step.part}.{step.stage}.{step.group}"
-            )
-            for name, _ in self.get_submodule(prefix).named_parameters(prefix):
-                found[name] = frozenset(tasks_of_node[node])
-        return found
+        return [frozenset(tasks_of_node[node]) for node in order(self.topology)]
 
-    def _run(self, step: Step, inputs: Mapping[str, Tensor], results: list[Tensor]) -> Tensor:
+    def _run(self, step: Step, inputs: Mapping[str, Tensor], results: Sequence[Tensor]) -> Tensor:
         image = inputs["image"]
         below = image if step.below == IMAGE else results[step.below]
         if step.part == "exchange":
@@ -128,12 +151,15 @@ class Network(nn.Module):
         return self.decoder[step.stage][step.group](below, skip, path)  # type: ignore[index]
 
     def _image_head_inputs(
-        self, step: Step, inputs: Mapping[str, Tensor], results: list[Tensor]
-    ) -> tuple[Tensor, Tensor | None]:
-        """Averages (B, features) and numbers (B, numbers), or None where there are no numbers."""
+        self, step: Step, inputs: Mapping[str, Tensor], results: Sequence[Tensor]
+    ) -> tuple[Tensor | None, Tensor | None]:
+        """Averages (B, features) and numbers (B, numbers), or None where there are none."""
+        clinical = self.clinical(inputs["clinical"]) if self.clinical and step.task in self.told else None
+        if step.task in self.blind:
+            return None, clinical
         tapped = [results[i] for i in step.taps]
         averages = [global_average(values) for values in (*tapped, *(results[i] for i in step.joined))]
-        numbers = []
+        numbers = [] if clinical is None else [clinical]
         for link in step.received:
             values = _carried(link, results)
             if link.carries == "features":
@@ -164,7 +190,7 @@ def prefix_of(step: Step) -> str:
     )
 
 
-def _carried(link: Received, results: list[Tensor]) -> Tensor:
+def _carried(link: Received, results: Sequence[Tensor]) -> Tensor:
     values = results[link.position] if link.gradient else results[link.position].detach()
     return probabilities(values) if link.carries == "probabilities" else values
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import closing
 
 import numpy as np
@@ -65,8 +65,11 @@ class _Means:
         return values | {f"{name}/weight": float(total) / self._counts[name] for name, total in self._weights.items()}
 
 
-def train_epoch(run: Run, epoch: int) -> dict[str, float]:
+def train_epoch(run: Run, epoch: int, before_step: Callable[[SameBatch], None] | None = None) -> dict[str, float]:
     """Train for one epoch (from 1); ``loss`` (weighted sum), ``<task>/loss`` and ``<task>/weight``, means over steps.
+
+    Args:
+        before_step: called with each batch when the learning rate is set, to look at what a step would do.
 
     Raises:
         TrainingDiverged: a loss or the gradient is not finite.
@@ -80,7 +83,10 @@ def train_epoch(run: Run, epoch: int) -> dict[str, float]:
         for step, (indices, batch) in enumerate(zip(batches, loaded, strict=True)):
             progress = (epoch - 1 + step / len(batches)) / run.config.training.epochs
             set_learning_rate(run.optimizer, learning_rate(run.config.optimizer, progress))
-            losses, norm = _step(run, epoch, indices, _augmented(run, len(indices), batch, generator), performance)
+            same = SameBatch(run, indices, _augmented(run, len(indices), batch, generator))
+            if before_step is not None:
+                before_step(same)
+            losses, norm = _step(run, epoch, same, performance)
             finite.watch(step + 1, indices, losses, norm)
             means.add(losses, run.balancer.weights())
     finite.check()
@@ -89,11 +95,8 @@ def train_epoch(run: Run, epoch: int) -> dict[str, float]:
     return means.values({task.name: task.config.weight for task in run.trained})
 
 
-def _step(
-    run: Run, epoch: int, indices: np.ndarray, batch: Batch, performance: Performance
-) -> tuple[dict[str, TaskLoss], Tensor]:
+def _step(run: Run, epoch: int, same: SameBatch, performance: Performance) -> tuple[dict[str, TaskLoss], Tensor]:
     """Losses over the global batch, and the norm of its gradient before clipping."""
-    same = SameBatch(run, indices, batch)
     run.optimizer.zero_grad()
     outputs, losses = same.losses()
     run.balancer.backward(Step(losses, run.network, run.workers.add_up, epoch))
@@ -102,7 +105,7 @@ def _step(
     if run.balancer.looks_again:
         run.balancer.look_again(same.values_now())
     if run.balancer.watches_performance:
-        performance.add(outputs, batch, len(indices))
+        performance.add(outputs, same.batch, same.count)
     return losses, norm
 
 

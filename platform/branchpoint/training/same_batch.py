@@ -18,6 +18,10 @@ from branchpoint.training.run import Run
 class SameBatch:
     """One global batch of a training step.
 
+    Attributes:
+        batch: this worker's rows.
+        count: samples of the global batch.
+
     Args:
         run: who trains.
         indices: samples of the global batch.
@@ -25,7 +29,8 @@ class SameBatch:
     """
 
     def __init__(self, run: Run, indices: np.ndarray, batch: Batch) -> None:
-        self._run, self._batch = run, batch
+        self.batch, self.count = batch, len(indices)
+        self._run = run
         self._labelled = {name: values[indices] for name, values in run.prepared.labelled.items()}
         for dropout in run.dropouts:
             dropout.see(run.workers.rows(len(indices)), len(indices))
@@ -35,17 +40,22 @@ class SameBatch:
 
     def losses(self) -> tuple[Mapping[str, Tensor], dict[str, TaskLoss]]:
         """Outputs of this worker's rows and losses over the global batch, on the graph."""
-        outputs = self._run.forward(self._batch)
-        return outputs, task_losses(self._run.trained, outputs, self._batch, self._labelled, self._run.workers)
+        outputs = self._run.forward(self.batch)
+        return outputs, task_losses(self._run.trained, outputs, self.batch, self._labelled, self._run.workers)
 
-    @torch.no_grad()
-    def values_now(self) -> dict[str, Tensor]:
-        """Losses over the global batch with the present weights: same dropout, statistics of batch norms untouched."""
+    def losses_again(self) -> dict[str, TaskLoss]:
+        """Losses over the global batch with the present weights: same dropout, and nothing that the next step would
+        notice: neither random numbers nor statistics of batch norms."""
         with torch.random.fork_rng(self._cuda), frozen_statistics(self._run.network):
             torch.set_rng_state(self._random)
             for device, state in zip(self._cuda, self._random_cuda, strict=True):
                 torch.cuda.set_rng_state(state, device)
-            return {name: loss.value for name, loss in self.losses()[1].items()}
+            return self.losses()[1]
+
+    @torch.no_grad()
+    def values_now(self) -> dict[str, Tensor]:
+        """The values of :meth:`losses_again`."""
+        return {name: loss.value for name, loss in self.losses_again().items()}
 
 
 @contextmanager
