@@ -36,7 +36,7 @@ class Snapshot:
                 continue
             for name, kept in state.items():
                 held = self._optimizer.state[parameter][name]
-                if isinstance(held, Tensor):
+                if isinstance(held, Tensor) and isinstance(kept, Tensor):
                     held.copy_(kept)
                 else:
                     self._optimizer.state[parameter][name] = kept
