@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import time
 from dataclasses import asdict
 from typing import Any
 
 from ray import tune
 
+from branchpoint.search.gate import StartGate
 from branchpoint.search.progress import Progress
 from branchpoint.search.searcher import Deaths, Runs, TuneSearcher
 from branchpoint.search.session import Resources
@@ -22,10 +24,12 @@ def run_all(runs: Runs, setup: Setup, resources: Resources, concurrency: int, pr
     A run whose worker dies (killed, out of memory, node lost) is tried once more, from its last checkpoint.
     """
     deaths = Deaths()
-    searcher = TuneSearcher(runs, setup, deaths, progress.ended)
     folder = setup.folder / "ray"
+    name = f"driver-{os.getpid()}-{time.time_ns()}"
+    gate = StartGate(folder / f"{name}-gate")
+    searcher = TuneSearcher(runs, setup, deaths, gate, progress.ended)
     tuner = tune.Tuner(
-        tune.with_resources(tune.with_parameters(_trainable, setup=setup), resources.request),
+        tune.with_resources(tune.with_parameters(_trainable, setup=setup, gate=gate), resources.request),
         tune_config=tune.TuneConfig(
             search_alg=searcher,
             scheduler=deaths,
@@ -37,7 +41,7 @@ def run_all(runs: Runs, setup: Setup, resources: Resources, concurrency: int, pr
         ),
         run_config=tune.RunConfig(
             storage_path=str(folder),
-            name=f"driver-{os.getpid()}",
+            name=name,
             verbose=0,
             failure_config=tune.FailureConfig(max_failures=1),
             callbacks=[_Ticks(progress, searcher)],
@@ -47,11 +51,14 @@ def run_all(runs: Runs, setup: Setup, resources: Resources, concurrency: int, pr
     shutil.rmtree(folder, ignore_errors=True)
 
 
-def _trainable(config: dict[str, Any], setup: Setup) -> None:
+def _trainable(config: dict[str, Any], setup: Setup, gate: StartGate) -> None:
     def report(epoch: int, value: float) -> None:
         tune.report({"epoch": epoch, "value": value})
 
-    outcome = execute(Work.from_json(config["work"]), setup, report)
+    work = Work.from_json(config["work"])
+    gate.begun(work.name)
+    outcome = execute(work, setup, report)
+    gate.wait()
     tune.report({"outcome": json.dumps(asdict(outcome))})
 
 

@@ -21,6 +21,7 @@ from ray.tune.search import Searcher
 
 from branchpoint.config import Config
 from branchpoint.search.folders import StudyFolder
+from branchpoint.search.gate import StartGate
 from branchpoint.search.suggestions import Suggestions
 from branchpoint.search.trial import Outcome, Setup, Work, known_outcomes, running_record
 from branchpoint.store import Store
@@ -107,12 +108,15 @@ class TuneSearcher(Searcher):
         runs: what is to be run.
         setup: as the workers have it.
         deaths: of workers.
+        gate: hears of each run that is handed out.
         ended: called with each :class:`Outcome`.
     """
 
-    def __init__(self, runs: Runs, setup: Setup, deaths: Deaths, ended: Callable[[Outcome], None]) -> None:
+    def __init__(
+        self, runs: Runs, setup: Setup, deaths: Deaths, gate: StartGate, ended: Callable[[Outcome], None]
+    ) -> None:
         super().__init__()
-        self._runs, self._setup, self._deaths, self._ended = runs, setup, deaths, ended
+        self._runs, self._setup, self._deaths, self._gate, self._ended = runs, setup, deaths, gate, ended
         self._work: dict[str, Work] = {}
 
     @property
@@ -126,6 +130,7 @@ class TuneSearcher(Searcher):
             finished: Any = Searcher.FINISHED  # a text, which the base class's annotation leaves out
             return finished if self._runs.exhausted else None
         self._work[trial_id] = work
+        self._gate.handed_out(work.name)
         return {"work": work.to_json()}
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:

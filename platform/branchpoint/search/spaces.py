@@ -19,6 +19,7 @@ from branchpoint.search.links import suggest_cascades, suggest_exchanges
 from branchpoint.topology import Parting, SharingTrees, grow
 
 SMALLEST_LEVEL_VOXELS = 2
+HEAD_INPUTS = ("image", "both", "clinical")
 TAPS = ("all", "deepest", "deepest two")
 
 
@@ -100,11 +101,32 @@ def suggest_topology(
     return replace(network, topology=topology)
 
 
-def shared_point(base: Config, learn: str) -> dict[str, Any]:
+def suggest_head_inputs(
+    trial: optuna.trial.BaseTrial, network: NetworkConfig, tasks: Sequence[AnyTaskConfig], clinical: Sequence[str]
+) -> NetworkConfig:
+    """``network`` whose image-level tasks see the image, the covariates ``clinical``, or both.
+
+    Parameter: ``head_inputs``, where an image-level task is trained and the cohort has covariates. Heads that see
+    clinical values alone receive no cascade.
+    """
+    if not clinical or all(task.dense for task in learned(tasks)):
+        return network
+    inputs: Any = trial.suggest_categorical("head_inputs", HEAD_INPUTS)
+    if inputs == "image":
+        return network
+    if inputs == "clinical" and network.topology is not None:
+        blind = {task.name for task in tasks if not task.dense}
+        cascades = (link for link in network.topology.cascades if link.stage is not None or link.target not in blind)
+        network = replace(network, topology=replace(network.topology, cascades=tuple(cascades)))
+    return replace(network, head_inputs=inputs, clinical=tuple(clinical))
+
+
+def shared_point(base: Config, learn: str, head_inputs: str | None = None) -> dict[str, Any]:
     """The parameter values of one network that shares every encoder stage, with the base's settings.
 
     Args:
         learn: :func:`together`, or the name of one task.
+        head_inputs: what image-level tasks see, where the space asks for it.
     """
     tasks = base.tasks
     depth = max(depth for depth in depths(base.dataset.size_voxels) if depth <= base.network.depth)
@@ -115,18 +137,21 @@ def shared_point(base: Config, learn: str) -> dict[str, Any]:
         point["learn"] = learn
     if any(not task.dense for task in tasks if all_of_them or task.name == learn):
         point |= {"taps": "all", "dropout": base.network.dropout}
+        point |= {"head_inputs": head_inputs} if head_inputs else {}
     if all_of_them and len(tasks) > 1:
         point |= _shared_by_all(base, depth)
     return point
 
 
-def measuring_point(base: Config) -> dict[str, Any]:
+def measuring_point(base: Config, head_inputs: str | None = None) -> dict[str, Any]:
     """:func:`shared_point` of all tasks, whose image-level heads also get measurements of the predicted mask.
 
     Segment, measure, predict: volume, uptake and heterogeneity of the outlined tumour, without a contour by hand.
     """
     images = [task.name for task in base.tasks if not task.dense]
-    point = shared_point(base, together(base.tasks)) | {f"cascade_{name}": "measurements" for name in images}
+    point = shared_point(base, together(base.tasks), head_inputs) | {
+        f"cascade_{name}": "measurements" for name in images
+    }
     return point | {"cascade_gradient": False}
 
 
