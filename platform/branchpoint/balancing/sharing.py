@@ -26,7 +26,7 @@ def owners_of_parameters(network: nn.Module, tasks: Sequence[str]) -> dict[nn.Pa
         )
     told: Mapping[str, Owners] = network.tasks_of_parameters(gradients=True)  # type: ignore[operator]
     return {
-        parameter: told.get(name, frozenset()) & frozenset(tasks)
+        parameter: told.get(name, frozenset(tasks)) & frozenset(tasks)
         for name, parameter in network.named_parameters()
         if parameter.requires_grad
     }
