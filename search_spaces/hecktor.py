@@ -1,7 +1,8 @@
 """HECKTOR: outline of the primary tumour (and nodes) and time to progression, from PET/CT of the head and neck.
 
 Searched: whether the tasks are learned together, where they branch, what the survival head gets from the predicted
-mask, width, depth, unit, radiomics taps, dropout, loss weights and learning rate. The three configurations of
+mask, whether it sees the image, clinical values or both, width, depth, unit, radiomics taps, dropout, loss weights and
+learning rate. The three configurations of
 Andrearczyk et al. 2021 ("Multi-task deep segmentation and radiomics for automatic prognosis in head and neck cancer")
 come first: loss weights (Cox, Dice) of (1, 1), (0, 1) and (1, 0).
 """
@@ -18,6 +19,7 @@ from branchpoint.config import AnyTaskConfig, Config, DatasetConfig, Segmentatio
 from branchpoint.search.spaces import (
     measuring_point,
     shared_point,
+    suggest_head_inputs,
     suggest_learned,
     suggest_learning_rate,
     suggest_network,
@@ -27,6 +29,9 @@ from branchpoint.search.spaces import (
 
 RELEASES_WITH_NODES = ("2022", "2025")
 RELEASES_WITHOUT_OUTCOME = ("2020",)
+CLINICAL = {"2021": ("age", "sex", "t_stage", "n_stage", "hpv")}
+"""Covariates that most centres recorded, by release; tobacco and alcohol are known for one centre alone."""
+ELSEWHERE = ("age", "sex", "hpv")
 
 
 def base(dataset: DatasetConfig) -> Config:
@@ -42,6 +47,7 @@ def space(trial: optuna.trial.BaseTrial, base: Config) -> Config:
     """The Config of ``trial``."""
     tasks = suggest_learned(trial, base.tasks)
     network = suggest_topology(trial, base, suggest_network(trial, base, tasks), tasks)
+    network = suggest_head_inputs(trial, network, tasks, CLINICAL.get(base.dataset.release, ELSEWHERE))
     return replace(suggest_learning_rate(trial, base), tasks=tasks, network=network)
 
 
@@ -50,13 +56,16 @@ def published(base: Config) -> Mapping[str, dict[str, Any]]:
     if len(base.tasks) == 1:
         return {"segmentation only": shared_point(base, together(base.tasks))}
     return {
-        "multi-task, all shared": shared_point(base, together(base.tasks)),
+        "multi-task, all shared": shared_point(base, together(base.tasks), "image"),
         "segmentation only": shared_point(base, "tumour"),
-        "survival only": shared_point(base, "survival"),
-        "segment, measure, predict": measuring_point(base),
+        "survival only": shared_point(base, "survival", "image"),
+        "segment, measure, predict": measuring_point(base, "image"),
     }
 
 
 def starting_points(base: Config) -> list[dict[str, Any]]:
-    """The points of :func:`published`."""
-    return list(published(base).values())
+    """The points of :func:`published`, and two that see clinical values: beside the image, and alone."""
+    if len(base.tasks) == 1:
+        return list(published(base).values())
+    both, alone = shared_point(base, together(base.tasks), "both"), shared_point(base, "survival", "clinical")
+    return [*published(base).values(), both, alone]

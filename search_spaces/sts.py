@@ -1,7 +1,8 @@
 """Soft-tissue sarcoma: outline of the tumour, time to recurrence or metastasis, lung metastasis, from PET/CT.
 
 Three tasks, so that grouping (who shares a network at all) and branching (how deep) are open questions. The first
-points are all tasks on one shared network, and each task alone.
+points are all tasks on one shared network, and each task alone. Image-level tasks see the image, clinical values or
+both.
 """
 
 from __future__ import annotations
@@ -16,12 +17,15 @@ from branchpoint.config import ClassificationConfig, Config, DatasetConfig, Segm
 from branchpoint.search.spaces import (
     measuring_point,
     shared_point,
+    suggest_head_inputs,
     suggest_learned,
     suggest_learning_rate,
     suggest_network,
     suggest_topology,
     together,
 )
+
+CLINICAL = ("age", "sex", "grade")
 
 
 def base(dataset: DatasetConfig) -> Config:
@@ -40,20 +44,21 @@ def space(trial: optuna.trial.BaseTrial, base: Config) -> Config:
     """The Config of ``trial``."""
     tasks = suggest_learned(trial, base.tasks)
     network = suggest_topology(trial, base, suggest_network(trial, base, tasks), tasks)
+    network = suggest_head_inputs(trial, network, tasks, CLINICAL)
     return replace(suggest_learning_rate(trial, base), tasks=tasks, network=network)
 
 
 def published(base: Config) -> Mapping[str, dict[str, Any]]:
     """Label to parameter values of the configurations that the best found is compared with."""
     return {
-        "multi-task, all shared": shared_point(base, together(base.tasks)),
+        "multi-task, all shared": shared_point(base, together(base.tasks), "image"),
         "segmentation only": shared_point(base, "tumour"),
-        "recurrence only": shared_point(base, "recurrence"),
-        "lung metastasis only": shared_point(base, "lung_metastasis"),
-        "segment, measure, predict": measuring_point(base),
+        "recurrence only": shared_point(base, "recurrence", "image"),
+        "lung metastasis only": shared_point(base, "lung_metastasis", "image"),
+        "segment, measure, predict": measuring_point(base, "image"),
     }
 
 
 def starting_points(base: Config) -> list[dict[str, Any]]:
-    """The points of :func:`published`."""
-    return list(published(base).values())
+    """The points of :func:`published`, and one that sees clinical values beside the image."""
+    return [*published(base).values(), shared_point(base, together(base.tasks), "both")]

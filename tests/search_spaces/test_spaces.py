@@ -71,7 +71,7 @@ def test_starting_points_are_valid_on_every_grid(module_and_base: tuple[ModuleTy
 def test_the_papers_configurations_come_first() -> None:
     base = hecktor.base(DatasetConfig())
     points = [config_at(hecktor.space, base, point) for point in hecktor.starting_points(base)]
-    shared, segmentation, survival, measuring = points
+    shared, segmentation, survival, measuring, both, clinical = points
     assert [[task.weight for task in c.tasks] for c in (shared, segmentation, survival)] == [[1, 1], [1, 0], [0, 1]]
     assert topology_of(shared).branching_point("tumour", "survival") == 5
     assert (shared.network.width, shared.network.depth, shared.network.taps, shared.network.dropout) == (8, 5, (), 0.5)
@@ -79,6 +79,8 @@ def test_the_papers_configurations_come_first() -> None:
     (cascade,) = topology_of(measuring).cascades
     assert (cascade.source, cascade.target, cascade.carries) == ("tumour", "survival", "measurements")
     assert estimate(shared).parameters == estimate(hecktor.base(DatasetConfig())).parameters
+    assert [c.network.head_inputs for c in points] == ["image"] * 4 + ["both", "clinical"]
+    assert ([task.weight for task in both.tasks], [task.weight for task in clinical.tasks]) == ([1, 1], [0, 1])
 
 
 def test_a_release_without_outcomes_has_one_task() -> None:

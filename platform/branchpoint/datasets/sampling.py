@@ -14,6 +14,8 @@ from branchpoint.config import TrainingConfig
 from branchpoint.datasets.prepared import PreparedCohort
 
 _EVENTS, _OTHERS, _ORDER = range(3)
+TRIES = 8
+"""Batches that are asked for a sample with a label before a batch goes without."""
 
 
 class EventBalancedSampler:
@@ -25,6 +27,8 @@ class EventBalancedSampler:
     - Samples are exchanged between batches, as long as an exchange helps, so that each has a comparable pair (one
       patient had the event while the other was known to be free of it) and nobody is in a batch twice.
     - Without survival labels or events every sample comes up once an epoch.
+    - Labels that few samples have are spread over the batches by exchanges that undo none of this, so that as few
+      steps as possible lack a task.
 
     Attributes:
         batch_sizes: size of each batch of an epoch; they differ by at most one.
@@ -39,6 +43,7 @@ class EventBalancedSampler:
         survival: np.ndarray | None = None,
         labelled: np.ndarray | None = None,
         event_fraction: float | None = None,
+        labels: Sequence[np.ndarray] = (),
     ) -> None:
         """
         Args:
@@ -47,6 +52,7 @@ class EventBalancedSampler:
             survival: (N, 2) time and event of the whole cohort; ``None`` without a survival task.
             labelled: bool (N,), which rows of ``survival`` hold.
             event_fraction: share of draws with an event; ``None`` keeps the natural share.
+            labels: bool (N,) for each task, who has its label.
         """
         self._indices = np.asarray(indices, np.int64)
         if not len(self._indices):
@@ -60,16 +66,27 @@ class EventBalancedSampler:
         self._position = {int(index): place for place, index in enumerate(self._indices)}
         self._event_draws = self._count_event_draws(event_fraction)
         self._pairs_exist = self._comparable(np.arange(count))
+        rows = [np.asarray(known, bool) for known in labels]
+        # Scarcest first: it has the least choice. What all or none have is nowhere missing.
+        scarce = sorted((known for known in rows if 0 < known[self._indices].sum() < count),
+                        key=lambda known: int(known[self._indices].sum()))  # fmt: skip
+        self._labels = np.stack(scarce) if scarce else np.zeros((0, 0), bool)
 
     @classmethod
     def of(
-        cls, prepared: PreparedCohort, indices: np.ndarray, training: TrainingConfig, target: str | None, seed: int
+        cls,
+        prepared: PreparedCohort,
+        indices: np.ndarray,
+        training: TrainingConfig,
+        target: str | None,
+        seed: int,
+        labels: Sequence[np.ndarray] = (),
     ) -> EventBalancedSampler:
         """For a Config's budget; ``target`` is that of the survival task that is trained, if any."""
         survival = None if target is None else prepared.labels[target]
         labelled = None if target is None else prepared.labelled[target]
         return cls(indices, batch_size=training.batch_size, seed=seed, survival=survival, labelled=labelled,
-                   event_fraction=training.event_fraction)  # fmt: skip
+                   event_fraction=training.event_fraction, labels=labels)  # fmt: skip
 
     def __len__(self) -> int:
         return len(self.batch_sizes)
@@ -86,6 +103,8 @@ class EventBalancedSampler:
             batches.append([*draws[_EVENTS][first : first + events], *others])
             first, start = first + events, start + len(others)
         self._repair(batches)
+        for number in range(len(self._labels)):
+            self._spread(batches, number)
         generator = np.random.default_rng((self._seed, _ORDER, epoch))
         return [generator.permutation(np.array(batch, np.int64)) for batch in batches]
 
@@ -137,6 +156,33 @@ class EventBalancedSampler:
                 batch[mine], other[theirs] = other[theirs], batch[mine]
             if not self._faults(batch):
                 return
+
+    def _spread(self, batches: list[list[int]], number: int) -> None:
+        """Give batches that lack label ``number`` a sample of batches that have several."""
+        held = [int(self._labels[number, batch].sum()) for batch in batches]
+        for poor in (place for place, count in enumerate(held) if not count):
+            for rich in sorted((place for place, count in enumerate(held) if count > 1), key=lambda r: -held[r])[
+                :TRIES
+            ]:
+                if self._give(batches[rich], batches[poor], number):
+                    held[rich], held[poor] = held[rich] - 1, 1
+                    break
+
+    def _give(self, rich: list[int], poor: list[int], number: int) -> bool:
+        """Exchange a sample with label ``number`` for one without, if nothing else is lost by it."""
+        faults = self._faults(rich) + self._faults(poor)
+        others = [self._labels[:, batch].any(1) for batch in (rich, poor)]
+        for mine, theirs in itertools.product(range(len(rich)), range(len(poor))):
+            known = self._labels[number, rich[mine]] and not self._labels[number, poor[theirs]]
+            if not known or self._is_event(rich[mine]) != self._is_event(poor[theirs]):
+                continue
+            rich[mine], poor[theirs] = poor[theirs], rich[mine]
+            kept = all((now | ~before).all() for before, now in
+                       zip(others, (self._labels[:, batch].any(1) for batch in (rich, poor)), strict=True))  # fmt: skip
+            if kept and self._faults(rich) + self._faults(poor) <= faults:
+                return True
+            rich[mine], poor[theirs] = poor[theirs], rich[mine]
+        return False
 
     def _faults(self, batch: list[int]) -> int:
         """Repeated samples beyond what the pools force, and one more if no pair is comparable but could be."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from torch import nn
 
-from branchpoint.config import Config
+from branchpoint.config import Config, DomainConfig
+from branchpoint.networks.adversarial import AdversarialHead
 from branchpoint.networks.cascades import MEASUREMENTS
 from branchpoint.networks.encoders import architecture
 from branchpoint.networks.exchanges import EXCHANGES
@@ -58,12 +59,18 @@ class Assembly:
         return RegressionHead(self.dimensions, channels, width, self.outputs[step.task], unit)
 
     def _image_head(self, step: Step) -> ImageHead:
-        settings = self.config.network
+        settings, task = self.config.network, self.config.task(step.task)
+        clinical = 0 if isinstance(task, DomainConfig) else 2 * len(settings.clinical)
+        if clinical and settings.head_inputs == "clinical":
+            if step.joined or step.received:
+                raise ValueError(f"network.head_inputs is 'clinical': {step.task!r} sees nothing of the image, but "
+                                 "the topology leads a cascade or an exchange to its head; take it out")  # fmt: skip
+            return ImageHead(0, settings.hidden_features, self.outputs[step.task], settings.dropout, clinical)
         if step.task in self.topology.decoder_tasks:
             tapped = self.family.decoder_channels[-1]
         else:
             tapped = sum(self.family.channels[tap] for tap in taps_of(self.config))
-        features, numbers = tapped + self._joined_channels(step), 0
+        features, numbers = tapped + self._joined_channels(step), clinical
         for link in step.received:
             if link.carries == "features":
                 features += self._map_channels(link)
@@ -74,6 +81,9 @@ class Assembly:
             else:
                 dense = self.config.task(link.source).dense
                 numbers += self.outputs[link.source] * (2 if dense else 1)
+        if isinstance(task, DomainConfig):
+            return AdversarialHead(features, settings.hidden_features, self.outputs[step.task], settings.dropout,
+                                   strength=task.strength, ramp=task.ramp)  # fmt: skip
         return ImageHead(features, settings.hidden_features, self.outputs[step.task], settings.dropout, numbers)
 
     def _joined_channels(self, step: Step) -> int:

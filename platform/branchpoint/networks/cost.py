@@ -43,6 +43,7 @@ def estimate(config: Config) -> Cost:
             "intensity_offset": torch.empty(1, channels),
             "intensity_scale": torch.empty(1, channels),
             "voxel_ml": torch.empty(1),
+            "clinical": torch.empty(1, len(config.network.clinical)),
         }
     return measure(network, inputs)
 

@@ -26,7 +26,7 @@ class ImageHead(nn.Module):
     """Dropout -> dense with ReLU -> dropout -> dense, on globally averaged features (paper 003, 2.2).
 
     Args:
-        features: length of the vector of averages.
+        features: length of the vector of averages; 0: the head is a linear model of the numbers alone.
         hidden: units of the first dense layer.
         outputs: units of the last.
         dropout: probability before each dense layer.
@@ -37,10 +37,12 @@ class ImageHead(nn.Module):
     def __init__(self, features: int, hidden: int, outputs: int, dropout: float, numbers: int = 0) -> None:
         super().__init__()
         self.dropout = nn.Dropout(dropout)
-        self.hidden = nn.Linear(features, hidden)
-        self.output = nn.Linear(hidden + numbers, outputs)
+        self.hidden = nn.Linear(features, hidden) if features else None
+        self.output = nn.Linear((hidden if features else 0) + numbers, outputs)
 
-    def forward(self, averages: Tensor, numbers: Tensor | None = None) -> Tensor:
+    def forward(self, averages: Tensor | None, numbers: Tensor | None = None) -> Tensor:
         """Logits (B, outputs) from ``averages`` (B, features) and ``numbers`` (B, numbers)."""
+        if self.hidden is None or averages is None:
+            return self.output(numbers)
         hidden = self.dropout(torch.relu(self.hidden(self.dropout(averages))))
         return self.output(hidden if numbers is None else torch.cat((hidden, numbers), dim=1))

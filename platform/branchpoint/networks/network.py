@@ -8,7 +8,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
-from branchpoint.config import Config
+from branchpoint.config import Config, DomainConfig
 from branchpoint.networks.assembly import Assembly
 from branchpoint.networks.blocks import global_average
 from branchpoint.networks.cascades import (
@@ -20,8 +20,9 @@ from branchpoint.networks.cascades import (
     pool_inside,
     probabilities,
 )
+from branchpoint.networks.clinical import ClinicalValues
 from branchpoint.networks.cuts import TrunkCuts
-from branchpoint.networks.plan import IMAGE, Received, Step, plan
+from branchpoint.networks.plan import IMAGE, Received, Step, idle_steps, plan
 from branchpoint.networks.resolve import taps_of, topology_of
 from branchpoint.topology import Topology
 from branchpoint.topology.dataflow import Node, ancestors, order
@@ -38,6 +39,7 @@ class Network(nn.Module):
         decoder: modules of the decoder stages, likewise.
         exchanges: modules of the exchanges, by ``<stage>_<group>``.
         heads: modules of the heads, by :func:`head_key` of the task.
+        clinical: what makes numbers of clinical values; ``None``: no head sees any.
         cuts: where gradients stop between trunks and the tasks' own parts; ``None``: nowhere.
     """
 
@@ -47,8 +49,14 @@ class Network(nn.Module):
         self.measured_channel = config.network.measured_channel
         self.regressing = frozenset(task for task, _ in config.network.regression_units)
         self.dense = {task.name: task.dense for task in config.tasks}
+        self.clinical = ClinicalValues(len(config.network.clinical)) if config.network.clinical else None
+        # Who sees clinical values beside the image, and who sees nothing else.
+        told = {task.name for task in config.tasks if not task.dense and not isinstance(task, DomainConfig)}
+        told = told - self.regressing if self.clinical else set()
+        self.told, self.blind = frozenset(told), frozenset(told if config.network.head_inputs == "clinical" else ())
         assembly = Assembly(config, self.topology)
         self.plan = plan(self.topology, assembly.family.skips, taps_of(config))
+        self.idle = idle_steps(self.plan, self.blind)
         self.cuts: TrunkCuts | None = None
         self.encoder = nn.ModuleList(nn.ModuleList() for _ in self.topology.encoder)
         self.decoder = nn.ModuleList(nn.ModuleList() for _ in self.topology.decoder)
@@ -67,7 +75,8 @@ class Network(nn.Module):
         """Logits of each task.
 
         Args:
-            inputs: ``Batch.inputs``; ``image`` (B, C, [D,] H, W) of any size, the rest only for measurements.
+            inputs: ``Batch.inputs``; ``image`` (B, C, [D,] H, W) of any size, ``clinical`` (B, F) where heads see
+                clinical values, the rest only for measurements.
 
         Returns:
             (B, outputs, [D,] H, W) at the image's size for dense tasks, (B, outputs) for others; (B, levels, outputs)
@@ -78,7 +87,7 @@ class Network(nn.Module):
         released = inputs["image"].new_empty(0)
         for number, step in enumerate(self.plan):
             seen = results if self.cuts is None else self.cuts.seen_from(number, results)
-            results.append(self._run(step, inputs, seen))
+            results.append(released if number in self.idle else self._run(step, inputs, seen))
             if step.part == "head":
                 logits[step.task] = results[-1]
             for position in step.last_uses:
@@ -143,11 +152,14 @@ class Network(nn.Module):
 
     def _image_head_inputs(
         self, step: Step, inputs: Mapping[str, Tensor], results: Sequence[Tensor]
-    ) -> tuple[Tensor, Tensor | None]:
-        """Averages (B, features) and numbers (B, numbers), or None where there are no numbers."""
+    ) -> tuple[Tensor | None, Tensor | None]:
+        """Averages (B, features) and numbers (B, numbers), or None where there are none."""
+        clinical = self.clinical(inputs["clinical"]) if self.clinical and step.task in self.told else None
+        if step.task in self.blind:
+            return None, clinical
         tapped = [results[i] for i in step.taps]
         averages = [global_average(values) for values in (*tapped, *(results[i] for i in step.joined))]
-        numbers = []
+        numbers = [] if clinical is None else [clinical]
         for link in step.received:
             values = _carried(link, results)
             if link.carries == "features":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -89,6 +89,18 @@ def plan(topology: Topology, skips: tuple[int, ...], taps: Collection[int]) -> t
         steps[position] = replace(steps[position], last_uses=tuple(sorted(reads - needed)))
         needed |= reads
     return tuple(steps)
+
+
+def idle_steps(steps: Sequence[Step], blind: Collection[str]) -> frozenset[int]:
+    """Positions of the steps that no head needs, if those of the tasks ``blind`` look at none."""
+    needed: set[int] = set()
+    for position in reversed(range(len(steps))):
+        step = steps[position]
+        if step.part == "head":
+            needed |= {position, *(() if step.task in blind else step.reads)}
+        elif position in needed:
+            needed |= step.reads
+    return frozenset(range(len(steps))) - needed
 
 
 def _step(

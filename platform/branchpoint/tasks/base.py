@@ -87,6 +87,17 @@ class Task(ABC):
             labelled: bool (B,).
         """
 
+    def probabilities(self, logits: Tensor) -> Tensor | None:
+        """What two networks can agree on, float32 (B, ...) in [0, 1]; ``None`` where the output is no probability."""
+        return None
+
+    def pseudo_labels(self, logits: Tensor, threshold: float) -> tuple[Tensor, Tensor] | None:
+        """A target made of a teacher's ``logits``, and bool (B,), for which samples it is as sure as ``threshold``.
+
+        ``None`` where the output is no probability.
+        """
+        return None
+
     @abstractmethod
     def summarize(self, logits: Tensor, target: Tensor, labelled: Tensor) -> dict[str, Tensor]:
         """Small per-sample statistics (B, ...) from which :meth:`metrics` follow; always has ``labelled``."""

@@ -47,6 +47,15 @@ class ClassificationTask(Task):
         losses = F.cross_entropy(logits.float(), target, weight=weight, reduction="none")
         return mean_over_labelled(losses, labelled)
 
+    def probabilities(self, logits: Tensor) -> Tensor:
+        """Softmax (B, K)."""
+        return logits.float().softmax(1)
+
+    def pseudo_labels(self, logits: Tensor, threshold: float) -> tuple[Tensor, Tensor]:
+        """The likeliest class int64 (B,), and where its probability reaches ``threshold``."""
+        largest, label = self.probabilities(logits).max(1)
+        return label, largest >= threshold
+
     def summarize(self, logits: Tensor, target: Tensor, labelled: Tensor) -> dict[str, Tensor]:
         """``probability`` (B, K), ``label`` int64 (B,) and ``labelled`` (B,)."""
         return {"probability": logits.float().softmax(1), "label": target, "labelled": labelled}

@@ -45,6 +45,16 @@ class MultilabelTask(Task):
         )  # fmt: skip
         return mean_over_labelled(losses.mean(1), labelled)
 
+    def probabilities(self, logits: Tensor) -> Tensor:
+        """Sigmoids (B, K)."""
+        return logits.float().sigmoid()
+
+    def pseudo_labels(self, logits: Tensor, threshold: float) -> tuple[Tensor, Tensor]:
+        """Labels float32 (B, K), and where all of them are as sure as ``threshold``."""
+        probability = self.probabilities(logits)
+        sure = torch.maximum(probability, 1 - probability) >= threshold
+        return (probability > 0.5).float(), sure.all(1)
+
     def summarize(self, logits: Tensor, target: Tensor, labelled: Tensor) -> dict[str, Tensor]:
         """``probability`` and ``label`` (B, K), ``labelled`` (B,)."""
         return {"probability": logits.float().sigmoid(), "label": target > 0.5, "labelled": labelled}

@@ -42,6 +42,16 @@ class OrdinalTask(Task):
         losses = F.binary_cross_entropy_with_logits(logits.float(), further, reduction="none")
         return mean_over_labelled(torch.where(asked, losses, 0.0).sum(1), labelled)
 
+    def probabilities(self, logits: Tensor) -> Tensor:
+        """P(class > k), (B, K - 1)."""
+        return logits.float().sigmoid().cumprod(1)
+
+    def pseudo_labels(self, logits: Tensor, threshold: float) -> tuple[Tensor, Tensor]:
+        """The likeliest class int64 (B,), and where its probability reaches ``threshold``."""
+        exceeds = F.pad(F.pad(self.probabilities(logits), (1, 0), value=1.0), (0, 1))
+        largest, label = (exceeds[:, :-1] - exceeds[:, 1:]).max(1)
+        return label, largest >= threshold
+
     def summarize(self, logits: Tensor, target: Tensor, labelled: Tensor) -> dict[str, Tensor]:
         """``exceeds``, P(class > k) (B, K - 1), ``label`` int64 (B,) and ``labelled`` (B,)."""
         return {"exceeds": logits.float().sigmoid().cumprod(1), "label": target, "labelled": labelled}

@@ -15,7 +15,13 @@ from torch import Tensor
 from branchpoint.config import SegmentationConfig
 from branchpoint.datasets.cohort import IGNORED
 from branchpoint.tasks.base import Summary, Task, mean_of_defined, mean_over_labelled, ratio
-from branchpoint.tasks.segmentation_losses import dice_loss, foreground_classes, one_hot, segmentation_loss
+from branchpoint.tasks.segmentation_losses import (
+    class_probabilities,
+    dice_loss,
+    foreground_classes,
+    one_hot,
+    segmentation_loss,
+)
 
 __all__ = ["SegmentationTask", "count_voxels", "dice_loss", "foreground_classes", "one_hot", "segmentation_loss"]
 
@@ -58,6 +64,21 @@ class SegmentationTask(Task):
         losses = segmentation_loss(logits, target, self.config.loss, background=self.config.background,
                                    weights=self.config.class_weights)  # fmt: skip
         return mean_over_labelled(losses, labelled)
+
+    def probabilities(self, logits: Tensor) -> Tensor:
+        """Sigmoid or softmax, (B, outputs, [D,] H, W)."""
+        return class_probabilities(logits.float(), background=False)
+
+    def pseudo_labels(self, logits: Tensor, threshold: float) -> tuple[Tensor, Tensor]:
+        """Class ids uint8 (B, 1, ...) where the largest probability reaches ``threshold``, else ``IGNORED``."""
+        probability = self.probabilities(logits)
+        if self.outputs == 1:
+            ids, largest = (probability > 0.5).byte(), torch.maximum(probability, 1 - probability)
+        else:
+            largest, place = probability.max(1, keepdim=True)
+            ids = place.byte()
+        ids = torch.where(largest >= threshold, ids, IGNORED)
+        return ids, (ids != IGNORED).flatten(1).any(1)
 
     def summarize(self, logits: Tensor, target: Tensor, labelled: Tensor) -> dict[str, Tensor]:
         """Voxel counts int64 (B, K): ``overlap``, ``predicted``, ``truth``; and ``labelled`` (B,).

@@ -18,20 +18,21 @@ NAMES = {"age": "age", "t_stage": "T stage", "n_stage": "N stage", "tnm_group": 
          "grade": "grade"}  # fmt: skip
 
 _WORDS = {"low": 1.0, "intermediate": 2.0, "high": 3.0}
+_ANSWERS = {"m": 1.0, "male": 1.0, "f": 0.0, "female": 0.0, "yes": 1.0, "no": 0.0, "positive": 1.0, "negative": 0.0}
 _ROMAN = {"i": 1.0, "ii": 2.0, "iii": 3.0, "iv": 4.0}
 
 
 def ordinal(value: float | str | None) -> float:
-    """A stage or grade as a number, NaN where missing or not understood.
+    """A stage, grade, sex or answer as a number, NaN where missing or not understood.
 
     ``T4a`` is 4, ``N2b`` 2, ``Tis`` 0, ``IVA`` and ``stage IV`` 4, ``G2`` 2, ``Intermediate`` 2; subdivisions are
-    dropped: editions of TNM disagree on them.
+    dropped: editions of TNM disagree on them. ``M`` (male), ``yes`` and ``positive`` are 1, their opposites 0.
     """
     if value is None or not isinstance(value, str):
         return float("nan") if value is None else float(value)
     text = value.strip().lower().removeprefix("stage").strip()
-    if text in _WORDS:
-        return _WORDS[text]
+    if text in _WORDS or text in _ANSWERS:
+        return {**_WORDS, **_ANSWERS}[text]
     if re.fullmatch(r"t?is", text):
         return 0.0
     if roman := re.fullmatch(r"(iv|i{1,3})[abc]?\d?", text):

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from branchpoint.balancing import Step, TaskLoss
 from branchpoint.datasets.batch import Batch
+from branchpoint.networks.adversarial import set_progress
 from branchpoint.training.augmentation import apply_params, make_params
 from branchpoint.training.errors import TrainingDiverged
 from branchpoint.training.loading import prefetch
@@ -20,6 +21,7 @@ from branchpoint.training.performance import Performance
 from branchpoint.training.randomness import AUGMENTATION, derived_seed
 from branchpoint.training.run import Run
 from branchpoint.training.same_batch import SameBatch
+from branchpoint.training.semi_supervised import guide
 
 
 class _Finite:
@@ -83,12 +85,18 @@ def train_epoch(run: Run, epoch: int, before_step: Callable[[SameBatch], None] |
         for step, (indices, batch) in enumerate(zip(batches, loaded, strict=True)):
             progress = (epoch - 1 + step / len(batches)) / run.config.training.epochs
             set_learning_rate(run.optimizer, learning_rate(run.config.optimizer, progress))
-            same = SameBatch(run, indices, _augmented(run, len(indices), batch, generator))
+            set_progress(run.network, progress)
+            augmented = _augmented(run, len(indices), batch, generator)
+            guidance = guide(run, augmented, indices, epoch, step, progress) if run.teacher else None
+            same = SameBatch(run, indices, augmented, guidance)
             if before_step is not None:
                 before_step(same)
             losses, norm = _step(run, epoch, same, performance)
             finite.watch(step + 1, indices, losses, norm)
             means.add(losses, run.balancer.weights())
+            if run.teacher is not None and run.config.training.semi_supervised is not None:
+                taken = (epoch - 1) * len(batches) + step
+                run.teacher.follow(run.network, run.config.training.semi_supervised.decay, taken)
     finite.check()
     if run.balancer.watches_performance:
         run.balancer.watch_performance(performance.values())

@@ -13,8 +13,9 @@ from torch import nn
 from branchpoint.config import Config
 from branchpoint.datasets.batch import Batch
 from branchpoint.tasks import build_task
-from branchpoint.tasks.base import Summary, Task
+from branchpoint.tasks.base import Summary, Task, select
 from branchpoint.training.bootstrap import intervals
+from branchpoint.training.samples import Samples
 
 
 class Batches(Protocol):
@@ -68,6 +69,7 @@ def evaluate(
     Raises:
         ValueError: there are no indices.
     """
+    prepared = Samples.of(config, prepared)
     indices = np.asarray(indices, dtype=np.int64)
     if not len(indices):
         raise ValueError("there are no patients to evaluate: indices is empty")
@@ -115,6 +117,28 @@ def metric_values(tasks: Sequence[Task], summaries: Mapping[str, Summary]) -> di
     return {
         f"{task.name}/{metric}": value for task in tasks for metric, value in task.metrics(summaries[task.name]).items()
     }
+
+
+def figures_by_center(
+    tasks: Sequence[Task],
+    summaries: Mapping[str, Summary],
+    centers: Sequence[str | None],
+    **options: int | float,
+) -> dict[str, list[Figure]]:
+    """:func:`figures` of the patients of each centre (an OCT's vendor) alone, centres in alphabetical order.
+
+    Args:
+        tasks: whose figures.
+        summaries: of :func:`evaluate` or :func:`pool`, with ``index``.
+        centers: of every patient of the cohort; ``None`` becomes ``unknown``.
+        options: as :func:`figures` takes them.
+    """
+    names = np.array([center or "unknown" for center in centers])
+    return {
+        name: figures(tasks, {task: select(summary, names[summary["index"]] == name)
+                              for task, summary in summaries.items()}, **options)  # type: ignore[arg-type]
+        for name in sorted({str(names[index]) for summary in summaries.values() for index in summary["index"]})
+    }  # fmt: skip
 
 
 def figures(

@@ -124,6 +124,7 @@ def _result(run: Run, progress: _Progress, stopped: bool) -> FitResult:
         history=tuple(progress.history),
         network=run.network,
         stopped=stopped,
+        notes=run.notes,
         cost=RunCost(
             parameters=cost.parameters,
             macs=cost.macs,
@@ -144,6 +145,8 @@ def _state(run: Run, progress: _Progress) -> dict[str, Any]:
         "weights": run.network.state_dict(),
         "optimizer": run.optimizer.state_dict(),
         "balancer": run.balancer.state_dict(),
+        "teacher": run.teacher.network.state_dict() if run.teacher is not None else {},
+        "config": run.config.to_json(),
         "history": [(entry.epoch, dict(entry.metrics), entry.seconds) for entry in progress.history],
         "best_epoch": progress.best_epoch,
         "best_weights": progress.best_weights,
@@ -166,6 +169,8 @@ def _resumed(run: Run, checkpoints: Checkpoints | None) -> _Progress:
     run.network.load_state_dict(state["weights"])
     run.optimizer.load_state_dict(state["optimizer"])
     run.balancer.load_state_dict(state["balancer"])
+    if run.teacher is not None:
+        run.teacher.network.load_state_dict(state["teacher"])
     history = [EpochReport(*entry) for entry in state["history"]]
     return _Progress(history, state["best_epoch"], state["best_weights"], state["peak_memory_bytes"])
 

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-TRAINING, AUGMENTATION, BALANCING = range(3)
+TRAINING, AUGMENTATION, BALANCING, NOISE = range(4)
 """Purposes that :func:`derived_seed` keeps apart."""
 
 

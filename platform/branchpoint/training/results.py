@@ -55,6 +55,7 @@ class FitResult:
         network: in evaluation mode, on the device it was trained on.
         stopped: ``report`` ended the run before its budget.
         cost: what it took.
+        notes: what a reader should know of the run: missing clinical values, weights that it started from.
     """
 
     best_epoch: int
@@ -63,3 +64,4 @@ class FitResult:
     network: nn.Module
     stopped: bool
     cost: RunCost
+    notes: tuple[str, ...] = ()

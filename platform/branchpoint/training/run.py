@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from branchpoint import networks
 from branchpoint.balancing import Balancer, build_balancer
-from branchpoint.config import Config
+from branchpoint.config import Config, DomainConfig
 from branchpoint.datasets.batch import Batch
 from branchpoint.datasets.prepared import PreparedCohort
 from branchpoint.datasets.sampling import EventBalancedSampler
@@ -21,6 +21,8 @@ from branchpoint.training.distributed import Workers
 from branchpoint.training.layout import memory_format
 from branchpoint.training.optimizer import build_optimizer
 from branchpoint.training.randomness import BALANCING, BatchDropout, derived_seed, install_batch_dropout
+from branchpoint.training.samples import Samples, clinical_notes
+from branchpoint.training.teacher import Teacher
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,8 @@ class Run:
         tasks: all of them; :attr:`trained` are those with a positive weight.
         dropouts: layers that must be told which rows of the global batch they see.
         layout: memory format of images and weights.
+        teacher: of semi-supervised learning.
+        notes: what a reader of the results should know, such as which clinical values were missing.
     """
 
     config: Config
@@ -45,6 +49,8 @@ class Run:
     workers: Workers
     device: torch.device
     layout: torch.memory_format
+    notes: tuple[str, ...] = ()
+    teacher: Teacher | None = None
 
     @property
     def trained(self) -> tuple[Task, ...]:
@@ -65,12 +71,12 @@ class Run:
         """Identifiers of samples."""
         return [self.prepared.patient_ids[index] for index in indices]
 
-    def forward(self, batch: Batch) -> Mapping[str, Tensor]:
-        """Logits of every task, computed in the precision of the Config."""
+    def forward(self, batch: Batch, network: nn.Module | None = None) -> Mapping[str, Tensor]:
+        """Logits of every task by the run's network (or another), computed in the precision of the Config."""
         inputs = {**batch.inputs, "image": batch.inputs["image"].contiguous(memory_format=self.layout)}
         reduced = self.config.training.precision == "bf16"
         with torch.autocast(self.device.type, torch.bfloat16, enabled=reduced):
-            return self.network(inputs)
+            return (network or self.network)(inputs)
 
 
 def build_run(config: Config, prepared: PreparedCohort, device: torch.device) -> Run:
@@ -82,19 +88,27 @@ def build_run(config: Config, prepared: PreparedCohort, device: torch.device) ->
     workers = Workers()
     tasks = tuple(build_task(task) for task in config.tasks)
     folds = split(prepared, config.split)
-    check_labels(config, prepared, folds)
+    samples = Samples.of(config, prepared)
+    check_labels(config, samples, folds)
     layout = memory_format(config.network, len(config.dataset.size_voxels), device)
-    network = synchronized(networks.build(config).to(device).to(memory_format=layout), workers, device)
+    drawn = networks.build(config)
+    notes: tuple[str, ...] = ()
+    if drawn.clinical is not None:
+        drawn.clinical.fit(torch.from_numpy(samples.clinical[folds.train]).float())
+        notes = clinical_notes(config.network.clinical, samples.clinical, folds.train)
+    network = synchronized(drawn.to(device).to(memory_format=layout), workers, device)
     dropouts = install_batch_dropout(network)
     workers.copy_from_first(network)
     task_weights = {task.name: task.weight for task in config.tasks if task.weight > 0}
     balancer = build_balancer(config.balancing, task_weights, derived_seed(config.seed, BALANCING))
     balancer.attach(network)
     survival = [task.target for task in config.tasks if task.kind == "survival" and task.weight > 0]
-    sampler = EventBalancedSampler.of(prepared, folds.train, config.training, next(iter(survival), None), config.seed)
+    labelled = [task.known(samples.labelled, len(samples.patient_ids)) for task in tasks if task.config.weight > 0]
+    sampler = EventBalancedSampler.of(samples, folds.train, config.training, next(iter(survival), None), config.seed,
+                                      labels=labelled)  # fmt: skip
     optimizer = build_optimizer(config.optimizer, network, balancer.parameters())
-    return Run(config, prepared, folds, sampler, tasks, network, tuple(dropouts), balancer, optimizer, workers,
-               device, layout)  # fmt: skip
+    return Run(config, samples, folds, sampler, tasks, network, tuple(dropouts), balancer, optimizer, workers,
+               device, layout, notes, Teacher(network) if config.training.semi_supervised else None)  # fmt: skip
 
 
 def check_labels(config: Config, prepared: PreparedCohort, folds: Split) -> None:
@@ -107,6 +121,9 @@ def check_labels(config: Config, prepared: PreparedCohort, folds: Split) -> None
                 f"{' or '.join(task.target_kinds)} target of that name; it has "
                 f"{', '.join(f'{name} ({kind})' for name, kind in prepared.targets.items())}"
             )
+        if isinstance(task, DomainConfig) and len(_known(prepared, task.target, folds.train)) < 2:
+            raise ValueError(f"tasks.{task.name}.domains are {', '.join(task.domains)}: fewer than two of them are "
+                             "among the training patients' centres; there is nothing to tell apart")  # fmt: skip
         if task.target_kinds and task.weight > 0 and not prepared.labelled[task.target][folds.train].any():
             raise ValueError(f"task {task.name!r} has no labelled patient among the {len(folds.train)} of the training "
                              "split; set its weight to 0 or take it out")  # fmt: skip
@@ -115,6 +132,11 @@ def check_labels(config: Config, prepared: PreparedCohort, folds: Split) -> None
     if labelled and not any(rows.any() for rows in labelled):
         raise ValueError(f"no patient of the validation split ({len(folds.validation)}) has a label of a trained task: "
                          "the best epoch cannot be told; raise split.validation_fraction")  # fmt: skip
+
+
+def _known(prepared: PreparedCohort, target: str, rows: np.ndarray) -> np.ndarray:
+    """Different labels of a target among ``rows``."""
+    return np.unique(prepared.labels[target][rows][prepared.labelled[target][rows]])
 
 
 def synchronized(network: nn.Module, workers: Workers, device: torch.device) -> nn.Module:

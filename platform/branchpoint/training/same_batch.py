@@ -13,6 +13,7 @@ from branchpoint.balancing import TaskLoss
 from branchpoint.datasets.batch import Batch
 from branchpoint.training.losses import task_losses
 from branchpoint.training.run import Run
+from branchpoint.training.semi_supervised import Guidance
 
 
 class SameBatch:
@@ -26,11 +27,12 @@ class SameBatch:
         run: who trains.
         indices: samples of the global batch.
         batch: this worker's rows, augmented.
+        guidance: of the teacher, where there is one.
     """
 
-    def __init__(self, run: Run, indices: np.ndarray, batch: Batch) -> None:
+    def __init__(self, run: Run, indices: np.ndarray, batch: Batch, guidance: Guidance | None = None) -> None:
         self.batch, self.count = batch, len(indices)
-        self._run = run
+        self._run, self._guidance = run, guidance
         self._labelled = {name: values[indices] for name, values in run.prepared.labelled.items()}
         for dropout in run.dropouts:
             dropout.see(run.workers.rows(len(indices)), len(indices))
@@ -40,8 +42,12 @@ class SameBatch:
 
     def losses(self) -> tuple[Mapping[str, Tensor], dict[str, TaskLoss]]:
         """Outputs of this worker's rows and losses over the global batch, on the graph."""
-        outputs = self._run.forward(self.batch)
-        return outputs, task_losses(self._run.trained, outputs, self.batch, self._labelled, self._run.workers)
+        if self._guidance is None:
+            outputs = self._run.forward(self.batch)
+            return outputs, task_losses(self._run.trained, outputs, self.batch, self._labelled, self._run.workers)
+        outputs = self._run.forward(self._guidance.seen)
+        losses = task_losses(self._run.trained, outputs, self.batch, self._labelled, self._run.workers)
+        return outputs, self._guidance.added_to(losses, outputs, self._labelled)
 
     def losses_again(self) -> dict[str, TaskLoss]:
         """Losses over the global batch with the present weights: same dropout, and nothing that the next step would
