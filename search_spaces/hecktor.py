@@ -1,10 +1,10 @@
 """HECKTOR: outline of the primary tumour (and nodes) and time to progression, from PET/CT of the head and neck.
 
 Searched: whether the tasks are learned together, where they branch, what the survival head gets from the predicted
-mask, whether it sees the image, clinical values or both, width, depth, unit, radiomics taps, dropout, loss weights and
-learning rate. The three configurations of
-Andrearczyk et al. 2021 ("Multi-task deep segmentation and radiomics for automatic prognosis in head and neck cancer")
-come first: loss weights (Cox, Dice) of (1, 1), (0, 1) and (1, 0).
+mask, whether it sees the image, clinical values or both, width, depth, unit, radiomics taps, dropout, loss weights,
+how losses or gradients are balanced, and learning rate. The three configurations of Andrearczyk et al. 2021
+("Multi-task deep segmentation and radiomics for automatic prognosis in head and neck cancer") come first: loss weights
+(Cox, Dice) of (1, 1), (0, 1) and (1, 0).
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from branchpoint.config import AnyTaskConfig, Config, DatasetConfig, Segmentatio
 from branchpoint.search.spaces import (
     measuring_point,
     shared_point,
+    suggest_balancing,
     suggest_head_inputs,
     suggest_learned,
     suggest_learning_rate,
@@ -48,7 +49,8 @@ def space(trial: optuna.trial.BaseTrial, base: Config) -> Config:
     tasks = suggest_learned(trial, base.tasks)
     network = suggest_topology(trial, base, suggest_network(trial, base, tasks), tasks)
     network = suggest_head_inputs(trial, network, tasks, CLINICAL.get(base.dataset.release, ELSEWHERE))
-    return replace(suggest_learning_rate(trial, base), tasks=tasks, network=network)
+    balancing = suggest_balancing(trial, base, tasks, network)
+    return replace(suggest_learning_rate(trial, base), tasks=tasks, network=network, balancing=balancing)
 
 
 def published(base: Config) -> Mapping[str, dict[str, Any]]:

@@ -17,6 +17,7 @@ from branchpoint.config import ClassificationConfig, Config, DatasetConfig, Segm
 from branchpoint.search.spaces import (
     measuring_point,
     shared_point,
+    suggest_balancing,
     suggest_head_inputs,
     suggest_learned,
     suggest_learning_rate,
@@ -45,7 +46,8 @@ def space(trial: optuna.trial.BaseTrial, base: Config) -> Config:
     tasks = suggest_learned(trial, base.tasks)
     network = suggest_topology(trial, base, suggest_network(trial, base, tasks), tasks)
     network = suggest_head_inputs(trial, network, tasks, CLINICAL)
-    return replace(suggest_learning_rate(trial, base), tasks=tasks, network=network)
+    balancing = suggest_balancing(trial, base, tasks, network)
+    return replace(suggest_learning_rate(trial, base), tasks=tasks, network=network, balancing=balancing)
 
 
 def published(base: Config) -> Mapping[str, dict[str, Any]]:

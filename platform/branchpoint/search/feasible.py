@@ -10,12 +10,14 @@ BYTES_PER_PARAMETER = 16
 
 
 def fits_memory(limit_bytes: float | None) -> Feasible:
-    """Rejects a Config that describes no network, or whose training needs more than ``limit_bytes``."""
+    """Rejects a Config that describes no network, whose balancing does not suit its topology, or whose training needs
+    more than ``limit_bytes``."""
 
     def feasible(config: Config) -> str | None:
         from branchpoint.networks import estimate
 
         cost = estimate(config)
+        check_balancing(config)
         bytes_per_sample = cost.activation_bytes // (2 if config.training.precision == "bf16" else 1)
         needed = config.training.batch_size * bytes_per_sample + BYTES_PER_PARAMETER * cost.parameters
         if limit_bytes is not None and needed > limit_bytes:
@@ -26,3 +28,16 @@ def fits_memory(limit_bytes: float | None) -> Feasible:
         return None
 
     return feasible
+
+
+def check_balancing(config: Config) -> None:
+    """Raises ValueError where tasks share less than the balancing of ``config`` needs; nothing is allocated."""
+    import torch
+
+    from branchpoint.balancing import build_balancer
+    from branchpoint.networks import Network
+
+    if config.balancing.of_gradients or config.balancing.method == "gradnorm":
+        with torch.device("meta"):
+            balancer = build_balancer(config.balancing, {t.name: t.weight for t in config.tasks if t.weight > 0})
+            balancer.attach(Network(config))

@@ -1,4 +1,4 @@
-"""Parts of search spaces: which tasks are learned, where they part, what passes between them, and how much each counts.
+"""Parts of search spaces: which tasks are learned, where they part, what passes between them, how they are balanced.
 
 A space module puts them together. Values that have no effect are not asked for, so that the sampler does not learn
 from noise and equal networks give equal Configs; what is left is settled by the canonical form of the topology.
@@ -15,8 +15,14 @@ import optuna
 
 from branchpoint.config import AnyTaskConfig, Config, NetworkConfig
 from branchpoint.networks import stage_counts
+from branchpoint.search.balancers import suggest_balancing
 from branchpoint.search.links import suggest_cascades, suggest_exchanges
 from branchpoint.topology import Parting, SharingTrees, grow
+
+__all__ = [
+    "depths", "learned", "measuring_point", "shared_point", "suggest_balancing", "suggest_head_inputs",
+    "suggest_learned", "suggest_learning_rate", "suggest_network", "suggest_topology", "together",
+]  # fmt: skip
 
 SMALLEST_LEVEL_VOXELS = 2
 HEAD_INPUTS = ("image", "both", "clinical")
@@ -159,7 +165,7 @@ def _shared_by_all(base: Config, depth: int) -> Mapping[str, Any]:
     names = sorted(task.name for task in base.tasks)
     dense = [task.name for task in base.tasks if task.dense]
     stages, decoder = stage_counts(replace(base, network=replace(base.network, depth=depth)))
-    point: dict[str, Any] = {f"weight_{task.name}": 1.0 for task in base.tasks[1:]}
+    point: dict[str, Any] = {f"weight_{task.name}": 1.0 for task in base.tasks[1:]} | {"balancing": "sum"}
     for position, name in enumerate(names[1:], start=1):
         parents = [other for other in names[:position] if (other in dense) == (name in dense)] or names[:position]
         if position > 1:
