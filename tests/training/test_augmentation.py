@@ -41,19 +41,21 @@ def by_scipy(values: np.ndarray, moves: AugmentationParams, row: int, order: int
     """The same move of (D, H, W) by an independent implementation, in float64."""
     cos, sin = math.cos(moves.angle_rad[row]), math.sin(moves.angle_rad[row])
     side = -1.0 if moves.mirror[row] else 1.0
-    back = np.array([[1, 0, 0], [0, cos, -sin], [0, side * sin, side * cos]])
+    end = -1.0 if moves.flip is not None and moves.flip[row] else 1.0
+    back = np.array([[1, 0, 0], [0, end * cos, -end * sin], [0, side * sin, side * cos]])
     centre = (np.array(values.shape) - 1) / 2
     offset = centre - back @ (centre + moves.shift_voxels[row].numpy())
     return affine_transform(values.astype(float), back, offset, order=order, mode="grid-constant", cval=outside)
 
 
 @given(
-    seed=st.integers(0, 10_000), degrees=st.sampled_from([0.0, 5.0, 40.0]), shift_mm=st.sampled_from([0.0, 3.0, 50.0])
-)
+    seed=st.integers(0, 10_000), degrees=st.sampled_from([0.0, 5.0, 40.0]), shift_mm=st.sampled_from([0.0, 3.0, 50.0]),
+    flip=st.booleans(),
+)  # fmt: skip
 @settings(max_examples=40, deadline=None)
-def test_agrees_with_scipy(seed: int, degrees: float, shift_mm: float) -> None:
+def test_agrees_with_scipy(seed: int, degrees: float, shift_mm: float, flip: bool) -> None:
     batch = make_batch(seed=seed)
-    config = AugmentationConfig(shift_mm=shift_mm, rotation_degrees=degrees)
+    config = AugmentationConfig(shift_mm=shift_mm, rotation_degrees=degrees, flip=flip)
     moves = make_params(3, 3, config, 1.5, torch.Generator().manual_seed(seed))
     moved = apply_params(batch, moves)
     for row in range(3):
@@ -82,6 +84,27 @@ def test_mirror_exchanges_left_and_right() -> None:
     moved = apply_params(batch, params([0, 0, 0], mirror=True))
     torch.testing.assert_close(moved.inputs["image"], batch.inputs["image"].flip(-1), atol=1e-5, rtol=0)
     assert (moved.targets["b"] == batch.targets["b"].flip(-1)).all()
+
+
+def test_flip_exchanges_up_and_down() -> None:
+    batch = make_batch()
+    still = params([0, 0, 0])
+    moved = apply_params(batch, AugmentationParams(still.shift_voxels, still.mirror, still.angle_rad, ~still.mirror))
+    torch.testing.assert_close(moved.inputs["image"], batch.inputs["image"].flip(-2), atol=1e-5, rtol=0)
+    assert (moved.targets["b"] == batch.targets["b"].flip(-2)).all()
+
+
+def test_half_are_flipped_where_asked_for_and_the_other_draws_stay() -> None:
+    drawn, plain = (
+        make_params(2000, 2, AugmentationConfig(flip=flip), 1.0, torch.Generator().manual_seed(3))
+        for flip in (True, False)
+    )
+    assert drawn.flip is not None
+    assert plain.flip is None
+    assert drawn.flip.float().mean() == pytest.approx(0.5, abs=0.04)
+    assert torch.equal(drawn.shift_voxels, plain.shift_voxels)
+    assert drawn[5:9].flip is not None
+    assert torch.equal(drawn[5:9].flip, drawn.flip[5:9])
 
 
 def test_rotation_turns_the_axial_plane() -> None:

@@ -1,4 +1,4 @@
-"""Cosine decay, weight decay of matrices alone, clipping."""
+"""Cosine decay, halving, weight decay of matrices alone, clipping."""
 
 import math
 
@@ -20,6 +20,17 @@ def test_cosine_against_torch_over_the_whole_budget() -> None:
         scheduler.step()
     assert learning_rate(config, 1.0) == pytest.approx(0.0, abs=1e-15)
     assert learning_rate(OptimizerConfig(learning_rate=0.2, schedule="constant"), 0.7) == 0.2
+
+
+def test_halving_against_torch_as_paper_002_has_it() -> None:
+    """150,000 steps, times 0.5 every 50,000 (here in thousands)."""
+    config, steps = OptimizerConfig(learning_rate=2e-4, schedule="halving", halving_share=1 / 3), 150
+    reference = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=2e-4)
+    scheduler = torch.optim.lr_scheduler.StepLR(reference, step_size=50, gamma=0.5)
+    for step in range(steps):
+        assert learning_rate(config, step / steps) == pytest.approx(scheduler.get_last_lr()[0], rel=1e-12), step
+        reference.step()
+        scheduler.step()
 
 
 @pytest.mark.parametrize("name", ["adam", "adamw"])

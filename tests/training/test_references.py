@@ -252,6 +252,26 @@ def test_several_classes_are_drawn_each() -> None:
         assert 0 <= task.metrics(reference.summary)["dice"] <= 1
 
 
+def test_voxels_without_a_class_count_in_no_reference() -> None:
+    """Against a brute-force count: what is predicted on them is dropped, and volumes leave them out."""
+    patients = cohort(10)
+    outside = np.random.default_rng(2).random(patients.masks.shape) < 0.3
+    patients.masks[outside] = 255
+    measured = measure(patients)
+    volumes = np.log((patients.masks == 1).reshape(10, -1).sum(1) * VOXEL_ML)
+    np.testing.assert_allclose(measured.tumour[:, 0], volumes, atol=1e-6)
+    train, test = range(6), range(6, 10)
+    for label, summary in ((r.label, r.summary) for r in references([TUMOUR_TASK], patients, measured, train, test)):
+        assert (summary["truth"][:, 0] == (patients.masks[6:] == 1).reshape(4, -1).sum(1)).all()
+        assert (summary["overlap"] <= summary["truth"]).all()
+        if label == MEAN_MASK:
+            mean = (patients.masks[:6] == 1).sum(0)
+            cuts = [mean * 50 // mean.max() >= level for level in range(1, 51)]
+            counts = [[(cut & ~outside[i]).sum() for i in test] for cut in cuts]
+            assert summary["predicted"][:, 0].tolist() in counts
+            assert len(set(summary["predicted"][:, 0].tolist())) > 1
+
+
 def test_largest_component() -> None:
     suv = np.zeros((8, 8, 8))
     suv[:2, :2, :2], suv[5:8, 5:8, 5:8] = 30.0, 3.0

@@ -1,4 +1,4 @@
-"""Random shift, sagittal mirror and rotation (paper 003, 2.3) of whole batches, on the batch's device.
+"""Random shift, mirrors and rotation (paper 003, 2.3) of whole batches, on the batch's device.
 
 Parameters are drawn first (:func:`make_params`) and applied without any randomness (:func:`apply_params`), so that
 a draw can be kept, replayed, or divided among workers. Shifts are by whole voxels along every axis and rotations turn
@@ -32,24 +32,27 @@ class AugmentationParams:
         shift_voxels: int64 (B, 3) or (B, 2), along ([D,] H, W); the content moves towards higher indices.
         mirror: bool (B,), whether the last axis (left and right) is mirrored.
         angle_rad: float32 (B,), rotation in the plane of the last two axes, from W towards H.
+        flip: bool (B,), whether the second last axis (up and down) is mirrored; ``None``: nowhere.
     """
 
     shift_voxels: Tensor
     mirror: Tensor
     angle_rad: Tensor
+    flip: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.mirror)
 
     def __getitem__(self, rows: slice) -> AugmentationParams:
         """The parameters of some of the samples: a worker's part of a global batch."""
-        return AugmentationParams(self.shift_voxels[rows], self.mirror[rows], self.angle_rad[rows])
+        flip = None if self.flip is None else self.flip[rows]
+        return AugmentationParams(self.shift_voxels[rows], self.mirror[rows], self.angle_rad[rows], flip)
 
 
 def make_params(
     count: int, dimensions: int, config: AugmentationConfig, spacing_mm: float, generator: torch.Generator
 ) -> AugmentationParams:
-    """Draw for ``count`` samples: shifts and angles are uniform, half of the samples are mirrored.
+    """Draw for ``count`` samples: shifts and angles are uniform, half of the samples are mirrored (and flipped).
 
     A generator on the CPU draws the same for every device, and spares a GPU the wait for the draws.
     """
@@ -58,7 +61,8 @@ def make_params(
     shift = torch.randint(-largest, largest + 1, (count, dimensions), generator=generator, device=device)
     mirror = torch.rand(count, generator=generator, device=device) < 0.5
     turn = 2 * torch.rand(count, generator=generator, device=device) - 1
-    return AugmentationParams(shift, mirror & config.mirror, turn * math.radians(config.rotation_degrees))
+    flip = torch.rand(count, generator=generator, device=device) < 0.5 if config.flip else None
+    return AugmentationParams(shift, mirror & config.mirror, turn * math.radians(config.rotation_degrees), flip)
 
 
 def augment(batch: Batch, config: AugmentationConfig, spacing_mm: float, generator: torch.Generator) -> Batch:
@@ -90,13 +94,14 @@ def apply_params(batch: Batch, params: AugmentationParams) -> Batch:
 def _sources(params: AugmentationParams, image: Tensor) -> tuple[Tensor, Tensor]:
     """Where each pixel of the plane comes from: x and y, each float32 (B, H * W), in pixels."""
     height, width = image.shape[-2:]
-    moves = torch.stack([params.angle_rad.cos(), params.angle_rad.sin(), 1 - 2.0 * params.mirror,
+    flip = torch.zeros_like(params.mirror) if params.flip is None else params.flip
+    moves = torch.stack([params.angle_rad.cos(), params.angle_rad.sin(), 1 - 2.0 * params.mirror, 1 - 2.0 * flip,
                          *params.shift_voxels[:, -2:].T]).to(image.device, non_blocking=True)  # fmt: skip
-    cos, sin, side, down, right = moves[:, :, None, None]
-    # From the plane's centre: undo the shift, then the rotation, then the mirror.
+    cos, sin, side, end, down, right = moves[:, :, None, None]
+    # From the plane's centre: undo the shift, then the rotation, then the mirrors.
     y = torch.arange(height, device=image.device)[:, None] - (height - 1) / 2 - down
     x = torch.arange(width, device=image.device) - (width - 1) / 2 - right
-    from_x, from_y = side * (cos * x + sin * y), cos * y - sin * x
+    from_x, from_y = side * (cos * x + sin * y), end * (cos * y - sin * x)
     return (from_x + (width - 1) / 2).flatten(1), (from_y + (height - 1) / 2).flatten(1)
 
 

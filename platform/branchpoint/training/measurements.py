@@ -10,6 +10,7 @@ from typing import Protocol
 import numpy as np
 
 from branchpoint.datasets.batch import Batch
+from branchpoint.datasets.cohort import IGNORED
 from branchpoint.training.clinical import Covariates
 
 SUV_THRESHOLD = 2.5
@@ -44,10 +45,12 @@ class Mask:
     Attributes:
         voxels: int64 (M,), flat positions of the foreground.
         classes: uint8 (M,), their classes, from 1.
+        ignored: int64 (I,), flat positions without a class; a prediction there counts neither way.
     """
 
     voxels: np.ndarray
     classes: np.ndarray
+    ignored: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -149,5 +152,5 @@ def _mask(batch: Batch, target: str) -> Mask | None:
     if not bool(batch.labelled[target][0]):
         return None
     ids = batch.targets[target][0].numpy().ravel()
-    voxels = np.flatnonzero(ids)
-    return Mask(voxels, ids[voxels])
+    voxels = np.flatnonzero((ids != 0) & (ids != IGNORED))
+    return Mask(voxels, ids[voxels], np.flatnonzero(ids == IGNORED))

@@ -1,4 +1,4 @@
-"""Adam and AdamW with cosine decay (paper 003, 2.3)."""
+"""Adam and AdamW, with cosine decay (paper 003, 2.3) or repeated halving (paper 002, 4) of the learning rate."""
 
 from __future__ import annotations
 
@@ -36,9 +36,12 @@ def build_optimizer(
 
 
 def learning_rate(config: OptimizerConfig, progress: float) -> float:
-    """Rate after the share ``progress`` (0 to 1) of the whole budget: cosine from ``learning_rate`` to 0."""
+    """Rate after the share ``progress`` (0 to 1) of the whole budget, by ``config.schedule``."""
     if config.schedule == "constant":
         return config.learning_rate
+    if config.schedule == "halving":
+        # 1/3 + 1/3 + 1/3 of the steps must be three parts although thirds are rounded.
+        return config.learning_rate * 0.5 ** math.floor(progress / config.halving_share + 1e-9)
     return config.learning_rate * 0.5 * (1 + math.cos(math.pi * progress))
 
 

@@ -13,7 +13,8 @@ LEVELS = 50
 """Thresholds (mean mask) and insets (ellipsoid) that are tried on the training patients."""
 
 Counts = tuple[np.ndarray, np.ndarray]
-"""Voxels predicted, and voxels both predicted and true: int (N,) each, zero where a patient has no mask."""
+"""Voxels predicted (but for those without a class), and voxels both predicted and true: int (N,) each; the latter are
+zero where a patient has no mask."""
 
 
 def mean_mask(measured: Measurements, target: str, k: int, train: np.ndarray, test: np.ndarray) -> Counts:
@@ -31,7 +32,8 @@ def mean_mask(measured: Measurements, target: str, k: int, train: np.ndarray, te
     overlap = np.stack([_at_least(level[inside]) for inside in held])
     best = 1 + int(_dice(predicted, overlap, held)[:, 1:].mean(0).argmax())  # level 0 is the whole image
     found = [np.count_nonzero(level[voxels[i]] >= best) for i in test]
-    return np.full(len(test), predicted[best]), np.array(found, dtype=np.int64)
+    outside = [np.count_nonzero(level[_ignored(measured.masks[target][i])] >= best) for i in test]
+    return predicted[best] - np.array(outside, dtype=np.int64), np.array(found, dtype=np.int64)
 
 
 def ellipsoid(measured: Measurements, target: str, k: int, train: np.ndarray, test: np.ndarray) -> Counts:
@@ -53,11 +55,17 @@ def ellipsoid(measured: Measurements, target: str, k: int, train: np.ndarray, te
     best = float(insets[dice.argmax()])
     predicted = [_ellipsoid_voxels(measured, i, _axes(half[i], best)) for i in test]
     common = [np.count_nonzero(inside[voxels[i]]) for i, inside in zip(test, predicted, strict=True)]
+    for i, inside in zip(test, predicted, strict=True):
+        inside[_ignored(measured.masks[target][i])] = False
     return np.array([np.count_nonzero(inside) for inside in predicted], np.int64), np.array(common, np.int64)
 
 
 def _of_class(mask: Mask | None, k: int) -> np.ndarray:
     return np.zeros(0, np.int64) if mask is None else mask.voxels[mask.classes == k]
+
+
+def _ignored(mask: Mask | None) -> np.ndarray:
+    return np.zeros(0, np.int64) if mask is None else mask.ignored
 
 
 def _at_least(level: np.ndarray) -> np.ndarray:
