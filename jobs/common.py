@@ -121,6 +121,9 @@ def main(job: Job) -> None:
         study: Annotated[str | None, typer.Option(help="Name of the study; the same name goes on with it.")] = None,
         home: Annotated[Path | None, typer.Option(help="Folder for results, cache, phantom and report.")] = None,
         skip_faulty: Annotated[bool, typer.Option("--skip-faulty", help="Leave patients with errors out.")] = False,
+        start_from: Annotated[
+            Path | None, typer.Option(help="Weights to start from: checkpoint, run's folder or file.")
+        ] = None,
         seed: Annotated[int, typer.Option(help="Of folds, networks, search and phantom.")] = 0,
     ) -> None:
         name = "smoke" if smoke else "demo" if demo else job.default if data_root is None else "paper"
@@ -132,7 +135,7 @@ def main(job: Job) -> None:
         place = home_folder(home)
         resources = Resources(cpus=cpus_per_trial, gpus=gpus_per_trial, concurrency=concurrency, memory_gb=memory_gb)
         run(job, scale, place, resources, data_root=data_root, release=release, seed=seed, skip_faulty=skip_faulty,
-            store=store, study=study, address=address)  # fmt: skip
+            store=store, study=study, address=address, start_from=start_from)  # fmt: skip
 
     try:
         app()
@@ -153,6 +156,7 @@ def run(
     store: str | None,
     study: str | None,
     address: str | None,
+    start_from: Path | None = None,
 ) -> None:
     """The whole way of the job."""
     root, known_risk = _root(job, scale, home, data_root, release, seed)
@@ -162,6 +166,8 @@ def run(
     )  # fmt: skip
     manifest, excluded = _prepare(dataset, scale.folds, home / "cache", skip_faulty)
     base = _base(job, dataset, scale, seed)
+    if start_from is not None:
+        base = replace(base, training=replace(base.training, start_from=str(start_from.expanduser().resolve())))
     where = store or str(home / "results")
     name = study or "-".join(filter(None, (job.dataset, release)))
     state = (home if "://" in where else Path(where).expanduser().resolve()) / ".state" / name

@@ -29,6 +29,9 @@ def test_report_is_one_file_that_needs_nothing_else(study: Store, tmp_path: Path
     assert not re.findall(r"<(?:script|link|img)[^>]+(?:src|href)=", page), "it must not load anything"
     for text in ["0.610 [0.510, 0.710]", "best found - segmentation only", "CHGJ007", "Held apart.", "torch 2.14"]:
         assert text in page
+    assert "<th>Basel</th><th>Lyon</th>" in page
+    assert "<td>tumour/dice</td><td>0.700 [0.600, 0.800] (n=20)</td><td>0.500 [0.400, 0.600] (n=20)</td>" in page
+    assert "starts from network.pt: 9 of 10 tensors" in page
     assert "loss is NaN &lt;at&gt; epoch 2" in page, "reasons are shown, as text and not as markup"
     assert "<svg" in page, "the network is drawn"
 

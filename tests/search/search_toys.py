@@ -44,6 +44,7 @@ class ToyResult:
     history: list[dict[str, float]]
     stopped: bool = False
     network: Any = None
+    notes: tuple[str, ...] = ()
     cost: Any = field(
         default_factory=lambda: SimpleNamespace(
             parameters=10, macs=20, peak_memory_bytes=30, epoch_seconds=0.1, gpu_seconds=0.0

@@ -45,13 +45,15 @@ def records(base: Config) -> list[FigureRecord]:
         trivial=[[Reference("Cox on age", "survival", survival(index, -1))] for index in FOLDS],
         excluded=np.array([0, 1, 15]),
         known_risk={int(position): -float(position) for index in FOLDS for position in index},
+        centers=["A" if position % 2 else "B" for position in range(20)],
         resamples=50,
     )
 
 
 def figure(records: list[FigureRecord], label: str, task: str, metric: str, fold: int = -1) -> FigureRecord:
     wanted = (label, task, metric, fold)
-    (found,) = [record for record in records if (record.label, record.task, record.metric, record.fold) == wanted]
+    overall = [record for record in records if not record.center]
+    (found,) = [record for record in overall if (record.label, record.task, record.metric, record.fold) == wanted]
     return found
 
 
@@ -66,8 +68,26 @@ def test_values_per_fold_and_pooled(records: list[FigureRecord], base: Config) -
 
 
 def test_patients_that_chose_the_candidates_are_left_out_everywhere(records: list[FigureRecord]) -> None:
-    counts = {(record.fold, record.n) for record in records}
+    counts = {(record.fold, record.n) for record in records if not record.center}
     assert counts == {(0, 8), (1, 9), (-1, 17)}
+    by_center = {(record.center, record.fold, record.n) for record in records if record.center}
+    assert by_center == {("A", -1, 8), ("B", -1, 9)}, "1 and 15 lie in centre A"
+
+
+def test_models_have_figures_of_each_centre(records: list[FigureRecord]) -> None:
+    found = {(r.label, r.center, r.task) for r in records if r.center and r.metric in ("dice", "c_index")}
+    both = {("best found", center, task) for center in "AB" for task in ("tumour", "survival")}
+    assert found == both | {("segmentation only", center, "tumour") for center in "AB"}
+    assert {r.value for r in records if r.center and r.metric == "c_index"} == {1.0}
+
+
+def test_one_centre_is_no_comparison(base: Config) -> None:
+    found = figure_records(
+        study="toy", configs={"best found": base}, references={}, trivial=[], excluded=np.array([]), known_risk={},
+        models={"best found": [{"tumour": dice(index, 8), "survival": survival(index, 1)} for index in FOLDS]},
+        centers=["A", None] * 10, resamples=5,
+    )  # fmt: skip
+    assert not any(record.center for record in found)
 
 
 def test_an_untrained_head_gives_no_model_figure(records: list[FigureRecord]) -> None:

@@ -50,6 +50,8 @@ def _content(results: Results) -> dict[str, Any]:
         "answer": results.answer(),
         "protocol": results.protocol,
         **_test_section(results),
+        **_center_section(results),
+        "notes": results.notes,
         "differences": [{**row, "text": interval(row)} for row in results.differences],
         "counts": _counts(results.search_trials),
         "search_plots": _search_plots(results),
@@ -90,6 +92,18 @@ def _test_section(results: Results) -> dict[str, Any]:
         "result_rows": rows,
         "forests": [_html(plots.forest([r for r in pooled if r["metric"] == m], m)) for m in drawn],
     }
+
+
+def _center_section(results: Results) -> dict[str, Any]:
+    """Ranking metrics of every model, a column for each centre."""
+    rows = [row for row in results.by_center if row["metric"] in results.primary_metrics]
+    centers = sorted({row["center"] for row in rows})
+    lines = []
+    for label, metric in dict.fromkeys((row["label"], row["metric"]) for row in rows):
+        of_center = {row["center"]: row for row in rows if (row["label"], row["metric"]) == (label, metric)}
+        cells = [f"{interval(of_center[c])} (n={of_center[c]['n']})" if c in of_center else "" for c in centers]
+        lines.append({"label": label, "metric": metric, "cells": cells})
+    return {"centers": centers, "center_rows": lines}
 
 
 def _counts(trials: Sequence[Row]) -> str:

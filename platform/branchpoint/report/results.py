@@ -74,7 +74,22 @@ class Results:
     @cached_property
     def pooled_test(self) -> list[Row]:
         """Test figures of models and references over all folds."""
-        return [r for r in self.figures if r["split"] == "test" and r["fold"] == -1 and r["kind"] != "difference"]
+        return [r for r in self._pooled if not r.get("center") and r["kind"] != "difference"]
+
+    @cached_property
+    def by_center(self) -> list[Row]:
+        """Test figures of models over all folds, of each centre's patients alone."""
+        return [row for row in self._pooled if row.get("center")]
+
+    @cached_property
+    def _pooled(self) -> list[Row]:
+        return [row for row in self.figures if row["split"] == "test" and row["fold"] == -1]
+
+    @property
+    def notes(self) -> list[str]:
+        """What to know of the runs of the best candidate: missing clinical values, weights that they started from."""
+        rows = [row for row in self.trials if row["candidate"] == self.best_candidate]
+        return list(dict.fromkeys(note for row in rows for note in row.get("notes") or ()))
 
     @cached_property
     def differences(self) -> list[Row]:

@@ -1,8 +1,10 @@
-"""Figures with intervals, for the store: models and references on the same test patients, per fold and pooled."""
+"""Figures with intervals, for the store: models and references on the same test patients, per fold, pooled, and of
+models by centre."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import combinations
 from typing import Literal
 
@@ -14,7 +16,7 @@ from branchpoint.tasks import build_task
 from branchpoint.tasks.base import Summary, Task, select
 from branchpoint.tasks.survival import SurvivalTask
 from branchpoint.training.bootstrap import Interval, intervals, paired_differences
-from branchpoint.training.evaluation import pool
+from branchpoint.training.evaluation import figures_by_center, pool
 from branchpoint.training.references import Reference
 
 Summaries = Mapping[str, Summary]
@@ -32,6 +34,7 @@ def figure_records(
     trivial: Sequence[Sequence[Reference]],
     excluded: np.ndarray,
     known_risk: Mapping[int, float],
+    centers: Sequence[str | None] = (),
     resamples: int = 1000,
 ) -> list[FigureRecord]:
     """All test figures of a study.
@@ -43,6 +46,7 @@ def figure_records(
         trivial: references of each fold.
         excluded: positions of patients that are left out everywhere.
         known_risk: position to true log-hazard, where it is known.
+        centers: of every patient of the cohort; models are looked at for each centre where there are several.
         resamples: of the bootstrap.
     """
     best = next(iter(configs))
@@ -60,6 +64,7 @@ def figure_records(
     for label, folds in models.items():
         for name in trained(configs[label]):
             add(label, "model", every[name], [fold[name] for fold in folds], configs[label])
+        records += _by_center(study, label, configs[label], folds, excluded, centers, resamples)
     for label, folds in references.items():
         for name, task in every.items():
             add(label, "reference", task, [fold[name] for fold in folds])
@@ -72,6 +77,24 @@ def figure_records(
     for first, second in combinations([*configs, *references], 2):
         records += _differences(study, first, second, configs, {**models, **references}, every, excluded, resamples)
     return records
+
+
+def _by_center(
+    study: str, label: str, config: Config, folds: Sequence[Summaries], excluded: np.ndarray,
+    centers: Sequence[str | None], resamples: int,
+) -> list[FigureRecord]:  # fmt: skip
+    """Pooled figures of each centre's patients; none where the cohort tells of fewer than two centres."""
+    if len({center for center in centers if center}) < 2:
+        return []
+    names = trained(config)
+    tasks = [build_task(config.task(name)) for name in names]
+    pooled = {name: pool([_without(fold[name], excluded) for fold in folds]) for name in names}
+    return [
+        replace(_record(study, label, "model", POOLED, figure.task, figure.metric,
+                        Interval(figure.value, figure.low, figure.high, figure.n), config), center=center)
+        for center, figures in figures_by_center(tasks, pooled, centers, resamples=resamples).items()
+        for figure in figures
+    ]  # fmt: skip
 
 
 def trained(config: Config) -> list[str]:

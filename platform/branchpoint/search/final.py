@@ -169,6 +169,7 @@ class Finals:
             trivial=references,
             excluded=self._chose_candidates(),
             known_risk=self._risk_by_position(),
+            centers=PreparedCohort.open(study.prepared).centers,
             resamples=self.resamples,
         )
         Store(study.store).writer(study.name).figures(records)

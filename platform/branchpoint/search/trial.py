@@ -144,7 +144,7 @@ class _Attempt:
             result = self._fit(report)
             outcome = self._judge(result)
             if self.setup.keep_network and outcome.state == "COMPLETE":
-                _save_network(result, self.folder.network)
+                _save_network(result, self.config, self.folder.network)
             self._finish(outcome, result)
         except Exception as error:
             outcome = self._failed(error)
@@ -211,7 +211,7 @@ class _Attempt:
         self.writer.trial(
             replace(
                 self.record, state=outcome.state, reason=outcome.reason, metrics=outcome.metrics or {},
-                finished=datetime.now(UTC), **cost,
+                notes=result.notes if result is not None else (), finished=datetime.now(UTC), **cost,
             )
         )  # fmt: skip
 
@@ -256,13 +256,16 @@ def _training_fit(cpus: int) -> Fit:
     return fit
 
 
-def _save_network(result: FitResult, path: Path) -> None:
+def _save_network(result: FitResult, config: Config, path: Path) -> None:
+    """The Config goes beside the weights, so that another run can start from them."""
     import io
 
     import torch
 
     from branchpoint.training.checkpoint import write_atomically
+    from branchpoint.training.starting import CONFIG_FILE
 
+    write_atomically(path.with_name(CONFIG_FILE), config.to_json().encode())
     buffer = io.BytesIO()
     torch.save({name: tensor.cpu() for name, tensor in result.network.state_dict().items()}, buffer)
     write_atomically(path, buffer.getbuffer())

@@ -53,7 +53,7 @@ STUDIES = _table(
 TRIALS = _table(
     "trials", "study trial attempt",
     study=_TEXT, trial=_TEXT, attempt=_INT, fingerprint=_TEXT, candidate=_TEXT, fold=_INT, seed=_COUNT, stage=_TEXT,
-    state=_TEXT, reason=_TEXT, config=_TEXT, metrics=_METRICS, parameters=_COUNT, macs=_COUNT,
+    state=_TEXT, reason=_TEXT, notes=pa.list_(_TEXT), config=_TEXT, metrics=_METRICS, parameters=_COUNT, macs=_COUNT,
     peak_memory_bytes=_COUNT, epoch_seconds=_REAL, gpu_seconds=_REAL, versions=_VERSIONS, started=_TIME, finished=_TIME,
 )  # fmt: skip
 EPOCHS = _table(
@@ -61,9 +61,9 @@ EPOCHS = _table(
     study=_TEXT, trial=_TEXT, attempt=_INT, epoch=_INT, metrics=_METRICS, seconds=_REAL,
 )  # fmt: skip
 FIGURES = _table(
-    "figures", "study candidate label split fold task metric",
-    study=_TEXT, candidate=_TEXT, label=_TEXT, kind=_TEXT, split=_TEXT, fold=_INT, task=_TEXT, metric=_TEXT,
-    value=_REAL, low=_REAL, high=_REAL, n=_COUNT,
+    "figures", "study candidate label split fold center task metric",
+    study=_TEXT, candidate=_TEXT, label=_TEXT, kind=_TEXT, split=_TEXT, fold=_INT, center=_TEXT, task=_TEXT,
+    metric=_TEXT, value=_REAL, low=_REAL, high=_REAL, n=_COUNT,
 )  # fmt: skip
 TABLES: dict[str, Table] = {table.name: table for table in (STUDIES, TRIALS, EPOCHS, FIGURES)}
 
@@ -152,6 +152,7 @@ class TrialRecord:
         state: RUNNING, COMPLETE, PRUNED (stopped early), FAILED (crash, NaN, out of memory) or INFEASIBLE (rejected
             before training).
         reason: why; required for PRUNED, FAILED and INFEASIBLE.
+        notes: what a reader should know, such as missing clinical values or the weights that it started from.
         config: JSON of the Config.
         metrics: final figures by name, such as ``validation/survival/c_index``.
         parameters, macs, peak_memory_bytes, epoch_seconds, gpu_seconds: cost; None where it was not measured.
@@ -170,6 +171,7 @@ class TrialRecord:
     stage: Literal["search", "final"] = "search"
     state: State
     reason: str = ""
+    notes: Sequence[str] = ()
     config: str = "{}"
     metrics: Mapping[str, float] = field(default_factory=dict)
     parameters: int | None = None
@@ -226,6 +228,7 @@ class FigureRecord:
         label: what it belongs to, such as ``best found`` or ``Cox on age and stage``.
         kind: ``model``, ``reference``, or ``difference`` of two models on the same patients.
         fold: -1 pools all folds.
+        center: where its patients' images were made (a centre or vendor); empty: all of them.
         value, low, high: figure and bounds of its interval; NaN where it is undefined.
         n: number of patients it rests on.
     """
@@ -238,6 +241,7 @@ class FigureRecord:
     kind: Literal["model", "reference", "difference"] = "model"
     split: Literal["test", "validation"] = "test"
     fold: int = -1
+    center: str = ""
     task: str
     metric: str
     value: float

@@ -78,6 +78,12 @@ class Checkpoints:
             path.unlink(missing_ok=True)
 
 
+def newest_in(folder: Path) -> Path | None:
+    """The newest undamaged checkpoint in ``folder``, whichever run wrote it; ``None`` where there is none."""
+    found = sorted(path for path in folder.glob("epoch-*.pt") if _NAME.fullmatch(path.name))
+    return next((path for path in reversed(found) if _read(path) is not None), None)
+
+
 def _read(path: Path) -> dict[str, Any] | None:
     content = path.read_bytes()
     match = _NAME.fullmatch(path.name)

@@ -22,6 +22,7 @@ from branchpoint.training.layout import memory_format
 from branchpoint.training.optimizer import build_optimizer
 from branchpoint.training.randomness import BALANCING, BatchDropout, derived_seed, install_batch_dropout
 from branchpoint.training.samples import Samples, clinical_notes
+from branchpoint.training.starting import start_from
 from branchpoint.training.teacher import Teacher
 
 
@@ -83,7 +84,8 @@ def build_run(config: Config, prepared: PreparedCohort, device: torch.device) ->
     """Everything that a run needs; all workers start from the weights of the first.
 
     Raises:
-        ValueError: the cohort lacks a target or labels of it, or the network cannot be trained by several workers.
+        ValueError: the cohort lacks a target or labels of it, the network cannot be trained by several workers, or
+            there are no weights that it could start from where the Config says.
     """
     workers = Workers()
     tasks = tuple(build_task(task) for task in config.tasks)
@@ -96,6 +98,8 @@ def build_run(config: Config, prepared: PreparedCohort, device: torch.device) ->
     if drawn.clinical is not None:
         drawn.clinical.fit(torch.from_numpy(samples.clinical[folds.train]).float())
         notes = clinical_notes(config.network.clinical, samples.clinical, folds.train)
+    if config.training.start_from:
+        notes = (*notes, start_from(config.training.start_from, drawn))
     network = synchronized(drawn.to(device).to(memory_format=layout), workers, device)
     dropouts = install_batch_dropout(network)
     workers.copy_from_first(network)
