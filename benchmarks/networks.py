@@ -3,8 +3,9 @@
     python benchmarks/networks.py [--size3d 48] [--size2d 128] [--batch 2] [--rounds 5] [--device cpu] [--only NAME]
 
 Needs the `comparators` extra. Each pair is timed in turn within one process, network after network in every round; the
-smallest round counts. On the CPU that is the process's CPU time on one thread, which a busy machine disturbs least,
-and all run in the memory layout that the training loop uses. Peak memory is what tensors hold during one step beside
+smallest round counts. On the CPU that is the process's CPU time on one thread, which a busy machine disturbs least.
+Ours run in the memory layout that the training loop uses, a peer in the faster of contiguous and channels last. Peak
+memory is what tensors hold during one step beside
 the weights (measured once, kernels' own workspace left out). Then a network whose tasks share all stages is set
 against separate networks for the same tasks.
 """
@@ -12,6 +13,7 @@ against separate networks for the same tasks.
 from __future__ import annotations
 
 import argparse
+import copy
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -66,6 +68,13 @@ class TorchvisionSwinStage(nn.Module):
         return self.blocks(x.movedim(1, -1)).movedim(-1, 1).contiguous()
 
 
+Laid = tuple[nn.Module, torch.memory_format]
+
+
+def swin_stage(side: int, device: torch.device) -> Laid:
+    return Plain(SwinStage(2, 96, 3, 7)), torch.contiguous_format
+
+
 @dataclass(frozen=True)
 class Pair:
     """Ours and its peer, both taking ``channels`` image channels of ``dimensions`` axes."""
@@ -73,17 +82,19 @@ class Pair:
     name: str
     dimensions: int
     channels: int
-    ours: Callable[[int], nn.Module]
+    ours: Callable[[int, torch.device], Laid]
     peer_name: str
     peer: Callable[[], nn.Module]
 
 
-def ours(encoder: str, dimensions: int, channels: int, **network: object) -> Callable[[int], nn.Module]:
-    """Our encoder with one segmentation task, for images of the given side."""
+def ours(encoder: str, dimensions: int, channels: int, **network: object) -> Callable[[int, torch.device], Laid]:
+    """Our encoder with one segmentation task, for images of the given side, in the layout of the training loop."""
 
-    def make(side: int) -> nn.Module:
+    def make(side: int, device: torch.device) -> Laid:
         settings = NetworkConfig(encoder=encoder, in_channels=channels, **network)  # type: ignore[arg-type]
-        return build(Config(dataset=DatasetConfig(size_voxels=(side,) * dimensions), tasks=(MASK,), network=settings))
+        dataset = DatasetConfig(size_voxels=(side,) * dimensions)
+        made = build(Config(dataset=dataset, tasks=(MASK,), network=settings))
+        return made, memory_format(settings, dimensions, device)
 
     return make
 
@@ -130,7 +141,7 @@ def pairs() -> list[Pair]:
           for name in ("resformer_sequential", "resformer_parallel")),
         Pair("u2net (2D)", 2, 3, ours("u2net", 2, 3, width=64, depth=6), "SMP UNet++", unet_plus_plus),
         Pair("u2net_small (2D)", 2, 3, ours("u2net_small", 2, 3, width=64, depth=6), "SMP UNet++", unet_plus_plus),
-        Pair("Swin stage C96 (2D)", 2, 96, lambda side: Plain(SwinStage(2, 96, 3, 7)), "torchvision Swin",
+        Pair("Swin stage C96 (2D)", 2, 96, swin_stage, "torchvision Swin",
              lambda: Plain(TorchvisionSwinStage(96, 3, 7))),
     ]  # fmt: skip
 
@@ -139,10 +150,15 @@ class Contestant:
     """A network with an image, ready to be timed."""
 
     def __init__(
-        self, network: nn.Module, dimensions: int, channels: int, side: int, options: argparse.Namespace
+        self,
+        network: nn.Module,
+        dimensions: int,
+        channels: int,
+        side: int,
+        options: argparse.Namespace,
+        layout: torch.memory_format = torch.contiguous_format,
     ) -> None:
         device = torch.device(options.device)
-        layout = memory_format(device, dimensions)
         self.device = device
         self.network = network.to(device).to(memory_format=layout).train()
         image = torch.randn(options.batch, channels, *(side,) * dimensions, device=device)
@@ -185,12 +201,17 @@ def compare(pair: Pair, options: argparse.Namespace) -> None:
     side = options.size3d if pair.dimensions == 3 else options.size2d
     if pair.channels > 3:
         side //= 4  # a stage works on a quarter of the image's resolution
-    own, peer = pair.ours(side), pair.peer()
+    own, layout = pair.ours(side, torch.device(options.device))
+    peer = pair.peer()
     peer = peer if isinstance(peer, Plain) else Plain(peer)
-    both = [Contestant(network, pair.dimensions, pair.channels, side, options) for network in (own, peer)]
+    others = (torch.contiguous_format, torch.channels_last_3d if pair.dimensions == 3 else torch.channels_last)
+    networks = [(own, layout), *((copy.deepcopy(peer), other) for other in others)]
+    contestants = [Contestant(network, pair.dimensions, pair.channels, side, options, layout)
+                   for network, layout in networks]  # fmt: skip
     for _ in range(options.rounds):
-        for contestant in both:
+        for contestant in contestants:
             contestant.time()
+    both = [contestants[0], min(contestants[1:], key=lambda contestant: contestant.best)]
     for name, contestant in zip((pair.name, f"  {pair.peer_name}"), both, strict=True):
         cost = contestant.cost
         macs = cost.macs * options.batch
@@ -212,7 +233,8 @@ def compare_sharing(options: argparse.Namespace) -> None:
         topology = Topology.branching(names, ["mask"], depth, 5, 4)
         dataset = DatasetConfig(size_voxels=(options.size3d,) * 3)
         config = Config(dataset=dataset, tasks=TASKS, network=NetworkConfig(topology=topology))
-        found[label] = (Contestant(build(config), 3, 2, options.size3d, options), estimate(config))
+        layout = memory_format(config.network, 3, torch.device(options.device))
+        found[label] = (Contestant(build(config), 3, 2, options.size3d, options, layout), estimate(config))
     for _ in range(options.rounds):
         for contestant, _ in found.values():
             contestant.time()

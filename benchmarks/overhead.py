@@ -99,6 +99,10 @@ def start_up(folder: Path, manifest: Path, base: Config, count: int) -> float:
     return float(np.median(gaps))
 
 
+def _with_epochs(config: Config, epochs: int) -> Config:
+    return replace(config, training=replace(config.training, epochs=epochs))
+
+
 def main(
     quick: Annotated[bool, typer.Option("--quick", help="Fewer and shorter trials.")] = False,
     trials: Annotated[int | None, typer.Option(help="Trials on each side.")] = None,
@@ -109,8 +113,8 @@ def main(
     with tempfile.TemporaryDirectory(prefix="bp") as name:
         folder = Path(name)
         manifest, base = prepare_phantom(folder)
-        one_epoch = bare_fit(replace(base, training=replace(base.training, epochs=4)).to_json(), manifest) / 4
-        base = replace(base, training=replace(base.training, epochs=max(2, round(seconds / one_epoch))))
+        _, short, longer = (bare_fit(_with_epochs(base, epochs).to_json(), manifest) for epochs in (2, 2, 10))
+        base = _with_epochs(base, max(2, round(8 * seconds / (longer - short))))
         configs = [replace(base, seed=seed) for seed in range(trials)]
 
         bare, mean = in_a_pool(configs, manifest, cores)
