@@ -28,6 +28,7 @@ import optuna
 import typer
 
 from branchpoint.config import Config, DatasetConfig, SegmentationConfig, SurvivalConfig
+from branchpoint.search.feasible import load_ahead
 from branchpoint.search.session import Resources, session
 from branchpoint.search.study import Study
 from branchpoint.store import Store
@@ -120,6 +121,7 @@ def main(
         bare, mean = in_a_pool(configs, manifest, cores)
         print(f"bare pool      {bare:7.1f} s for {trials} trials of {mean:.1f} s, {cores} at once", flush=True)
         started = time.perf_counter()
+        load_ahead()  # as a study does that starts Ray itself
         with session("local", cpus=cores, temp_dir=folder / "ray"):
             ready = time.perf_counter() - started
             study_of(folder, "full", manifest, base, range(trials), resources=Resources(concurrency=cores)).run()

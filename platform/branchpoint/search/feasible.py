@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+import importlib
+from threading import Thread
+
 from branchpoint.config import Config
 from branchpoint.search.suggestions import Feasible
 
 BYTES_PER_PARAMETER = 16
 """Weight, gradient and Adam's two moments in float32."""
+
+
+def load_ahead() -> Thread:
+    """Begin to import what the first estimate needs, beside what else is going on: it takes seconds."""
+    loading = Thread(target=importlib.import_module, args=("torch._dynamo",), daemon=True)
+    loading.start()
+    return loading
 
 
 def fits_memory(limit_bytes: float | None) -> Feasible:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from branchpoint.config import Config
-from branchpoint.search.feasible import fits_memory
+from branchpoint.search.feasible import fits_memory, load_ahead
 from branchpoint.search.folders import StudyFolder
 from branchpoint.search.halving import HalvingConfig
 from branchpoint.search.points import check_points
@@ -108,7 +108,9 @@ class Study:
             self.folder.remember(self.settings)
             if not self.prepared.exists():
                 raise ValueError(f"prepared cohort {self.prepared}: no such file; prepare the dataset first")
+            loading = load_ahead()
             with session(self.address):
+                loading.join()
                 concurrency = preflight(self.resources, living_nodes())
                 self._describe()
                 yield concurrency
