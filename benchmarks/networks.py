@@ -72,7 +72,8 @@ Laid = tuple[nn.Module, torch.memory_format]
 
 
 def swin_stage(side: int, device: torch.device) -> Laid:
-    return Plain(SwinStage(2, 96, 3, 7)), torch.contiguous_format
+    settings = NetworkConfig(encoder="resformer_sequential")
+    return Plain(SwinStage(2, 96, 3, 7)), memory_format(settings, 2, device)
 
 
 @dataclass(frozen=True)
