@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 import re
+from collections import Counter, deque
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -25,6 +26,9 @@ from branchpoint.search.gate import StartGate
 from branchpoint.search.suggestions import Suggestions
 from branchpoint.search.trial import Outcome, Setup, Work, known_outcomes, running_record
 from branchpoint.store import Store
+
+LOST_NODES = 20
+"""How many lost nodes a run outlives: on machines that come and go, a loss says nothing about the run."""
 
 
 class Runs(Protocol):
@@ -118,6 +122,8 @@ class TuneSearcher(Searcher):
         super().__init__()
         self._runs, self._setup, self._deaths, self._gate, self._ended = runs, setup, deaths, gate, ended
         self._work: dict[str, Work] = {}
+        self._again: deque[Work] = deque()
+        self._losses: Counter[str] = Counter()
 
     @property
     def running(self) -> int:
@@ -125,10 +131,11 @@ class TuneSearcher(Searcher):
         return len(self._work)
 
     def suggest(self, trial_id: str) -> dict[str, Any] | None:
-        work = self._runs.next()
+        work = self._again.popleft() if self._again else self._runs.next()
         if work is None:
             finished: Any = Searcher.FINISHED  # a text, which the base class's annotation leaves out
-            return finished if self._runs.exhausted else None
+            # Tune never asks again after that, and each run that is under way may come back from a lost node.
+            return finished if self._runs.exhausted and not self._work else None
         self._work[trial_id] = work
         self._gate.handed_out(work.name)
         return {"work": work.to_json()}
@@ -142,7 +149,13 @@ class TuneSearcher(Searcher):
         if result is not None and "outcome" in result and not error:
             outcome = Outcome(**json.loads(result["outcome"]))
         else:
-            outcome = record_death(work, self._setup, self._deaths.reasons.get(trial_id, ""))
+            text = self._deaths.reasons.pop(trial_id, "")
+            if node_was_lost(text) and self._losses[work.name] < LOST_NODES:
+                # Tune itself tries a run again once, and never one whose worker had not started yet.
+                self._losses[work.name] += 1
+                self._again.append(work)
+                return
+            outcome = record_death(work, self._setup, text)
         self._runs.tell(outcome)
         self._ended(outcome)
 
@@ -167,6 +180,11 @@ def record_death(work: Work, setup: Setup, text: str) -> Outcome:
     outcome = Outcome(name=work.name, state="FAILED", value=math.nan, reason=death_reason(text), traceback=text)
     store.writer(setup.study).trial(replace(record, state="FAILED", reason=outcome.reason, finished=datetime.now(UTC)))
     return outcome
+
+
+def node_was_lost(text: str) -> bool:
+    """Whether Ray's report of a dead worker says that its whole node is gone."""
+    return re.search(r"its node has died|NodeDiedError", text) is not None
 
 
 def death_reason(text: str) -> str:

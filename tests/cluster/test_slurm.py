@@ -1,0 +1,101 @@
+"""cluster/slurm.sh with stand-ins for Slurm's and Ray's commands: what it starts where, and that it ends it again."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+SCRIPT = Path(__file__).resolve().parents[2] / "cluster" / "slurm.sh"
+
+STAND_INS = {
+    "scontrol": 'printf "node1\\nnode2\\nnode3\\n"',
+    # Options aside, runs the command here; the process keeps its id, as srun's does until its step ends.
+    "srun": 'echo "srun $*" >> "$NOTES"; while [[ "$1" == --* ]]; do shift; done; exec "$@"',
+    "hostname": "echo 10.0.0.1 fe80::1",
+    "ray": """
+echo "ray $* mode=$RAY_AUTH_MODE" >> "$NOTES"
+if [ "$1" = start ]; then echo $$ >> "$NOTES.pids"; exec sleep 600; fi""",
+    "python": """
+if [ "$1" = -c ]; then [ "$(grep -c "^ray start" "$NOTES")" -ge 2 ] && echo 3 || echo 0; exit; fi
+echo "job $* at $RAY_ADDRESS" >> "$NOTES"; [ "$1" = slow.py ] && exec sleep 600; exit "${JOB_CODE:-0}" """,
+}
+
+
+@pytest.fixture
+def environment(tmp_path: Path) -> dict[str, str]:
+    stand_ins = tmp_path / "bin"
+    stand_ins.mkdir()
+    for name, body in STAND_INS.items():
+        (stand_ins / name).write_text(f"#!/usr/bin/env bash\n{body}\n")
+        (stand_ins / name).chmod(0o755)
+    slurm = {
+        "SLURM_JOB_ID": "123456", "SLURM_JOB_NODELIST": "node[1-3]", "SLURM_JOB_NUM_NODES": "3",
+        "SLURM_CPUS_PER_TASK": "16", "NOTES": str(tmp_path / "notes"), "TMPDIR": str(tmp_path),
+    }  # fmt: skip
+    return {**os.environ, **slurm, "PATH": f"{stand_ins}{os.pathsep}{os.environ['PATH']}"}
+
+
+def living(notes: str) -> list[int]:
+    """Of the stand-ins for Ray, those that run."""
+    found = []
+    for text in Path(f"{notes}.pids").read_text().split():
+        try:
+            os.kill(int(text), 0)
+            found.append(int(text))
+        except ProcessLookupError:
+            continue
+    return found
+
+
+def test_is_valid_bash() -> None:
+    subprocess.run(["bash", "-n", str(SCRIPT)], check=True)
+
+
+@pytest.mark.parametrize("code", [0, 3])
+def test_runs_the_command_on_a_cluster_and_ends_it(tmp_path: Path, environment: dict[str, str], code: int) -> None:
+    command = ["bash", str(SCRIPT), "python", "jobs/nas_hecktor.py", "--smoke"]
+    done = subprocess.run(
+        command, env={**environment, "JOB_CODE": str(code)}, cwd=tmp_path, capture_output=True, text=True, timeout=100
+    )
+    assert done.returncode == code, done.stdout + done.stderr
+    assert "3 of 3 nodes have joined" in done.stdout
+    notes = Path(environment["NOTES"]).read_text().splitlines()
+    port = 20000 + 123456 % 20000
+    (head,) = [note for note in notes if note.startswith("srun") and "ray start --head" in note]
+    assert "--nodelist=node1" in head
+    assert f"--node-ip-address=10.0.0.1 --port={port} --dashboard-host=127.0.0.1" in head
+    (others,) = [
+        note for note in notes if note.startswith("srun") and f"ray start --block --address=10.0.0.1:{port}" in note
+    ]
+    assert "--nodes=2 --ntasks=2 --exclude=node1 --no-kill" in others
+    assert f"job jobs/nas_hecktor.py --smoke at 10.0.0.1:{port}" in notes
+    assert all(note.endswith("mode=token") for note in notes if note.startswith("ray start"))
+    assert any("rm -rf" in note and "ray-123456" in note for note in notes), "folders on the nodes are removed"
+    assert not living(environment["NOTES"])
+
+
+def test_a_signal_before_the_end_of_the_allocation_ends_everything(tmp_path: Path, environment: dict[str, str]) -> None:
+    script = subprocess.Popen(["bash", str(SCRIPT), "python", "slow.py"], env=environment, cwd=tmp_path,
+                              stdout=subprocess.DEVNULL)  # fmt: skip
+    notes = Path(environment["NOTES"])
+    end = time.monotonic() + 60
+    while "job slow.py" not in (notes.read_text() if notes.exists() else ""):
+        assert script.poll() is None
+        assert time.monotonic() < end
+        time.sleep(0.1)
+    assert len(living(str(notes))) == 2
+    script.send_signal(signal.SIGTERM)
+    assert script.wait(timeout=100) == 143
+    assert not living(str(notes))
+
+
+def test_outside_of_slurm_it_says_what_to_do(tmp_path: Path, environment: dict[str, str]) -> None:
+    del environment["SLURM_JOB_ID"]
+    done = subprocess.run(["bash", str(SCRIPT)], env=environment, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode
+    assert "submit this file with sbatch" in done.stderr
