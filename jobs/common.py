@@ -164,7 +164,7 @@ def run(
         name=job.dataset, root=str(root), release=release, spacing_mm=scale.spacing_mm, size_voxels=(scale.size,) * 3,
         seed=seed,
     )  # fmt: skip
-    manifest, excluded = _prepare(dataset, scale.folds, home / "cache", skip_faulty)
+    manifest, excluded = prepared_cohort(dataset, scale.folds, home / "cache", skip_faulty)
     base = _base(job, dataset, scale, seed)
     if start_from is not None:
         base = replace(base, training=replace(base.training, start_from=str(start_from.expanduser().resolve())))
@@ -204,7 +204,7 @@ def _root(job: Job, scale: Scale, home: Path, data_root: Path | None, release: s
     return root, {row["PatientID"]: float(row["log_hazard"]) for row in truth}
 
 
-def _prepare(dataset: DatasetConfig, folds: int, cache: Path, skip_faulty: bool) -> tuple[Path, tuple[str, ...]]:
+def prepared_cohort(dataset: DatasetConfig, folds: int, cache: Path, skip_faulty: bool) -> tuple[Path, tuple[str, ...]]:
     """Manifest of the prepared cohort, and who was left out; exits with the table where the cohort has errors."""
     from branchpoint.datasets.check import check_cohort
     from branchpoint.datasets.check import skip_faulty as without_faulty

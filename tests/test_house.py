@@ -16,6 +16,7 @@ LEVELS = [
     {"tasks", "networks", "datasets", "store"},
     {"balancing", "training"},
     {"search"},
+    {"published"},
     {"report"},
     {"cli"},
 ]

@@ -20,6 +20,9 @@ app = typer.Typer(
     help="Train, and search for, multi-task networks on medical images.",
 )
 
+published_app = typer.Typer(no_args_is_help=True, help="The experiments of the papers: jobs/reproduce.py runs them.")
+app.add_typer(published_app, name="published")
+
 StoreOption = Annotated[str, typer.Option("--store", help="Folder or URI of the results store.")]
 StudyOption = Annotated[str | None, typer.Option("--study", help="Name of the study; needed where there are several.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
@@ -165,6 +168,21 @@ def describe(
     from branchpoint.report.describe import describe_config
 
     print(describe_config(Config.from_json(config.read_text()), svg))
+
+
+@published_app.command("list")
+def published_list(
+    paper: Annotated[str, typer.Option(help="Only this paper: resformer, hog or hecktor.")] = "",
+    long: Annotated[bool, typer.Option("--long", help="Every row, and what differs from the paper.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """List the tables that jobs/reproduce.py can train."""
+    from branchpoint.report.published import experiments_to_json, print_experiments
+
+    if as_json:
+        print(experiments_to_json(paper))
+    else:
+        print_experiments(paper, long)
 
 
 def main() -> None:

@@ -157,6 +157,7 @@ class SplitConfig:
         seed: of the folds.
         scheme: ``cross_validation``; ``official``, the parts that come with the data; or ``paper``, those of the paper
             that used it, leaks between training and test included. Fixed parts have one round, fold 0.
+        training_fraction: share of the training samples that is used; smaller shares are parts of larger ones.
     """
 
     folds: int = 5
@@ -164,12 +165,15 @@ class SplitConfig:
     validation_fraction: float = 0.2
     seed: int = 0
     scheme: Literal["cross_validation", "official", "paper"] = "cross_validation"
+    training_fraction: float = 1.0
 
     def __post_init__(self) -> None:
         require(self.folds >= 2, "split.folds", self.folds, "must be at least 2")
         require(0 <= self.fold < self.folds, "split.fold", self.fold, f"must lie from 0 to {self.folds - 1}")
         require(0 < self.validation_fraction < 1, "split.validation_fraction", self.validation_fraction,
                  "must lie strictly between 0 and 1")  # fmt: skip
+        require(0 < self.training_fraction <= 1, "split.training_fraction", self.training_fraction,
+                 "must lie above 0 and at most at 1")  # fmt: skip
         require(self.fold in self.rounds, "split.fold", self.fold,
                  f"{self.scheme} parts are fixed, another fold would test the same samples: use 0")  # fmt: skip
 

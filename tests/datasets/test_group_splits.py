@@ -119,3 +119,19 @@ def test_faults_are_named() -> None:
         SplitConfig(scheme="official", fold=1)
     assert SplitConfig(scheme="paper").rounds == range(1)
     assert SplitConfig(folds=4).rounds == range(4)
+
+
+def test_a_share_of_the_training_samples_is_part_of_a_larger_one() -> None:
+    prepared = volumes()
+    whole = split(prepared, SplitConfig(folds=3))
+    seen: set[int] = set()
+    for share in (0.25, 0.5, 1.0):
+        parts = split(prepared, SplitConfig(folds=3, training_fraction=share))
+        assert len(parts.train) == round(share * len(whole.train))
+        assert seen <= set(parts.train.tolist()) <= set(whole.train.tolist())
+        assert (np.diff(parts.train) > 0).all()
+        assert (parts.validation == whole.validation).all()
+        assert (parts.test == whole.test).all()
+        seen = set(parts.train.tolist())
+    with pytest.raises(ValueError, match=r"split.training_fraction is 0: must lie above 0"):
+        SplitConfig(training_fraction=0)

@@ -25,7 +25,8 @@ UNLABELLED = -1
 
 @dataclass(frozen=True)
 class Split:
-    """Positions in the cohort, int64, sorted, disjoint; together they are all patients, or those of fixed parts."""
+    """Positions in the cohort, int64, sorted, disjoint; together they are all patients, those of fixed parts, or less
+    where a share of the training samples is used."""
 
     train: np.ndarray
     validation: np.ndarray
@@ -40,8 +41,16 @@ def split(prepared: PreparedCohort, config: SplitConfig) -> Split:
     Raises:
         ValueError: too few patients or groups, or the cohort has no such fixed parts.
     """
-    if config.scheme != "cross_validation":
-        return fixed_split(prepared, config)
+    parts = fixed_split(prepared, config) if config.scheme != "cross_validation" else _folds(prepared, config)
+    if config.training_fraction == 1:
+        return parts
+    kept = max(1, round(config.training_fraction * len(parts.train)))
+    drawn = _shuffled(prepared.patient_ids, np.isin(np.arange(len(prepared.patient_ids)), parts.train),
+                      f"{config.seed}/training/{config.fold}")  # fmt: skip
+    return Split(np.sort(drawn[:kept]), parts.validation, parts.test)
+
+
+def _folds(prepared: PreparedCohort, config: SplitConfig) -> Split:
     found = strata(prepared)
     if any(group is not None for group in prepared.groups) and len(np.unique(found)) == 1:
         found = np.unique([center or "" for center in prepared.centers], return_inverse=True)[1].astype(np.int64)

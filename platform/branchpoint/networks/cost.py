@@ -37,6 +37,9 @@ def estimate(config: Config) -> Cost:
     """
     with torch.device("meta"):
         network = Network(config)
+        for module in network.modules():
+            if isinstance(module, nn.modules.batchnorm._BatchNorm):
+                module.eval()  # it refuses a single value per channel, which pooling leaves of one sample
         channels = config.network.in_channels
         inputs = {
             "image": torch.empty(1, channels, *config.dataset.size_voxels),

@@ -10,7 +10,7 @@ import io
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import ray
@@ -46,16 +46,16 @@ def fold_references(config: Config, setup: Setup, resources: Resources) -> list[
     return found[0]
 
 
-def evaluate_run(work: Work, setup: Setup) -> Summaries:
-    """What the network of a finished run does on the test patients of its fold."""
+def evaluate_run(work: Work, setup: Setup, part: Literal["test", "validation"] = "test") -> Summaries:
+    """What the network of a finished run does on the test (or validation) patients of its fold."""
     import torch
 
     folder = StudyFolder(setup.folder).run(work.name)
-    kept = folder.path / "test.npz"
+    kept = folder.path / f"{part}.npz"
     if not kept.exists():
         config = Config.from_json(work.config)
         weights = torch.load(folder.network, map_location="cpu", weights_only=True)
-        _save(kept, _evaluate(config, setup, weights))
+        _save(kept, _evaluate(config, setup, weights, part))
     return load_summaries(kept)
 
 
@@ -64,7 +64,9 @@ def evaluate_untrained(config: str, setup: Setup) -> Summaries:
     return _evaluate(Config.from_json(config), setup, None)
 
 
-def _evaluate(config: Config, setup: Setup, weights: Mapping[str, Any] | None) -> Summaries:
+def _evaluate(
+    config: Config, setup: Setup, weights: Mapping[str, Any] | None, part: Literal["test", "validation"] = "test"
+) -> Summaries:
     import torch
 
     from branchpoint.networks import build
@@ -76,7 +78,7 @@ def _evaluate(config: Config, setup: Setup, weights: Mapping[str, Any] | None) -
     if weights is not None:
         network.load_state_dict(dict(weights))
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    return evaluate(network.to(device), config, prepared, split(prepared, config.split).test, device)
+    return evaluate(network.to(device), config, prepared, getattr(split(prepared, config.split), part), device)
 
 
 def _references(text: str, setup: Setup) -> list[list[Reference]]:

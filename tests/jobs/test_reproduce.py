@@ -1,0 +1,60 @@
+"""A published table from nothing but a command: phantom, training, figures beside the paper's; and started again."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from typer.testing import CliRunner
+
+from branchpoint.store import Store
+
+JOBS = Path(__file__).resolve().parents[2] / "jobs"
+STUDY = "hog-cadis-phantom-smoke"
+
+
+def reproduce(home: Path, *rows: str, table: str = "4", dataset: str = "cadis") -> str:
+    sys.path.insert(0, str(JOBS))
+    try:
+        from reproduce import app
+    finally:
+        sys.path.remove(str(JOBS))
+    options = ["--paper", "hog", "--dataset", dataset, "--table", table, "--smoke", "--home", str(home)]
+    chosen = [part for row in rows for part in ("--rows", row)]
+    done = CliRunner().invoke(app, [*options, *chosen], catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    return done.output
+
+
+def test_a_table_beside_the_papers_and_on_again(tmp_path: Path) -> None:
+    torch.set_num_threads(1)
+    reproduce(tmp_path, "alpha 1, beta 1")
+    store = Store(str(tmp_path / "results"))
+    first = store.trials(STUDY).to_pylist()
+    assert [(row["state"], row["seed"], row["stage"]) for row in first] == [("COMPLETE", 0, "final"),
+                                                                            ("COMPLETE", 1, "final")]  # fmt: skip
+    output = reproduce(tmp_path, "alpha 1, beta 1", "alpha 0.1, beta 1")
+    rows = store.trials(STUDY, attempts="all").to_pylist()
+    assert len(rows) == 4
+    # NaN does not equal itself, but its text does.
+    assert set(map(repr, first)) <= set(map(repr, rows)), "finished runs are not run again"
+    text = (tmp_path / "published" / f"{STUDY}-table-4.md").read_text()
+    assert text in output
+    line = next(line for line in text.splitlines() if line.startswith("| alpha 1, beta 1 |"))
+    cells = [cell.strip() for cell in line.split("|")[1:-1]]
+    assert cells[1] == "2"
+    assert cells[3] == "82.3"
+    assert 0 <= float(cells[2].split()[0]) <= 100
+    assert "| alpha 1, beta 1 minus alpha 0.1, beta 1 | validation mIoU |" in text
+    assert "The cohort is a phantom" in text
+    assert "casts them to integers" in text, "deviations are listed"
+    figures = {(row["label"], row["split"]): row for row in store.figures(STUDY).to_pylist()}
+    found = figures["table 4: alpha 1, beta 1", "validation"]
+    assert f"{100 * found['value']:.1f}" == cells[2].split()[0]
+
+
+def test_what_there_is_not_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="there is no published experiment 'hog', 'cadis', table '11'"):
+        reproduce(tmp_path, table="11")
