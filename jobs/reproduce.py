@@ -84,11 +84,12 @@ def command(
     changes = {"epochs": epochs, "start_from": str(start_from.expanduser().resolve()) if start_from else None}
     experiment = _on_data(experiment, root, scale, split, {key: v for key, v in changes.items() if v is not None})
     where = store or str(place / "results")
+    where = where if "://" in where else str(Path(where).expanduser().resolve())
     study = "-".join(filter(None, (paper, dataset, "" if data_root else "phantom", name)))
     done = Reproduction(
         experiment=experiment, seeds=seeds or (scale.seeds if scale else experiment.seeds), study=study, cpus=cpus,
-        prepared=_prepared(experiment, place / "cache", skip_faulty), state=place / ".state" / study,
-        store=where if "://" in where else str(Path(where).expanduser().resolve()),
+        prepared=_prepared(experiment, place / "cache", skip_faulty), store=where,
+        state=(place if "://" in where else Path(where)) / ".state" / study,
     )  # fmt: skip
     heading = [f"Command: `{shlex.join(['python', 'jobs/reproduce.py', *sys.argv[1:]])}`.",
                "" if data_root else "The cohort is a phantom: nothing here speaks of the paper's data. ",

@@ -15,15 +15,15 @@ JOBS = Path(__file__).resolve().parents[2] / "jobs"
 STUDY = "hog-cadis-phantom-smoke"
 
 
-def reproduce(home: Path, *rows: str, table: str = "4", dataset: str = "cadis") -> str:
+def reproduce(home: Path, *rows: str, table: str = "4", more: tuple[str, ...] = ()) -> str:
     sys.path.insert(0, str(JOBS))
     try:
         from reproduce import app
     finally:
         sys.path.remove(str(JOBS))
-    options = ["--paper", "hog", "--dataset", dataset, "--table", table, "--smoke", "--home", str(home)]
+    options = ["--paper", "hog", "--dataset", "cadis", "--table", table, "--smoke", "--home", str(home)]
     chosen = [part for row in rows for part in ("--rows", row)]
-    done = CliRunner().invoke(app, [*options, *chosen], catch_exceptions=False)
+    done = CliRunner().invoke(app, [*options, *chosen, *more], catch_exceptions=False)
     assert done.exit_code == 0, done.output
     return done.output
 
@@ -53,6 +53,12 @@ def test_a_table_beside_the_papers_and_on_again(tmp_path: Path) -> None:
     figures = {(row["label"], row["split"]): row for row in store.figures(STUDY).to_pylist()}
     found = figures["table 4: alpha 1, beta 1", "validation"]
     assert f"{100 * found['value']:.1f}" == cells[2].split()[0]
+
+    kept = tmp_path / "results" / ".state" / STUDY / "runs" / first[0]["trial"]
+    reproduce(tmp_path, "alpha 1, beta 1", more=("--start-from", str(kept), "--seeds", "1"))
+    (started,) = [row for row in store.trials(STUDY).to_pylist() if row["notes"]]
+    assert f"starts from {kept / 'network.pt'} (candidate {first[0]['candidate']}, unet): " in started["notes"][0]
+    assert started["notes"][0].endswith("nothing drawn anew")
 
 
 def test_what_there_is_not_is_named(tmp_path: Path) -> None:
