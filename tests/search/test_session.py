@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import pytest
+import ray
 
-from branchpoint.search.session import Resources, memory_limit, preflight
+from branchpoint.search.session import STARTS, Resources, memory_limit, preflight, session
 
 LAPTOP = {"CPU": 2.0, "memory": 8e9}
 GPU_NODE = {"CPU": 16.0, "GPU": 4.0, "memory": 64e9}
@@ -47,3 +48,18 @@ def test_memory_is_shared_by_the_runs_of_a_node() -> None:
     assert memory_limit(Resources(cpus=4), [LAPTOP, GPU_NODE]) == 16e9
     assert memory_limit(Resources(gpus=1), [GPU_NODE]) is None
     assert memory_limit(Resources(gpus=1, memory_gb=40), [GPU_NODE]) == 40e9
+
+
+def test_what_started_of_a_failed_ray_is_ended_before_the_next_try(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[str] = []
+
+    def init(**options: object) -> None:
+        calls.append("init")
+        raise RuntimeError("timed out")
+
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    monkeypatch.setattr(ray, "init", init)
+    monkeypatch.setattr(ray, "shutdown", lambda: calls.append("shutdown"))
+    with pytest.raises(ConnectionError, match="did not start on this machine: timed out"), session("local"):
+        pass
+    assert calls == ["init", "shutdown"] * STARTS

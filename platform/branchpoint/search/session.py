@@ -109,6 +109,7 @@ def _connect(address: str, options: dict[str, Any]) -> None:
                     f"Ray at {address!r} cannot be reached: {problem}. For a cluster begun with `ray start --head`, "
                     "set RAY_AUTH_MODE=token; for one that is gone, unset RAY_ADDRESS"
                 ) from problem
+            ray.shutdown()  # what of it did start
             if not left:
                 raise ConnectionError(f"Ray did not start on this machine: {problem}") from problem
 
