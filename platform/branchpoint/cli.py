@@ -32,7 +32,7 @@ def _study(store: Store, name: str | None) -> str:
     """``name``, or the only study there is."""
     if name:
         return name
-    known = sorted(store.studies()["study"].to_pylist())
+    known = sorted({*store.studies()["study"].to_pylist(), *store.proposals()["study"].to_pylist()})
     if len(known) == 1:
         return str(known[0])
     found = f"it holds {', '.join(known)}" if known else "it holds no study"
@@ -128,7 +128,9 @@ def trials(store: StoreOption = "results", study: StudyOption = None, as_json: J
 
 @app.command()
 def sql(
-    query: Annotated[str, typer.Argument(help="DuckDB SQL over the tables studies, trials, epochs and figures.")],
+    query: Annotated[
+        str, typer.Argument(help="DuckDB SQL over studies, trials, epochs, figures, affinities, proposals.")
+    ],
     store: StoreOption = "results",
     as_json: JsonOption = False,
 ) -> None:
@@ -183,6 +185,32 @@ def published_list(
         print(experiments_to_json(paper))
     else:
         print_experiments(paper, long)
+
+
+@app.command()
+def affinity(
+    config: Annotated[Path, typer.Option(help="Config as JSON: its dataset, tasks, network and budget are used.")],
+    store: StoreOption = "results",
+    study: Annotated[str | None, typer.Option(help="Study to file it under; else dataset and release.")] = None,
+    cache: Annotated[Path, typer.Option(help="Folder of prepared cohorts.")] = Path("cache"),
+    every: Annotated[int, typer.Option(min=1, help="Steps between two measurements.")] = 10,
+    budget: Annotated[float, typer.Option(help="Most MACs of a proposal, in networks that share all.")] = float("inf"),
+    device: Annotated[str, typer.Option(help="cpu, cuda or cuda:1.")] = "cpu",
+) -> None:
+    """Measure in one joint training which tasks help each other, and down to which stage; propose what to share."""
+    from branchpoint.config import Config
+    from branchpoint.report.relations import print_relations
+    from branchpoint.search.relations_run import measure_relations
+    from branchpoint.store import Store
+
+    chosen = Config.from_json(config.read_text())
+    name = study or "-".join(filter(None, (chosen.dataset.name, chosen.dataset.release)))
+    affinities, proposals = measure_relations(
+        chosen, Store(store), name, cache, every=every, budget=budget, device=device,
+        report=lambda epoch, loss: print(f"epoch {epoch} of {chosen.training.epochs}: training loss {loss:.4f}"),
+    )  # fmt: skip
+    print_relations(affinities, proposals)
+    print(f"in the tables affinities and proposals of {store}, study {name}; see: branchpoint report --study {name}")
 
 
 def main() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -35,6 +35,27 @@ def estimate(config: Config) -> Cost:
     Raises:
         ValueError: the Config describes no network.
     """
+    return measure(*_unallocated(config))
+
+
+def stage_macs(config: Config) -> tuple[int, ...]:
+    """Multiply-accumulates of each stage, encoder first, for one image and one group of tasks.
+
+    Raises:
+        ValueError: the Config describes no network.
+    """
+    settings = replace(config.network, topology=None)
+    network, inputs = _unallocated(replace(config, network=settings))
+    counter = FlopCounterMode(display=False)
+    with counter:
+        network(inputs)
+    flops = {name: sum(counts.values()) for name, counts in counter.get_flop_counts().items()}
+    stages = [f"{part}.{i}" for part in ("encoder", "decoder") for i in range(len(getattr(network, part)))]
+    return tuple(flops.get(f"{type(network).__name__}.{stage}.0", 0) // 2 for stage in stages)
+
+
+def _unallocated(config: Config) -> tuple[Network, dict[str, Tensor]]:
+    """The network of ``config`` and inputs of one sample, without memory."""
     with torch.device("meta"):
         network = Network(config)
         for module in network.modules():
@@ -48,7 +69,7 @@ def estimate(config: Config) -> Cost:
             "voxel_ml": torch.empty(1),
             "clinical": torch.empty(1, len(config.network.clinical)),
         }
-    return measure(network, inputs)
+    return network, inputs
 
 
 def measure(network: nn.Module, inputs: Mapping[str, Tensor]) -> Cost:

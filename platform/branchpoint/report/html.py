@@ -14,6 +14,8 @@ from jinja2 import Environment, PackageLoader
 from plotly.offline import get_plotlyjs
 
 from branchpoint.report import plots
+from branchpoint.report.balancing import balancing_rows
+from branchpoint.report.relations import relations_sections
 from branchpoint.report.results import Results, load_results
 from branchpoint.report.tables import interval, number
 
@@ -56,6 +58,11 @@ def _content(results: Results) -> dict[str, Any]:
         "counts": _counts(results.search_trials),
         "search_plots": _search_plots(results),
         "curves": _curves(results),
+        "balancing": balancing_rows(results.search_trials, results.epochs, _SCORE),
+        "relations": [
+            {**vars(section), "maps": [_html(figure) for figure in section.maps]}
+            for section in relations_sections(results.affinities, results.proposals)
+        ],
         "drawing": results.drawing(),
         "description": results.description(),
         "trial_columns": _TRIAL_COLUMNS,

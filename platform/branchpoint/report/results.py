@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +32,8 @@ class Results:
         trials: latest attempts, search and final stages.
         epochs: of all trials.
         figures: reported figures; ``metric`` bears the task, such as ``tumour/dice``.
+        affinities: entries of matrices of how tasks affect each other.
+        proposals: what follows from them, the newest last.
     """
 
     study: str
@@ -39,6 +41,8 @@ class Results:
     trials: list[Row]
     epochs: list[Row]
     figures: list[Row]
+    affinities: list[Row] = field(default_factory=list)
+    proposals: list[Row] = field(default_factory=list)
 
     @cached_property
     def search_trials(self) -> list[Row]:
@@ -166,12 +170,14 @@ def load_results(store: Store, study: str) -> Results:
     """
     trials = [_with_metrics(row) for row in store.trials(study).to_pylist()]
     about = [row for row in store.studies().to_pylist() if row["study"] == study]
-    if not trials and not about:
+    proposals = store.proposals(study).to_pylist()
+    if not trials and not about and not proposals:
         known = sorted({row["study"] for row in store.studies().to_pylist()})
         raise ValueError(f"no study {study!r} in {store.uri}; there are: {', '.join(known) or 'none'}")
     epochs = [_with_metrics(row) for row in store.epochs(study).to_pylist()]
     figures = [{**row, "metric": f"{row['task']}/{row['metric']}"} for row in store.figures(study).to_pylist()]
-    return Results(study, about[0] if about else {}, trials, epochs, figures)
+    affinities = store.affinities(study).to_pylist()
+    return Results(study, about[0] if about else {}, trials, epochs, figures, affinities, proposals)
 
 
 def _with_metrics(row: Mapping[str, Any]) -> Row:

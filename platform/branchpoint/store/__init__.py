@@ -2,8 +2,10 @@
 
 from branchpoint.store.schema import (
     STATES,
+    AffinityRecord,
     EpochRecord,
     FigureRecord,
+    ProposalRecord,
     Record,
     State,
     StudyRecord,
@@ -14,8 +16,10 @@ from branchpoint.store.writer import Writer
 
 __all__ = [
     "STATES",
+    "AffinityRecord",
     "EpochRecord",
     "FigureRecord",
+    "ProposalRecord",
     "Record",
     "State",
     "Store",

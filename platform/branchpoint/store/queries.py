@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from branchpoint.store import encoding
 from branchpoint.store.files import DataFile, Files, Listing
-from branchpoint.store.schema import EPOCHS, FIGURES, ORDER, STUDIES, TRIALS, Table
+from branchpoint.store.schema import AFFINITIES, EPOCHS, FIGURES, ORDER, PROPOSALS, STUDIES, TRIALS, Table
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,8 @@ VIEWS = {
     "attempts": View(TRIALS, TRIALS.key),
     "epochs": View(EPOCHS, EPOCHS.key),
     "figures": View(FIGURES, FIGURES.key),
+    "affinities": View(AFFINITIES, AFFINITIES.key),
+    "proposals": View(PROPOSALS, PROPOSALS.key),
 }
 
 

@@ -1,4 +1,4 @@
-"""The four tables of the results store: records, columns and keys.
+"""The tables of the results store: records, columns and keys.
 
 Every row also bears ``written_ns`` (when it was written, in ns since 1970, growing for each writer) and ``writer``
 (16 hex digits). Together they name one written row; of the rows with one key, the one with the largest
@@ -65,7 +65,19 @@ FIGURES = _table(
     study=_TEXT, candidate=_TEXT, label=_TEXT, kind=_TEXT, split=_TEXT, fold=_INT, center=_TEXT, task=_TEXT,
     metric=_TEXT, value=_REAL, low=_REAL, high=_REAL, n=_COUNT,
 )  # fmt: skip
-TABLES: dict[str, Table] = {table.name: table for table in (STUDIES, TRIALS, EPOCHS, FIGURES)}
+AFFINITIES = _table(
+    "affinities", "study fingerprint measure stage recipient source",
+    study=_TEXT, fingerprint=_TEXT, measure=_TEXT, stage=_TEXT, recipient=_TEXT, source=_TEXT, mean=_REAL, error=_REAL,
+    n=_COUNT,
+)  # fmt: skip
+PROPOSALS = _table(
+    "proposals", "study fingerprint evidence kind networks",
+    study=_TEXT, fingerprint=_TEXT, evidence=_TEXT, kind=_TEXT, networks=_INT, proposal=_TEXT, gain=_REAL, macs=_REAL,
+    config=_TEXT, note=_TEXT,
+)  # fmt: skip
+TABLES: dict[str, Table] = {
+    table.name: table for table in (STUDIES, TRIALS, EPOCHS, FIGURES, AFFINITIES, PROPOSALS)
+}  # fmt: skip
 
 
 def _require(holds: bool, place: str, value: Any, rule: str) -> None:
@@ -257,7 +269,73 @@ class FigureRecord:
         _is_count(f"figure {self.label}: n", self.n)
 
 
-Record = StudyRecord | TrialRecord | EpochRecord | FigureRecord
+@dataclass(frozen=True, kw_only=True)
+class AffinityRecord:
+    """What one task's steps do to another one, in one stage: an entry of a matrix.
+
+    Attributes:
+        fingerprint: of the Config that was trained while it was measured.
+        measure: such as ``excess``; see :class:`branchpoint.training.matrices.Matrix`.
+        stage: such as ``all`` or ``encoder 2``.
+        recipient, source: tasks; how much the source's step lowers the recipient's loss.
+        mean, error: over ``n`` measurements; NaN where the two do not share the stage.
+    """
+
+    table: ClassVar[Table] = AFFINITIES
+
+    study: str
+    fingerprint: str
+    measure: str
+    stage: str
+    recipient: str
+    source: str
+    mean: float
+    error: float
+    n: int
+
+    def __post_init__(self) -> None:
+        for name in ("study", "fingerprint", "measure", "stage", "recipient", "source"):
+            _is_text(f"affinity.{name}", getattr(self, name))
+        _is_count("affinity.n", self.n)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProposalRecord:
+    """Which tasks to learn together, as measured relations have it.
+
+    Attributes:
+        fingerprint: of the Config whose relations were measured.
+        evidence: the measure, or ``pairs`` for networks of two tasks.
+        kind: ``grouping``, whose ``proposal`` is a JSON list of lists of tasks, or ``tree``, a JSON ``Topology``.
+        networks: most networks that a grouping may have; of a tree, those that it has.
+        gain: what it brings, in units of the evidence.
+        macs: of one image through it.
+        config: JSON of the Config.
+        note: what measuring cost, in words.
+    """
+
+    table: ClassVar[Table] = PROPOSALS
+
+    study: str
+    fingerprint: str
+    evidence: str
+    kind: Literal["grouping", "tree"]
+    networks: int
+    proposal: str
+    gain: float
+    macs: float
+    config: str = "{}"
+    note: str = ""
+
+    def __post_init__(self) -> None:
+        for name in ("study", "fingerprint", "evidence", "proposal"):
+            _is_text(f"proposal.{name}", getattr(self, name))
+        _is_one_of("proposal.kind", self.kind, ("grouping", "tree"))
+        _is_count("proposal.networks", self.networks)
+        _is_json_object("proposal.config", self.config)
+
+
+Record = StudyRecord | TrialRecord | EpochRecord | FigureRecord | AffinityRecord | ProposalRecord
 
 
 def to_table(records: Sequence[Record], written_ns: int, writer: str) -> pa.Table:

@@ -18,7 +18,8 @@ from branchpoint.store.writer import LOOK_EVERY, Writer
 
 
 class Store:
-    """Plain Parquet files under ``uri``: ``studies/``, ``trials/``, ``epochs/``, ``figures/``, each by study.
+    """Plain Parquet files under ``uri``: ``studies/``, ``trials/``, ``epochs/``, ``figures/``, ``affinities/`` and
+    ``proposals/``, each by study.
 
     Any Parquet reader can read them at any moment; it may see a row that was written again beside the former one, and
     then the one with the largest ``(written_ns, writer)`` holds. The queries here show it alone.
@@ -62,6 +63,16 @@ class Store:
     def figures(self, study: str | None = None) -> pa.Table:
         """Reported figures with their intervals."""
         return self._read(VIEWS["figures"], study)
+
+    def affinities(self, study: str | None = None) -> pa.Table:
+        """Measured relations of tasks, an entry of a matrix in each row."""
+        return self._read(VIEWS["affinities"], study)
+
+    def proposals(self, study: str | None = None) -> pa.Table:
+        """Groupings and sharing trees that follow from measured relations, in the order in which they were written."""
+        view = VIEWS["proposals"]
+        rows = self._read(view, study, view.table.schema.names)
+        return rows.sort_by([(name, "ascending") for name in ORDER]).drop_columns(list(ORDER))
 
     def best(
         self, study: str, metric: str, top: int = 1, maximize: bool = True, *, stage: str | None = None
@@ -111,7 +122,7 @@ class Store:
 
     def sql(self, query: str, parameters: Sequence[Any] | None = None) -> pa.Table:
         """Result of an SQL query (DuckDB) over ``studies``, ``trials`` (latest attempts), ``attempts`` (all attempts),
-        ``epochs`` and ``figures``.
+        ``epochs``, ``figures``, ``affinities`` and ``proposals``.
 
         Metrics are maps: ``SELECT trial, metrics['validation/score'] FROM trials``.
         """

@@ -31,6 +31,7 @@ from branchpoint.datasets.phantoms.endovis2017 import make_endovis2017_phantom
 from branchpoint.datasets.phantoms.hecktor import attainable_c_index, make_hecktor_phantom, read_truth
 from branchpoint.datasets.phantoms.isic2017 import make_isic2017_phantom
 from branchpoint.datasets.phantoms.patients import PhantomPatient, sample_patients
+from branchpoint.datasets.phantoms.relations import make_relations_phantom
 from branchpoint.datasets.phantoms.retouch import make_retouch_phantom
 
 __all__ = [
@@ -42,6 +43,7 @@ __all__ = [
     "make_hecktor_phantom",
     "make_isic2017_phantom",
     "make_phantom",
+    "make_relations_phantom",
     "make_retouch_phantom",
     "read_truth",
     "sample_patients",
@@ -54,6 +56,7 @@ PHANTOMS: dict[str, Callable[..., Path]] = {
     "retouch": make_retouch_phantom,
     "cadis": make_cadis_phantom,
     "endovis2017": make_endovis2017_phantom,
+    "relations": make_relations_phantom,  # no dataset's: read by "folder"
 }
 """Dataset name to the function that writes its phantom into a folder."""
 
