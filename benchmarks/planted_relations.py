@@ -79,24 +79,24 @@ def main() -> None:
     torch.set_num_threads(1)
     warnings.simplefilter("ignore")
     families = recovered = 0
-    print(
-        f"{'seed':>4s} {'within':>9s} {'across':>9s}  {'grouping':52s} {'parts at stage':>14s} {'cost':>6s} {'CPU s':>6s}"
-    )
+    print("seed    within    across  grouping, stage at which families part, training time, CPU")
     for seed in range(options.first, options.first + options.seeds):
         started = time.process_time()
         with tempfile.TemporaryDirectory() as folder:
+            store = Store(f"{folder}/results")
             root = make_phantom("relations", Path(folder, "phantom"), patients=options.patients, seed=seed,
                                 progress=False)  # fmt: skip
-            affinities, proposals = measure_relations(planted_config(root, seed, options.epochs), Store(f"{folder}/r"),
-                                                      "planted", Path(folder, "cache"), every=options.every)  # fmt: skip
+            config = planted_config(root, seed, options.epochs)
+            affinities, proposals = measure_relations(config, store, "planted", Path(folder, "cache"),
+                                                      every=options.every)  # fmt: skip
         depth = parting_depth(proposals)
         families += found_families(proposals)
         recovered += depth in (0, 1)
         within, across = mean_affinities(affinities)
         grouping = " | ".join("+".join(group) for group in proposals.grouping.groups)
         cost = affinities.seconds / (affinities.seconds - affinities.seconds_measuring)
-        print(f"{seed:4d} {within:+9.4f} {across:+9.4f}  {grouping:52s} {'-' if depth is None else depth:>14} "
-              f"x {cost:4.1f} {time.process_time() - started:6.1f}", flush=True)  # fmt: skip
+        print(f"{seed:4d} {within:+9.4f} {across:+9.4f}  {grouping}, {'-' if depth is None else depth}, x {cost:.1f}, "
+              f"{time.process_time() - started:.1f} s", flush=True)  # fmt: skip
     print(f"families found in {families} of {options.seeds} seeds, branching recovered in {recovered}")
 
 

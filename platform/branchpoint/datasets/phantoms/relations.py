@@ -22,7 +22,7 @@ from branchpoint.datasets.phantoms.writing import shown, write_text
 FAMILIES = (("columns", "columns_squared"), ("rows", "rows_squared"))
 SIZE = 16
 _PERIOD, _PHASE, _LEVEL, _GREY = 16.0, 0.3, 1.2, 36.0
-_NOISE = 0.05
+_GRAIN, _NOISE = 0.1, 0.05
 _DECLARATION = """\
 name = "relations"
 
@@ -82,7 +82,7 @@ def _draw(number: int, seed: int) -> tuple[np.ndarray, float, float, list[float]
     y, x = mesh((SIZE, SIZE))
     wave = 2 * np.pi / _PERIOD
     strength = _LEVEL + u * np.cos(wave * x + _PHASE) + v * np.cos(wave * y + _PHASE)
-    signal = generator.choice([-1.0, 1.0], (SIZE, SIZE)) * strength
+    signal = generator.choice([-1.0, 1.0], (SIZE, SIZE)) * strength + generator.normal(0, _GRAIN, (SIZE, SIZE))
     pixels = np.clip(np.round(128 + _GREY * signal), 0, 255).astype(np.uint8)
     noise = np.random.default_rng((seed, number, 1)).normal(0, _NOISE, 4)
     return pixels, float(u), float(v), (np.array([u, u**2, v, v**2]) + noise).tolist()
