@@ -213,6 +213,24 @@ def affinity(
     print(f"in the tables affinities and proposals of {store}, study {name}; see: branchpoint report --study {name}")
 
 
+@app.command()
+def pairs(
+    config: Annotated[Path, typer.Option(help="Config as JSON with all tasks of the tree.")],
+    store: StoreOption = "results",
+    study: Annotated[str | None, typer.Option(help="Study to file it under; else dataset and release.")] = None,
+    budget: Annotated[float, typer.Option(help="Most MACs of the tree, in networks that share all.")] = float("inf"),
+) -> None:
+    """Predict the best sharing tree from the networks of two tasks that the store holds."""
+    from branchpoint.config import Config
+    from branchpoint.report.relations import print_pairs
+    from branchpoint.search.pairs import propose_from_pairs
+    from branchpoint.store import Store
+
+    chosen = Config.from_json(config.read_text())
+    name = study or "-".join(filter(None, (chosen.dataset.name, chosen.dataset.release)))
+    print_pairs(*propose_from_pairs(Store(store), name, chosen, budget))
+
+
 def main() -> None:
     """Run the command; a mistake of the user's ends in one clear message, not in a traceback."""
     from branchpoint.datasets.problems import CohortError

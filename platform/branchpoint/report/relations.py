@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from branchpoint.report.tables import print_rows
+from branchpoint.report.tables import number, print_rows
 from branchpoint.topology import Topology
 from branchpoint.topology.svg import svg_drawing
 from branchpoint.topology.text import text_tree
@@ -18,7 +18,9 @@ from branchpoint.values import from_plain
 
 if TYPE_CHECKING:
     from branchpoint.search.grouping import Grouping
+    from branchpoint.search.pairs import PairQualities
     from branchpoint.search.relations import Proposals
+    from branchpoint.search.sharing_tree import TreeProposal
     from branchpoint.training.matrices import Affinities
 
 Row = Mapping[str, Any]
@@ -55,6 +57,17 @@ def print_relations(affinities: Affinities, proposals: Proposals) -> None:
     print(f"proposed grouping: {' | '.join('+'.join(group) for group in proposals.grouping.groups)}")
     print("proposed tree:")
     print(text_tree(proposals.tree.topology))
+
+
+def print_pairs(qualities: PairQualities, tree: TreeProposal) -> None:
+    """Qualities of tasks beside each partner where all stages are shared and where none are, and the best tree."""
+    names, places = qualities.trees.tasks, range(len(qualities.trees.tasks))
+    for depth, title in ((0, "apart"), (-1, "sharing all stages")):
+        rows = [[names[i], *(number(qualities.quality[i, j, depth]) for j in places)] for i in places]
+        print_rows(["task", *(f"beside {name}" for name in names)], rows, title=f"validation, {title}")
+    print(f"unknown pairs: {', '.join(qualities.unknown) or 'none'}")
+    print("predicted:", ", ".join(f"{task} {number(v)}" for task, v in qualities.predict(tree.topology).items()))
+    print(text_tree(tree.topology))
 
 
 def grouping_text(grouping: Grouping) -> str:

@@ -56,6 +56,7 @@ class Study:
         base: dataset, tasks, budget, split and seed, which every candidate shares.
         space: gives a Config for a trial; raises ValueError where values do not fit together.
         points: parameter values that are tried first, such as published configurations.
+        prior: values of some parameters that are tried next, see :mod:`branchpoint.search.prior`.
         prepared: manifest of the prepared cohort, seen by every worker.
         store: URI of the results store.
         state: folder for journal, locks and checkpoints, seen by every worker; see
@@ -74,6 +75,7 @@ class Study:
     base: Config
     space: Space
     points: Sequence[Mapping[str, Any]] = ()
+    prior: Sequence[Mapping[str, Any]] = ()
     prepared: Path
     store: str
     state: Path
@@ -186,6 +188,7 @@ class Study:
             self.space,
             self.base,
             points=self.points,
+            prior=self.prior,
             trials=self.trials,
             seed=self.base.seed,
             maximize=self.maximize,

@@ -86,6 +86,7 @@ class Suggestions:
         space: suggests the values of a Config and returns it; may raise ValueError where they do not fit together.
         base: what all candidates share.
         points: parameter values that come first, see :mod:`branchpoint.search.points`.
+        prior: parameter values that come next; what they leave open is sampled.
         trials: how many to start at most; duplicates and infeasible ones do not count.
         seed: of the sampler.
         maximize: whether greater values are better.
@@ -102,6 +103,7 @@ class Suggestions:
         base: Config,
         *,
         points: Sequence[Mapping[str, Any]] = (),
+        prior: Sequence[Mapping[str, Any]] = (),
         trials: int,
         seed: int = 0,
         maximize: bool = True,
@@ -126,6 +128,9 @@ class Suggestions:
         self._recall(finished or {})
         for point in points:
             self._study.enqueue_trial(dict(point), skip_if_exists=True)
+        begun = sum("prior" in trial.user_attrs for trial in self._trials())
+        for number, point in enumerate(prior[begun:], start=begun):
+            self._study.enqueue_trial(dict(point), user_attrs={"prior": number})
 
     @property
     def started(self) -> int:
