@@ -47,7 +47,7 @@ def print_relations(affinities: Affinities, proposals: Proposals) -> None:
         print_rows(["recipient", *(f"from {task}" for task in affinities.tasks)], rows, title=f"{measure}: {meaning}")
     pairs = [(i, j) for i in range(len(affinities.tasks)) for j in range(len(affinities.tasks)) if i != j]
     rows = [
-        [stage, *(f"{affinities.matrix('excess', stage).mean[i, j]:+.4f}" for i, j in pairs)]
+        [stage, *(f"{affinities.matrix('excess', stage).mean[i, j]:+.2g}" for i, j in pairs)]
         for stage in affinities.stages
     ]
     names = [f"{affinities.tasks[j]} for {affinities.tasks[i]}" for i, j in pairs]

@@ -43,8 +43,8 @@ class PairQualities:
     def unknown(self) -> list[str]:
         """Pairs without any trial, such as ``a+b``."""
         names = self.trees.tasks
-        known = (self.trials > 0).any(axis=2)
-        return [f"{a}+{b}" for i, a in enumerate(names) for j, b in enumerate(names) if i < j and not known[i, j]]
+        counts = self.trials.sum(axis=2)
+        return [f"{a}+{b}" for i, a in enumerate(names) for j, b in enumerate(names) if i < j and not counts[i, j]]
 
     def predict(self, topology: Topology) -> dict[str, float]:
         """Predicted quality of each task in ``topology``; NaN where none of its pairs is known."""
