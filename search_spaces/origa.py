@@ -17,7 +17,7 @@ def tasks(dataset: DatasetConfig) -> tuple[AnyTaskConfig, ...]:
     return (
         SegmentationConfig(name="disc_cup", target="disc_cup", foreground_classes=2, loss="dice_ce"),
         ClassificationConfig(name="glaucoma", target="glaucoma", classes=2),
-        RegressionConfig(name="cup_to_disc_ratio", target="cup_to_disc_ratio", center=0.5, scale=0.15),
+        RegressionConfig(name="cup_to_disc_ratio", target="cup_to_disc_ratio", center=0.6, scale=0.1),
     )
 
 
