@@ -116,7 +116,7 @@ def suggest_topology(
     Parameters, for each task but the first by name: ``<task>_from`` (the task whose path it leaves, where there is a
     choice) and ``<task>_of<stages>`` (how many stages they share; 0 is a network of its own); those of
     :func:`branchpoint.search.links.suggest_cascades` and :func:`branchpoint.search.links.suggest_exchanges`. Auxiliary
-    tasks leave the path of one of the others and neither send nor receive anything.
+    tasks leave the path of one of the others, and no cascade leads to their heads.
     """
     main, trained = main_tasks(tasks), {task.name for task in learned(tasks)}
     joint = len(main) > 1 and all(task.name in trained for task in main)
@@ -134,12 +134,11 @@ def suggest_topology(
 
     trees = SharingTrees(tuple(names), tuple(name for name in dense if name in names), *counts)
     topology = grow(trees, {name: part(name, names[:place], joint) for place, name in enumerate(names) if place})
-    if joint:
-        topology = suggest_exchanges(trial, suggest_cascades(trial, topology, main))
     parents = names if joint else [name for name in names if name in trained]
     for task in extra:
         topology = join(topology, task.name, part(task.name, parents, task.name in trained), decoded=task.dense)
-    return replace(network, topology=topology)
+    topology = suggest_cascades(trial, topology, main) if joint else topology
+    return replace(network, topology=suggest_exchanges(trial, topology) if joint else topology)
 
 
 def suggest_head_inputs(
@@ -185,8 +184,8 @@ def shared_point(
     settings = replace(base.network, depth=network.get("depth", base.network.depth))
     point: dict[str, Any] = {**network, "learning_rate": base.optimizer.learning_rate}
     joint = learn == together(base.tasks)
-    trained = [task for task in base.tasks if task.name == learn or task.name in auxiliary]
-    trained += main if joint else []
+    trained = main if joint else [task for task in main if task.name == learn]
+    trained = [*trained, *(task for task in base.tasks if task.name in auxiliary)]
     if len(main) > 1:
         point["learn"] = learn
     if _with_head(settings, trained):
