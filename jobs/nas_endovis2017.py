@@ -22,7 +22,7 @@ JOB = Job(
             size=(64, 80), patients=108, phantom_scale=0.08, folds=3, trials=16, epochs=10, final_epochs=15, top=2
         ),
         "smoke": Scale(
-            size=32, patients=36, phantom_scale=0.05, folds=2, trials=2, epochs=1, final_epochs=1, top=1, width=4
+            size=48, patients=36, phantom_scale=0.05, folds=2, trials=2, epochs=1, final_epochs=1, top=1, width=4
         ),
     },
 )
