@@ -86,7 +86,8 @@ class PictureSpace:
         return Config(
             dataset=dataset, tasks=tasks, network=network, split=SplitConfig(scheme=self.scheme),
             optimizer=OptimizerConfig(name="adamw", weight_decay=1e-4),
-            training=TrainingConfig(event_fraction=None, augmentation=augmentation),
+            # Losses of masks, classes and ratios have different scales and overfit at different times.
+            training=TrainingConfig(event_fraction=None, augmentation=augmentation, select_by="score"),
         )  # fmt: skip
 
     def space(self, trial: optuna.trial.BaseTrial, base: Config) -> Config:
