@@ -190,7 +190,7 @@ def run(
     start_from: Path | None = None,
 ) -> None:
     """The whole way of the job."""
-    root, known_risk = _root(job, scale, home, data_root, release, seed)
+    root = data_root.expanduser().resolve() if data_root else phantom_root(job, scale, home, release, seed)
     base = base_config(job, scale, root, release=release, seed=seed, scheme=scheme)
     manifest, excluded = prepared_cohort(base.dataset, scale.folds, home / "cache", skip_faulty)
     if start_from is not None:
@@ -204,32 +204,34 @@ def run(
         halving=HalvingConfig(grace=max(1, scale.epochs // 3)), resources=resources, excluded=excluded, address=address,
     )  # fmt: skip
     published = {label: config_at(job.space.space, base, point) for label, point in job.space.published(base).items()}
-    finals = Finals(study=searched, epochs=scale.final_epochs, published=published, known_risk=known_risk)
+    finals = Finals(study=searched, epochs=scale.final_epochs, published=published, known_risk=_known_risk(root))
     with searched.running() as concurrency:
         searched.search(concurrency)
         finals.run(searched.best(scale.top), concurrency)
     _show(searched, home / "report.html")
 
 
-def _root(job: Job, scale: Scale, home: Path, data_root: Path | None, release: str, seed: int
-          ) -> tuple[Path, Mapping[str, float]]:  # fmt: skip
-    """Folder of the release, written here where none is given, and the true log-hazards where it is a phantom."""
-    from branchpoint.datasets.phantoms import make_phantom, read_truth
+def phantom_root(job: Job, scale: Scale, home: Path, release: str, seed: int) -> Path:
+    """Folder of the job's phantom, written where it is not there yet."""
+    from branchpoint.datasets.phantoms import make_phantom
+
+    if job.phantom is None:
+        raise SystemExit(f"there is no phantom of {job.dataset}: give --data-root, the folder of the release")
+    settings = job.phantom(scale)
+    name = "-".join([f"{scale.patients}-{seed}", *(f"{value:g}" for value in settings.values())])
+    return make_phantom(
+        job.dataset, home / "phantom" / f"{job.dataset}-{release or 'all'}-{name}", release=release,
+        patients=scale.patients, seed=seed, **settings,
+    )  # fmt: skip
+
+
+def _known_risk(root: Path) -> Mapping[str, float]:
+    """Patient to true log-hazard, where the cohort is a phantom with outcomes."""
+    from branchpoint.datasets.phantoms import read_truth
     from branchpoint.datasets.phantoms.completion import TRUTH
 
-    if data_root is not None:
-        root = data_root.expanduser().resolve()
-    elif job.phantom:
-        settings = job.phantom(scale)
-        name = "-".join([f"{scale.patients}-{seed}", *(f"{value:g}" for value in settings.values())])
-        root = make_phantom(
-            job.dataset, home / "phantom" / f"{job.dataset}-{release or 'all'}-{name}", release=release,
-            patients=scale.patients, seed=seed, **settings,
-        )  # fmt: skip
-    else:
-        raise SystemExit(f"there is no phantom of {job.dataset}: give --data-root, the folder of the release")
     truth = read_truth(root) if (root / TRUTH).exists() else ()
-    return root, {row["PatientID"]: float(row["log_hazard"]) for row in truth if "log_hazard" in row}
+    return {row["PatientID"]: float(row["log_hazard"]) for row in truth if "log_hazard" in row}
 
 
 def prepared_cohort(dataset: DatasetConfig, folds: int, cache: Path, skip_faulty: bool) -> tuple[Path, tuple[str, ...]]:
