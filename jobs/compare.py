@@ -21,15 +21,15 @@ from typing import Annotated
 
 import numpy as np
 import typer
-from branchpoint.published.experiment import Column, Experiment, Row
-from branchpoint.published.reproduction import Reproduction
-from branchpoint.published.statistics import Estimate
-from branchpoint.published.table import Findings, findings, records
 from common import Job, base_config, edges, home_folder, phantom_root, prepared_cohort
 
 from branchpoint.config import AnyTaskConfig, Config, HogConfig
 from branchpoint.datasets.prepared import PreparedCohort
 from branchpoint.datasets.splits import split
+from branchpoint.published.experiment import Column, Experiment, Row
+from branchpoint.published.reproduction import Reproduction
+from branchpoint.published.statistics import Estimate
+from branchpoint.published.table import Findings, findings, records
 from branchpoint.search.folders import StudyFolder
 from branchpoint.search.spaces import main_tasks
 from branchpoint.store import Store, StudyRecord
