@@ -30,6 +30,7 @@ from branchpoint.datasets.cohort import Cohort  # noqa: E402
 from branchpoint.search.final import Finals  # noqa: E402
 from branchpoint.search.halving import HalvingConfig  # noqa: E402
 from branchpoint.search.points import config_at  # noqa: E402
+from branchpoint.search.prior import measured_prior  # noqa: E402
 from branchpoint.search.session import Resources  # noqa: E402
 from branchpoint.search.study import NoResultError, Study  # noqa: E402
 from branchpoint.store import Store  # noqa: E402
@@ -202,6 +203,7 @@ def run(
         name=name, base=base, space=job.space.space, points=job.space.starting_points(base), prepared=manifest,
         store=where if "://" in where else str(Path(where).expanduser().resolve()), state=state, trials=scale.trials,
         halving=HalvingConfig(grace=max(1, scale.epochs // 3)), resources=resources, excluded=excluded, address=address,
+        prior=measured_prior(Store(where), name, base, job.space.starting_points(base), scale.trials),
     )  # fmt: skip
     published = {label: config_at(job.space.space, base, point) for label, point in job.space.published(base).items()}
     finals = Finals(study=searched, epochs=scale.final_epochs, published=published, known_risk=_known_risk(root))

@@ -11,9 +11,11 @@ import pytest
 from branchpoint.config import Config, DatasetConfig
 from branchpoint.networks import stage_counts, topology_of
 from branchpoint.search.points import config_at
-from branchpoint.search.prior import prior_points, tree_values
-from branchpoint.search.relations import sharing_trees
+from branchpoint.search.prior import measured_prior, prior_points, tree_values
+from branchpoint.search.relations import sharing_trees, tree_record
+from branchpoint.search.sharing_tree import TreeProposal
 from branchpoint.search.suggestions import Known, Suggestions
+from branchpoint.store import Store
 from branchpoint.topology import Topology
 from search_spaces import sts
 
@@ -87,3 +89,17 @@ def test_trials_after_the_points_have_the_tree_and_draw_the_rest(base: Config, t
 def test_a_tree_of_other_tasks_is_refused(base: Config) -> None:
     with pytest.raises(ValueError, match="the proposed tree is of a, b; the study has lung_metastasis"):
         prior_points(base, Topology.shared(("a", "b"), (), 3), {}, 10)
+
+
+def test_a_study_begins_with_the_newest_tree_of_its_name(base: Config, tmp_path: Path) -> None:
+    store, points = Store(str(tmp_path / "results")), sts.starting_points(base)
+    assert measured_prior(store, "sts", base, points, 12) == ()
+    topology = tree_of(base, 7)
+    record = tree_record(TreeProposal(topology, 0.1, 1.0), study="sts", fingerprint="f", evidence="excess",
+                         config=base.to_json())  # fmt: skip
+    store.writer("sts").append([record])
+    assert measured_prior(store, "sts", base, points, 12) == prior_points(base, topology, points[0], 12)
+    assert measured_prior(store, "other", base, points, 12) == ()
+    fewer = replace(base, tasks=base.tasks[:2])
+    with pytest.raises(ValueError, match="are those of lung_metastasis, recurrence, tumour, but it learns recurrence"):
+        measured_prior(store, "sts", fewer, points, 12)

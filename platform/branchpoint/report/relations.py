@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import permutations
 from typing import TYPE_CHECKING, Any
 
 import plotly.graph_objects as go
@@ -45,13 +46,12 @@ def print_relations(affinities: Affinities, proposals: Proposals) -> None:
             for i, task in enumerate(affinities.tasks)
         ]
         print_rows(["recipient", *(f"from {task}" for task in affinities.tasks)], rows, title=f"{measure}: {meaning}")
-    pairs = [(i, j) for i in range(len(affinities.tasks)) for j in range(len(affinities.tasks)) if i != j]
     rows = [
-        [stage, *(f"{affinities.matrix('excess', stage).mean[i, j]:+.2g}" for i, j in pairs)]
-        for stage in affinities.stages
-    ]
-    names = [f"{affinities.tasks[j]} for {affinities.tasks[i]}" for i, j in pairs]
-    print_rows(["excess", *names], rows, title="by stage")
+        [f"{affinities.tasks[j]} for {affinities.tasks[i]}",
+         *(f"{affinities.matrix('excess', stage).mean[i, j]:+.2g}" for stage in affinities.stages)]
+        for i, j in permutations(range(len(affinities.tasks)), 2)
+    ]  # fmt: skip
+    print_rows(["excess", *affinities.stages], rows, title="by stage")
     for most, grouping in enumerate(proposals.groupings, start=1):
         print(f"at most {most} network{'s' * (most > 1)}: {grouping_text(grouping)}")
     print(f"proposed grouping: {' | '.join('+'.join(group) for group in proposals.grouping.groups)}")

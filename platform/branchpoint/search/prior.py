@@ -6,17 +6,42 @@ trials as from any others, so that the prior weighs as much as the trials that i
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from branchpoint.config import Config
 from branchpoint.networks import stage_counts
+from branchpoint.search.relations import proposed_tree
 from branchpoint.search.spaces import together
+from branchpoint.store import Store
 from branchpoint.topology import Topology
 
 MOST_STAGES = 16
 SHARE = 6
 """One of so many trials has the proposed tree."""
+
+
+def measured_prior(
+    store: Store, study: str, base: Config, points: Sequence[Mapping[str, Any]], trials: int
+) -> tuple[dict[str, Any], ...]:
+    """:func:`prior_points` of the newest tree that affinities proposed for ``study``; none where nobody measured.
+
+    Args:
+        base: of the study.
+        points: its starting points; the first learns all tasks together.
+
+    Raises:
+        ValueError: the affinities are those of other tasks.
+    """
+    found = proposed_tree(store, study)
+    if found is None or len(base.tasks) < 2:
+        return ()
+    measured, topology = found
+    names, own = (", ".join(sorted(task.name for task in config.tasks)) for config in (measured, base))
+    if names != own:
+        raise ValueError(f"study {study!r}: its affinities in {store.uri} are those of {names}, but it learns {own}; "
+                         "measure them again, or file them under another name (--study)")  # fmt: skip
+    return prior_points(measured, topology, points[0], trials)
 
 
 def prior_points(
