@@ -89,6 +89,27 @@ def make_phantom(
 
 
 @app.command()
+def train(
+    config: Annotated[Path, typer.Option(help="Config as JSON, or what `best --json` prints.")],
+    workers: Annotated[int, typer.Option(min=1, help="Workers that train one network together.")] = 1,
+    folds: Annotated[str, typer.Option(help="`all`, or the number of a fold; by default the Config's.")] = "",
+    store: StoreOption = "",
+    study: StudyOption = None,
+    data_root: Annotated[Path | None, typer.Option(help="Folder of the release; by default the Config's.")] = None,
+    cpus_per_worker: Annotated[int, typer.Option(min=1)] = 1,
+    gpus_per_worker: Annotated[float, typer.Option(help="A fraction shares a GPU.")] = 0.0,
+    address: Annotated[str | None, typer.Option(help="Ray cluster; else $RAY_ADDRESS, else this machine.")] = None,
+    home: Annotated[Path | None, typer.Option(help="Folder for results, cache and weights.")] = None,
+    skip_faulty: Annotated[bool, typer.Option("--skip-faulty", help="Leave patients with errors out.")] = False,
+) -> None:
+    """Train one Config on one fold or all, by one worker or several; again, it goes on where it was."""
+    from branchpoint.report.training import train as run
+
+    run(config, folds, store, study, data_root, home, skip_faulty, address,
+        workers=workers, cpus=cpus_per_worker, gpus=gpus_per_worker)  # fmt: skip
+
+
+@app.command()
 def best(
     store: StoreOption = "results",
     study: StudyOption = None,

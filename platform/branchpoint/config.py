@@ -203,6 +203,7 @@ class Config:
         require(any(task.weight > 0 for task in self.tasks), "tasks", names, "at least one weight must be positive")
         for task in self.tasks:
             self._check_task(task)
+        self._check_micro_batch()
         topology, dense = self.network.topology, {task.name for task in self.tasks if task.dense}
         if topology is not None and topology.shares_all and topology.decoder_tasks == dense:
             # One way to say that all tasks share every stage, so that equal networks have equal fingerprints.
@@ -217,6 +218,22 @@ class Config:
                     f"network.in_channels is {network.in_channels}")  # fmt: skip
         require(task.target not in network.clinical, "network.clinical", network.clinical,
                 f"{task.target!r} is what task {task.name!r} is to predict")  # fmt: skip
+
+    def _check_micro_batch(self) -> None:
+        size = self.training.micro_batch
+        if size is None or size >= self.training.batch_size:
+            return
+        comparing = [task.name for task in self.tasks if task.compares_samples and task.weight > 0]
+        require(not comparing, "training.micro_batch", size,
+                f"the loss of {', '.join(map(repr, comparing))} compares the samples of a batch with each other, so "
+                "that parts of a batch would give another loss; leave it out and lower training.batch_size, or train "
+                "with more workers, which share a batch exactly")  # fmt: skip
+        require(self.network.unit != "batchnorm", "training.micro_batch", size,
+                "network.unit is 'batchnorm', whose statistics would be those of parts of a batch; use 'senorm' or "
+                "'instancenorm'")  # fmt: skip
+        require(self.balancing.gradients != "features", "training.micro_batch", size,
+                "balancing.gradients is 'features', which are there for one part of a batch at a time; use "
+                "'parameters'")  # fmt: skip
 
     def to_json(self) -> str:
         """Canonical JSON: keys sorted, no spaces."""

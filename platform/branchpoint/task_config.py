@@ -28,6 +28,8 @@ class TaskConfig:
     """Kinds of the cohort's targets that it reads; none where its target is computed, not labelled."""
     auxiliary: ClassVar[bool] = False
     """Learned for the sake of others: it neither chooses the best epoch nor counts in a score."""
+    compares_samples: ClassVar[bool] = False
+    """Its loss is no mean over samples, but compares those of a batch with each other."""
 
     name: str
     target: str
@@ -86,6 +88,7 @@ class SurvivalConfig(TaskConfig):
 
     kind: ClassVar[str] = "survival"
     target_kinds: ClassVar[tuple[str, ...]] = ("survival",)
+    compares_samples: ClassVar[bool] = True
 
     ties: Literal["breslow", "efron"] = "breslow"
 

@@ -5,7 +5,7 @@ Standard library only.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -96,6 +96,10 @@ class TrainingConfig:
     Attributes:
         epochs: passes over the training samples.
         batch_size: global batch, over all workers.
+        micro_batch: most samples that a worker passes through the network at once; gradients are added up to those of
+            the global batch. It changes what fits into memory, not the result, and is no part of a run's identity.
+            Refused where parts of a batch would give another result: losses that compare samples (Cox), batch norm,
+            gradients combined in features.
         event_fraction: share of samples with an event that resampling aims at (paper 003: 0.5); ``None`` keeps
             the natural share.
         precision: of the forward pass.
@@ -108,6 +112,7 @@ class TrainingConfig:
 
     epochs: int = 60
     batch_size: int = 10
+    micro_batch: int | None = field(default=None, metadata={"identity": False})
     event_fraction: float | None = 0.5
     precision: Literal["fp32", "bf16"] = "fp32"
     select_by: Literal["loss", "score"] = "loss"
@@ -118,6 +123,8 @@ class TrainingConfig:
     def __post_init__(self) -> None:
         require(self.epochs >= 1, "training.epochs", self.epochs, "must be at least 1")
         require(self.batch_size >= 1, "training.batch_size", self.batch_size, "must be at least 1")
+        require(self.micro_batch is None or self.micro_batch >= 1, "training.micro_batch", self.micro_batch,
+                "must be at least 1, or be None")  # fmt: skip
         require(
             self.event_fraction is None or 0 < self.event_fraction < 1,
             "training.event_fraction", self.event_fraction, "must lie strictly between 0 and 1, or be None",

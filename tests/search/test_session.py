@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import ray
 
+from branchpoint.config import Config
+from branchpoint.search.feasible import fits_memory
 from branchpoint.search.session import STARTS, Resources, memory_limit, preflight, session
 
 LAPTOP = {"CPU": 2.0, "memory": 8e9}
@@ -21,6 +25,10 @@ GPU_NODE = {"CPU": 16.0, "GPU": 4.0, "memory": 64e9}
         (Resources(cpus=1, gpus=0.3), [{"CPU": 8.0, "GPU": 0.9}], 3),
         (Resources(concurrency=1), [LAPTOP], 1),
         (Resources(concurrency=100), [LAPTOP], 2),
+        (Resources(workers=2), [LAPTOP], 1),
+        (Resources(workers=3), [LAPTOP, LAPTOP], 1),
+        (Resources(workers=4, gpus=0.5), [GPU_NODE], 2),
+        (Resources(workers=2, cpus=4, gpus=1, concurrency=9), [GPU_NODE, GPU_NODE, LAPTOP], 4),
     ],
 )
 def test_how_many_runs_fit(resources: Resources, nodes: list[dict[str, float]], fit: int) -> None:
@@ -36,7 +44,16 @@ def test_what_no_node_can_hold_is_refused() -> None:
         preflight(Resources(gpus=1), [LAPTOP])
 
 
-@pytest.mark.parametrize("wrong", [{"cpus": 0}, {"gpus": 1.5}, {"gpus": -1.0}, {"concurrency": 0}])
+def test_too_many_workers_are_refused_with_what_would_fit() -> None:
+    with pytest.raises(
+        ValueError, match=r"asks for 3 workers with 2 CPU each.*2 node\(s\).* hold 2 of them.* ask for 2"
+    ):
+        preflight(Resources(workers=3, cpus=2), [LAPTOP, LAPTOP])
+    with pytest.raises(ValueError, match=r"a worker asks for 3 CPU, but the largest of 2 node\(s\) has 2 CPU"):
+        preflight(Resources(workers=2, cpus=3), [LAPTOP, LAPTOP])
+
+
+@pytest.mark.parametrize("wrong", [{"cpus": 0}, {"workers": 0}, {"gpus": 1.5}, {"gpus": -1.0}, {"concurrency": 0}])
 def test_impossible_requests(wrong: dict[str, float]) -> None:
     with pytest.raises(ValueError, match=f"{next(iter(wrong))} is"):
         Resources(**wrong)  # type: ignore[arg-type]
@@ -46,6 +63,8 @@ def test_memory_is_shared_by_the_runs_of_a_node() -> None:
     assert memory_limit(Resources(), [LAPTOP]) == 4e9
     assert memory_limit(Resources(concurrency=1), [LAPTOP]) == 8e9
     assert memory_limit(Resources(cpus=4), [LAPTOP, GPU_NODE]) == 16e9
+    assert memory_limit(Resources(workers=2), [LAPTOP, LAPTOP]) == 4e9
+    assert memory_limit(Resources(workers=1, concurrency=1), [LAPTOP]) == 8e9
     assert memory_limit(Resources(gpus=1), [GPU_NODE]) is None
     assert memory_limit(Resources(gpus=1, memory_gb=40), [GPU_NODE]) == 40e9
 
@@ -63,3 +82,12 @@ def test_what_started_of_a_failed_ray_is_ended_before_the_next_try(monkeypatch: 
     with pytest.raises(ConnectionError, match="did not start on this machine: timed out"), session("local"):
         pass
     assert calls == ["init", "shutdown"] * STARTS
+
+
+def test_workers_and_parts_of_a_batch_need_less_memory(base: Config) -> None:
+    """A batch of 10 by 1, 2 and 10 workers, or one sample at a time."""
+    base = replace(base, network=replace(base.network, depth=3))
+    needs = [fits_memory(1.0, workers)(base) or "" for workers in (1, 2, 10)]
+    assert [f"a batch of {samples}," in need for samples, need in zip((10, 5, 1), needs, strict=True)] == [True] * 3
+    alone = replace(base, tasks=base.tasks[:1], training=replace(base.training, micro_batch=1))
+    assert "a batch of 1, a run may use" in (fits_memory(1.0)(alone) or "")

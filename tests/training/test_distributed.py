@@ -83,6 +83,12 @@ def history(config: Config, cohort: MemoryCohort, folder: Path, stop_rank: int =
     }
 
 
+def in_bf16(config: Config) -> Config:
+    """With a gradient that is clipped at nearly every step."""
+    config = replace(config, training=replace(config.training, precision="bf16"))
+    return replace(config, optimizer=replace(config.optimizer, clip_norm=0.5))
+
+
 def batchnorm_error(config: Config, cohort: MemoryCohort) -> str:
     with pytest.raises(ValueError, match="batchnorm") as caught:
         build_run(replace(config, network=replace(config.network, unit="batchnorm")), cohort, CPU)
@@ -105,6 +111,7 @@ def scenarios(folder: Path) -> dict[str, Callable[[], Any]]:
         "senorm": lambda: gradients(config, MemoryCohort(), (8, 5, 1)),
         "instancenorm": lambda: gradients(instancenorm, MemoryCohort(), (6,)),
         "few masks": lambda: gradients(efron, one_labelled_mask(), (4, 7)),
+        "bf16": lambda: history(in_bf16(config), MemoryCohort(), folder / "bf16"),
         "run": lambda: history(config, MemoryCohort(), folder / "run"),
         "resumed": lambda: history(config, MemoryCohort(), folder / "resumed", stop_rank=SIZE - 1),
     }
@@ -166,6 +173,16 @@ def test_whole_run_equals_one_process(computed: tuple[dict[str, Any], list[dict[
             assert found.keys() == expected.keys()
             for metric, value in expected.items():
                 assert found[metric] == pytest.approx(value, rel=2e-4, abs=2e-5, nan_ok=True), metric
+
+
+def test_reduced_precision_and_clipping(computed: tuple[dict[str, Any], list[dict[str, Any]]]) -> None:
+    """Both see the global batch; sums in another order differ by a unit in the last of bfloat16's 8 bits."""
+    alone, several = computed
+    assert repr(several[0]["bf16"]["history"]) == repr(several[1]["bf16"]["history"])
+    assert alone["bf16"]["history"][-1] != alone["run"]["history"][-1]
+    for found, expected in zip(several[0]["bf16"]["history"], alone["bf16"]["history"], strict=True):
+        for metric in ("train/loss", "validation/loss"):
+            assert found[metric] == pytest.approx(expected[metric], rel=2e-2), metric
 
 
 def test_one_worker_stops_all_and_all_resume(computed: tuple[dict[str, Any], list[dict[str, Any]]]) -> None:

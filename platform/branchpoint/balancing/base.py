@@ -56,6 +56,12 @@ class Balancer(ABC):
     looks_again: bool = False
     watches_performance: bool = False
 
+    @property
+    def weights_ahead(self) -> Mapping[str, float] | None:
+        """Weights that are known before the losses of a step are, so that gradients can be added up as they come;
+        ``None`` where the method needs the losses or gradients of the whole batch."""
+        return None
+
     @abstractmethod
     def backward(self, step: Step) -> None:
         """Leave in every trainable parameter of the network the gradient over the global batch, zero where there

@@ -13,6 +13,10 @@ class WeightedSum(Balancer):
     def __init__(self, task_weights: Mapping[str, float]) -> None:
         self._weights = dict(task_weights)
 
+    @property
+    def weights_ahead(self) -> Mapping[str, float]:
+        return self._weights
+
     def backward(self, step: Step) -> None:
         """Gradient of the weighted sum, one backward pass and one reduction."""
         shares = [self._weights[name] * loss.share for name, loss in step.losses.items()]

@@ -36,6 +36,15 @@ class Batch:
     def __len__(self) -> int:
         return len(self.index)
 
+    def __getitem__(self, rows: slice) -> Batch:
+        """Some of the samples; tensors share their memory."""
+
+        def cut(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+            return {name: tensor[rows] for name, tensor in tensors.items()}
+
+        return replace(self, inputs=cut(self.inputs), targets=cut(self.targets), labelled=cut(self.labelled),
+                       index=self.index[rows])  # fmt: skip
+
     def to(self, device: torch.device | str) -> Batch:
         """The same batch on ``device``."""
 

@@ -52,7 +52,7 @@ class Results:
     @cached_property
     def best_candidate(self) -> str:
         """The candidate that validation chose: the retrained one where there is one, else the best of the search."""
-        chosen = [row["candidate"] for row in self.figures if row["label"].startswith("best found")]
+        chosen = [row["candidate"] for row in self.figures if row["label"].startswith(("best found", "trained"))]
         ranked = sorted(
             (row for row in self.search_trials if row["state"] == "COMPLETE" and SCORE in row["metrics"]),
             key=lambda row: -row["metrics"][SCORE],

@@ -19,9 +19,9 @@ def load_ahead() -> Thread:
     return loading
 
 
-def fits_memory(limit_bytes: float | None) -> Feasible:
+def fits_memory(limit_bytes: float | None, workers: int = 1) -> Feasible:
     """Rejects a Config that describes no network, whose balancing does not suit its topology, or whose training needs
-    more than ``limit_bytes``."""
+    more than ``limit_bytes`` on one of ``workers`` that share its batches."""
 
     def feasible(config: Config) -> str | None:
         from branchpoint.networks import estimate
@@ -29,11 +29,13 @@ def fits_memory(limit_bytes: float | None) -> Feasible:
         cost = estimate(config)
         check_balancing(config)
         bytes_per_sample = cost.activation_bytes // (2 if config.training.precision == "bf16" else 1)
-        needed = config.training.batch_size * bytes_per_sample + BYTES_PER_PARAMETER * cost.parameters
+        samples = -(-config.training.batch_size // workers)
+        samples = min(samples, config.training.micro_batch or samples)
+        needed = samples * bytes_per_sample + BYTES_PER_PARAMETER * cost.parameters
         if limit_bytes is not None and needed > limit_bytes:
             return (
-                f"needs about {needed / 1e9:.1f} GB for a batch of {config.training.batch_size}, a run may use "
-                f"{limit_bytes / 1e9:.1f} GB"
+                f"needs about {needed / 1e9:.1f} GB for a batch of {samples}, a {'run' if workers == 1 else 'worker'} "
+                f"may use {limit_bytes / 1e9:.1f} GB"
             )
         return None
 

@@ -16,6 +16,18 @@ from pathlib import Path
 from typing import Any
 
 
+def home_folder(given: Path | None) -> Path:
+    """Where results, cache and state go: ``given``, else ``$BRANCHPOINT_HOME``, else this folder.
+
+    A job submitted with ``--working-dir`` runs in an unpacked copy that Ray deletes later: ``~/.branchpoint`` then.
+    """
+    if given or os.environ.get("BRANCHPOINT_HOME"):
+        return Path(given or os.environ["BRANCHPOINT_HOME"]).expanduser().resolve()
+    here = Path.cwd()
+    unpacked = any(part.startswith("_ray_pkg_") for part in here.parts)
+    return Path.home() / ".branchpoint" if unpacked else here
+
+
 class StudyFolder:
     """``path``: absolute, one for each study; made where it is missing."""
 

@@ -16,20 +16,28 @@ from branchpoint.search.progress import Progress
 from branchpoint.search.searcher import Deaths, Runs, TuneSearcher
 from branchpoint.search.session import Resources
 from branchpoint.search.trial import Setup, Work, execute
+from branchpoint.search.workers import with_workers
+
+DRIVER = {"memory": 1.0}
+"""What the driver of several workers asks for: a byte, as Tune knows no trial without a request."""
 
 
 def run_all(runs: Runs, setup: Setup, resources: Resources, concurrency: int, progress: Progress) -> None:
     """Run until ``runs`` is exhausted; on return the store holds how each ended.
 
-    A run whose worker dies (killed, out of memory, node lost) is tried once more, from its last checkpoint.
+    A run whose worker dies (killed, out of memory, node lost) is tried once more, from its last checkpoint. The driver
+    of a run with several workers takes no resources of its own: drivers that held cores could keep all workers waiting.
     """
     deaths = Deaths()
     folder = setup.folder / "ray"
+    request = resources.request
+    if resources.workers > 1:
+        setup, request = with_workers(setup, resources), dict(DRIVER)
     name = f"driver-{os.getpid()}-{time.time_ns()}"
     gate = StartGate(folder / f"{name}-gate")
     searcher = TuneSearcher(runs, setup, deaths, gate, progress.ended)
     tuner = tune.Tuner(
-        tune.with_resources(tune.with_parameters(_trainable, setup=setup, gate=gate), resources.request),
+        tune.with_resources(tune.with_parameters(_trainable, setup=setup, gate=gate), request),
         tune_config=tune.TuneConfig(
             search_alg=searcher,
             scheduler=deaths,

@@ -36,17 +36,19 @@ class Resources:
     """What one run gets, and how many run at once.
 
     Attributes:
-        cpus: CPU cores (and threads) of a run.
-        gpus: GPUs of a run; a fraction shares one.
+        cpus: CPU cores (and threads) of a worker.
+        gpus: GPUs of a worker; a fraction shares one.
         concurrency: runs at once; ``None`` takes what the cluster holds.
-        memory_gb: memory that a run may need (of the GPU where it has one); ``None`` takes a run's share of the
-            smallest node for runs on the CPU, and sets no limit on a GPU.
+        memory_gb: memory that a worker may need (of the GPU where it has one); ``None`` takes a worker's share of the
+            smallest node on the CPU, and sets no limit on a GPU.
+        workers: that train one network together, on one node or several.
     """
 
     cpus: int = 1
     gpus: float = 0.0
     concurrency: int | None = None
     memory_gb: float | None = None
+    workers: int = 1
 
     def __post_init__(self) -> None:
         if self.cpus < 1:
@@ -55,10 +57,12 @@ class Resources:
             raise ValueError(f"gpus is {self.gpus}: give 0, a fraction of 1, or a whole number")
         if self.concurrency is not None and self.concurrency < 1:
             raise ValueError(f"concurrency is {self.concurrency}: must be at least 1")
+        if self.workers < 1:
+            raise ValueError(f"workers is {self.workers}: a run needs at least 1")
 
     @property
     def request(self) -> dict[str, float]:
-        """As Ray takes it."""
+        """Of a worker, as Ray takes it."""
         return {"CPU": float(self.cpus)} | ({"GPU": float(self.gpus)} if self.gpus else {})
 
 
@@ -117,37 +121,68 @@ def _connect(address: str, options: dict[str, Any]) -> None:
 def preflight(resources: Resources, nodes: Sequence[Mapping[str, float]]) -> int:
     """How many runs fit at once, at most ``resources.concurrency``.
 
+    The driver of a run with several workers takes no core, so that drivers cannot keep each other's workers waiting.
+
     Args:
         resources: of a run.
-        nodes: resources of each living node, such as ``{"CPU": 8.0, "GPU": 1.0}``.
+        nodes: what each living node has for runs, such as ``{"CPU": 8.0, "GPU": 1.0}``.
 
     Raises:
-        ValueError: no node can ever hold a run, so that it would wait for ever.
+        ValueError: the nodes can never hold a run, so that it would wait for ever; the message says what would fit.
     """
-    fitting = [_fit_on(node, resources) for node in nodes]
-    if not any(fitting):
+    slots = sum(_fit_on(node, resources) for node in nodes)
+    if slots < resources.workers:
         largest = {kind: max((node.get(kind, 0.0) for node in nodes), default=0.0) for kind in resources.request}
-        wanted = ", ".join(f"{amount:g} {kind}" for kind, amount in resources.request.items())
-        offered = ", ".join(f"{amount:g} {kind}" for kind, amount in largest.items())
+        wanted, offered = _amounts(resources.request), _amounts(largest)
+        if not slots:
+            asked = f"a run asks for {wanted}" if resources.workers == 1 else f"a worker asks for {wanted}"
+            raise ValueError(
+                f"{asked}, but the largest of {len(nodes)} node(s) has {offered}: no run could ever start; "
+                f"ask for less per {'run' if resources.workers == 1 else 'worker'} or add a larger node"
+            )
         raise ValueError(
-            f"a run asks for {wanted}, but the largest of {len(nodes)} node(s) has {offered}: no run could ever start; "
-            "ask for less per run or add a larger node"
+            f"a run asks for {resources.workers} workers with {wanted} each, but {len(nodes)} node(s), the largest "
+            f"with {offered}, hold {slots} of them: no run could ever start; ask for {slots} worker(s), for less per "
+            "worker, or add nodes"
         )
-    return min(sum(fitting), resources.concurrency or sum(fitting))
+    runs = slots // resources.workers
+    return min(runs, resources.concurrency or runs)
+
+
+def _amounts(resources: Mapping[str, float]) -> str:
+    return ", ".join(f"{amount:g} {kind}" for kind, amount in resources.items())
 
 
 def living_nodes() -> list[dict[str, float]]:
-    """Resources of each node of the cluster that is alive."""
-    return [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    """What each living node has for runs: its resources without those that this driver itself holds.
+
+    A driver that was given cores (``ray job submit --entrypoint-num-cpus``, a task of Ray's) keeps them until its
+    runs have ended: runs that need them would wait for ever.
+    """
+    held = _held()
+    nodes = []
+    for node in ray.nodes():
+        if node["Alive"]:
+            taken = held.get(node["NodeID"], {})
+            nodes.append({kind: amount - taken.get(kind, 0.0) for kind, amount in node["Resources"].items()})
+    return nodes
+
+
+def _held() -> dict[str, Mapping[str, float]]:
+    """Node to the resources there that stay taken as long as this process lives."""
+    context = ray.get_runtime_context()
+    if context.worker.mode == ray.WORKER_MODE:
+        return {context.get_node_id(): context.get_assigned_resources()}
+    return {}
 
 
 def memory_limit(resources: Resources, nodes: Sequence[Mapping[str, float]]) -> float | None:
-    """Bytes that a run may need, or ``None`` for no limit."""
+    """Bytes that a worker of a run may need, or ``None`` for no limit."""
     if resources.memory_gb is not None:
         return resources.memory_gb * 1e9
     if resources.gpus:
         return None
-    most = resources.concurrency or sys.maxsize
+    most = resources.concurrency * resources.workers if resources.concurrency else sys.maxsize
     fitting = [(node, min(_fit_on(node, resources), most)) for node in nodes if "memory" in node]
     return min((node["memory"] / fit for node, fit in fitting if fit), default=None)
 

@@ -155,7 +155,7 @@ class Study:
         """What its runs share."""
         return Setup(
             study=self.name, store=self.store, folder=self.state, prepared=self.prepared, objective=self.objective,
-            cpus=self.resources.cpus, **{**self.hooks, **changes},
+            cpus=self.resources.cpus, gpus=self.resources.gpus, **{**self.hooks, **changes},
         )  # fmt: skip
 
     @property
@@ -192,7 +192,7 @@ class Study:
             trials=self.trials,
             seed=self.base.seed,
             maximize=self.maximize,
-            feasible=fits_memory(limit),
+            feasible=fits_memory(limit, self.resources.workers),
             finished={name: Known(outcome.state, outcome.value) for name, outcome in before.items()},
             reject=self._reject,
         )

@@ -40,9 +40,14 @@ def untrained_summaries(
     return _on_ray([(evaluate_untrained, (config.to_json(), setup)) for config in configs], resources, concurrency)
 
 
-def fold_references(config: Config, setup: Setup, resources: Resources) -> list[list[Reference]]:
-    """The trivial references of every task of ``config``, for each fold of its split."""
-    found: list[list[list[Reference]]] = _on_ray([(_references, (config.to_json(), setup))], resources, 1)
+def fold_references(
+    config: Config, setup: Setup, resources: Resources, folds: Sequence[int] | None = None
+) -> list[list[Reference]]:
+    """The trivial references of every task of ``config``, for each of ``folds`` (``None``: all of its split)."""
+    rounds = config.split.rounds if folds is None else folds
+    found: list[list[list[Reference]]] = _on_ray(
+        [(references_of_folds, (config.to_json(), setup, [*rounds]))], resources, 1
+    )
     return found[0]
 
 
@@ -81,7 +86,8 @@ def _evaluate(
     return evaluate(network.to(device), config, prepared, getattr(split(prepared, config.split), part), device)
 
 
-def _references(text: str, setup: Setup) -> list[list[Reference]]:
+def references_of_folds(text: str, setup: Setup, folds: Sequence[int]) -> list[list[Reference]]:
+    """The trivial references of every task of a Config, for each of ``folds``."""
     from branchpoint.training.measurements import measure
     from branchpoint.training.references import references
 
@@ -89,7 +95,7 @@ def _references(text: str, setup: Setup) -> list[list[Reference]]:
     measured = measure(prepared)
     tasks = [build_task(task) for task in config.tasks]
     found = []
-    for fold in config.split.rounds:
+    for fold in folds:
         parts = split(prepared, replace(config.split, fold=fold))
         others = np.concatenate([parts.train, parts.validation])
         found.append(references(tasks, prepared, measured, others, parts.test))

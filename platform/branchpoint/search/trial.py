@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from branchpoint.training.loop import EpochReport, FitResult
 
 CHECKPOINT_SECONDS = 15.0
-"""What a kill may cost a run; epochs that are shorter share a checkpoint."""
+"""Epochs that are shorter share a checkpoint."""
 FINISHED = ("COMPLETE", "PRUNED", "FAILED", "INFEASIBLE")
 Stage = Literal["search", "final"]
 Judge = Callable[[str, int, float], str | None]
@@ -63,9 +63,11 @@ class Setup:
         prepared: manifest of the prepared cohort, seen by every worker.
         objective: metric that ranks runs.
         cpus: threads of a run on the CPU.
+        gpus: of a run; where it is a fraction, so much of the GPU's memory is all that it may take.
         keep_network: keep the weights of the best epoch (finalists).
         judge: reason to stop after an epoch, or ``None``; see :class:`branchpoint.search.halving.Halving`.
         fit: trains; ``None`` is :func:`branchpoint.training.loop.fit`.
+        checkpoint_seconds: between checkpoints; what a kill may cost a run.
         open_cohort: opens ``prepared``; ``None`` is ``PreparedCohort.open``.
     """
 
@@ -75,9 +77,11 @@ class Setup:
     prepared: Path
     objective: str = "validation/score"
     cpus: int = 1
+    gpus: float = 0.0
     keep_network: bool = False
     judge: Judge | None = None
     fit: Fit | None = None
+    checkpoint_seconds: float = CHECKPOINT_SECONDS
     open_cohort: Callable[[Path], Any] | None = None
 
 
@@ -103,7 +107,8 @@ class Outcome:
 def execute(work: Work, setup: Setup, report: Callable[[int, float], None]) -> Outcome:
     """Run ``work`` to its end and return how it ended; ``report`` is called with (epoch, objective) after each epoch.
 
-    A run that the store says has ended is not run again. While another process still runs it, this one waits.
+    A run that the store says has ended is not run again. While another process still runs it, this one waits. A run
+    that does not fit into memory is tried once more, in smaller parts of a batch, where that gives the same result.
     """
     folder = StudyFolder(setup.folder).run(work.name)
     store = Store(setup.store)
@@ -111,7 +116,13 @@ def execute(work: Work, setup: Setup, report: Callable[[int, float], None]) -> O
         known = known_outcomes(store, setup.study, setup.objective).get(work.name) if folder.attempts else None
         if known and not (setup.keep_network and known.state == "COMPLETE" and not folder.network.exists()):
             return known
-        return _Attempt(work, setup, folder, store, folder.begin_attempt()).run(report)
+        attempt = _Attempt(work, setup, folder, store, folder.begin_attempt())
+        outcome = attempt.run(report)
+        if attempt.smaller is not None:
+            again = replace(work, config=attempt.smaller.to_json())
+            outcome = _Attempt(again, setup, folder, store, folder.begin_attempt(), last=True).run(report)
+        folder.drop_checkpoints()
+        return outcome
 
 
 def known_outcomes(store: Store, study: str, objective: str, stage: str | None = None) -> dict[str, Outcome]:
@@ -128,14 +139,22 @@ def known_outcomes(store: Store, study: str, objective: str, stage: str | None =
 
 
 class _Attempt:
-    """One attempt at a run: its store rows and its verdicts."""
+    """One attempt at a run: its store rows and its verdicts.
 
-    def __init__(self, work: Work, setup: Setup, folder: RunFolder, store: Store, attempt: int) -> None:
+    Attributes:
+        smaller: what to try next, where the run did not fit into memory and it is not the ``last`` attempt.
+    """
+
+    def __init__(
+        self, work: Work, setup: Setup, folder: RunFolder, store: Store, attempt: int, last: bool = False
+    ) -> None:
         self.work, self.setup, self.folder = work, setup, folder
         self.config = Config.from_json(work.config)
         self.writer = store.writer(setup.study)
         self.verdict: str | None = None
         self.epoch = 0
+        self.smaller: Config | None = None
+        self._last = last
         self.record = running_record(setup.study, work.name, self.config, work.stage, attempt)
 
     def run(self, report: Callable[[int, float], None]) -> Outcome:
@@ -149,13 +168,12 @@ class _Attempt:
         except Exception as error:
             outcome = self._failed(error)
             self._finish(outcome, None)
-        self.folder.drop_checkpoints()
         _free_memory()
         return outcome
 
     def _fit(self, report: Callable[[int, float], None]) -> FitResult:
-        fit, open_cohort = self.setup.fit or _training_fit(self.setup.cpus), self.setup.open_cohort or _open_prepared
-        prepared = open_cohort(self.setup.prepared)
+        fit = self.setup.fit or training_fit(self.setup.cpus, self.setup.gpus)
+        prepared = (self.setup.open_cohort or open_prepared)(self.setup.prepared)
 
         def after_epoch(epoch: EpochReport) -> bool:
             self.epoch = epoch.epoch
@@ -175,7 +193,7 @@ class _Attempt:
             self.config,
             prepared,
             checkpoint_dir=self.folder.checkpoints,
-            checkpoint_seconds=CHECKPOINT_SECONDS,
+            checkpoint_seconds=self.setup.checkpoint_seconds,
             report=after_epoch,
         )
 
@@ -201,6 +219,9 @@ class _Attempt:
         when = f"after epoch {self.epoch}" if self.epoch else "before its first epoch ended"
         text = f"{where} failed {when} on {platform.node()}\n{traceback.format_exc().rstrip()}"
         reason = f"{type(error).__name__}: {error}"
+        self.smaller = None if self._last else _smaller(self.config, error)
+        if self.smaller is not None:
+            reason += f"; tried again with training.micro_batch {self.smaller.training.micro_batch}"
         return Outcome(name=self.work.name, state="FAILED", reason=reason, epochs=self.epoch, traceback=text)
 
     def _finish(self, outcome: Outcome, result: FitResult | None) -> None:
@@ -240,20 +261,32 @@ def package_versions() -> Mapping[str, str]:
 
 
 @lru_cache(maxsize=2)
-def _open_prepared(path: Path) -> PreparedCohort:
+def open_prepared(path: Path) -> PreparedCohort:
     """Once for each worker process: trials that follow each other there share the memory map."""
     from branchpoint.datasets.prepared import PreparedCohort
 
     return PreparedCohort.open(path)
 
 
-def _training_fit(cpus: int) -> Fit:
+def training_fit(cpus: int, gpus: float) -> Fit:
+    """:func:`branchpoint.training.loop.fit`, kept to its share of this machine."""
     import torch
 
     from branchpoint.training.loop import fit
 
     torch.set_num_threads(cpus)
+    if 0 < gpus < 1 and torch.cuda.is_available():
+        torch.cuda.set_per_process_memory_fraction(gpus)
     return fit
+
+
+def _smaller(config: Config, error: Exception) -> Config | None:
+    """What to try after ``error``, where it says that a batch did not fit into memory."""
+    if type(error).__name__ != "TrainingOutOfMemory":  # without importing torch where nothing has
+        return None
+    from branchpoint.training.errors import with_smaller_batches
+
+    return with_smaller_batches(config, error)  # type: ignore[arg-type]
 
 
 def _save_network(result: FitResult, config: Config, path: Path) -> None:

@@ -47,19 +47,22 @@ class Task(ABC):
     Attributes:
         config: the part of the Config that describes it.
         outputs: channels (dense tasks) or units (image-level tasks) of its head.
-        gathers: its loss compares samples with each other, so it needs the outputs of all workers (Cox).
         primary_metric: key of :meth:`metrics` that ranks configurations; higher is better.
         chance: value of the primary metric that a model without knowledge gets.
     """
 
     outputs: int
-    gathers: bool = False
     primary_metric: str
     chance: float
 
     def __init__(self, config: TaskConfig) -> None:
         self.config = config
         self.name = config.name
+
+    @property
+    def gathers(self) -> bool:
+        """Whether its loss compares samples with each other, so that it needs the outputs of all workers (Cox)."""
+        return self.config.compares_samples
 
     @property
     def dense(self) -> bool:

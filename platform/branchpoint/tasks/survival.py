@@ -136,7 +136,6 @@ class SurvivalTask(Task):
 
     config: SurvivalConfig
     outputs = 1
-    gathers = True
     primary_metric = "c_index"
     chance = 0.5
 

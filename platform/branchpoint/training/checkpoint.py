@@ -13,6 +13,7 @@ import tempfile
 import warnings
 import zlib
 from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -82,6 +83,47 @@ def newest_in(folder: Path) -> Path | None:
     """The newest undamaged checkpoint in ``folder``, whichever run wrote it; ``None`` where there is none."""
     found = sorted(path for path in folder.glob("epoch-*.pt") if _NAME.fullmatch(path.name))
     return next((path for path in reversed(found) if _read(path) is not None), None)
+
+
+class BackgroundWriter:
+    """Writes checkpoints beside the training: at most one is under way, and the next waits for it.
+
+    A context: on leaving, what was begun is on disk, or the error that kept it from it is raised.
+    """
+
+    def __init__(self, checkpoints: Checkpoints) -> None:
+        self._checkpoints = checkpoints
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
+        self._writing: Future[Path] | None = None
+
+    def save(self, epoch: int, state: Mapping[str, Any]) -> None:
+        """Begin to write ``state`` as it is now; raises what went wrong with the checkpoint before."""
+        self._wait()
+        self._writing = self._thread.submit(self._checkpoints.save, epoch, _held(state))
+
+    def _wait(self) -> None:
+        writing, self._writing = self._writing, None
+        if writing is not None:
+            writing.result()
+
+    def __enter__(self) -> BackgroundWriter:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        self._thread.shutdown(wait=True)
+        if kind is None:
+            self._wait()
+
+
+def _held(state: Any) -> Any:
+    """``state`` with tensors copied to the CPU, which the training will not change any more."""
+    if isinstance(state, torch.Tensor):
+        return state.detach().to("cpu", copy=True)
+    if isinstance(state, Mapping):
+        return {key: _held(value) for key, value in state.items()}
+    if isinstance(state, list | tuple):
+        return type(state)(_held(value) for value in state)
+    return state
 
 
 def _read(path: Path) -> dict[str, Any] | None:

@@ -14,6 +14,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
+from branchpoint.training.errors import losses_of_workers_named
+
 
 class Workers:
     """The process group; one process without ``torch.distributed`` is a group of one."""
@@ -39,7 +41,8 @@ class Workers:
         if not self.together or not tensors:
             return
         flat = torch.cat([tensor.reshape(-1) for tensor in tensors])
-        dist.all_reduce(flat)
+        with losses_of_workers_named():
+            dist.all_reduce(flat)
         for tensor, total in zip(tensors, flat.split([tensor.numel() for tensor in tensors]), strict=True):
             tensor.copy_(total.view_as(tensor))
 
@@ -55,7 +58,8 @@ class Workers:
         padded = mine.new_zeros((max(lengths), *mine.shape[1:]))
         padded[: len(mine)] = mine.detach()
         rows = [torch.empty_like(padded) for _ in lengths]
-        dist.all_gather(rows, padded)
+        with losses_of_workers_named():
+            dist.all_gather(rows, padded)
         rows = [row[:length] for row, length in zip(rows, lengths, strict=True)]
         rows[self.rank] = mine
         return torch.cat(rows)
@@ -65,7 +69,8 @@ class Workers:
         if not self.together:
             return [mine]
         objects: list[Any] = [None] * self.size
-        dist.all_gather_object(objects, mine)
+        with losses_of_workers_named():
+            dist.all_gather_object(objects, mine)
         return objects
 
     def from_first(self, value: Any) -> Any:
@@ -73,11 +78,13 @@ class Workers:
         if not self.together:
             return value
         values = [value]
-        dist.broadcast_object_list(values)
+        with losses_of_workers_named():
+            dist.broadcast_object_list(values)
         return values[0]
 
     def copy_from_first(self, network: nn.Module) -> None:
         """Give every worker the parameters and buffers of the first."""
         if self.together:
             for tensor in [*network.parameters(), *network.buffers()]:
-                dist.broadcast(tensor.detach(), 0)
+                with losses_of_workers_named():
+                    dist.broadcast(tensor.detach(), 0)

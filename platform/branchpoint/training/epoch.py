@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from branchpoint.balancing import Step, TaskLoss
+from branchpoint.balancing import Step, TaskLoss, collect_gradients
 from branchpoint.datasets.batch import Batch
 from branchpoint.networks.adversarial import set_progress
 from branchpoint.training.augmentation import apply_params, make_params
@@ -106,8 +106,13 @@ def train_epoch(run: Run, epoch: int, before_step: Callable[[SameBatch], None] |
 def _step(run: Run, epoch: int, same: SameBatch, performance: Performance) -> tuple[dict[str, TaskLoss], Tensor]:
     """Losses over the global batch, and the norm of its gradient before clipping."""
     run.optimizer.zero_grad()
-    outputs, losses = same.losses()
-    run.balancer.backward(Step(losses, run.network, run.workers.add_up, epoch))
+    ahead = run.balancer.weights_ahead
+    if same.in_parts and ahead is not None:
+        outputs, losses = same.add_gradients(ahead)
+        collect_gradients(run.network, run.workers.add_up)
+    else:
+        outputs, losses = same.losses()
+        run.balancer.backward(Step(losses, run.network, run.workers.add_up, epoch))
     norm = clip_gradient(run.network, run.config.optimizer.clip_norm)
     run.optimizer.step()
     if run.balancer.looks_again:

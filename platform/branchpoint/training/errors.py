@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
 
 import torch
+
+from branchpoint.config import Config
 
 
 class TrainingDiverged(RuntimeError):  # noqa: N818 - says what happened
@@ -15,17 +19,22 @@ class TrainingDiverged(RuntimeError):  # noqa: N818 - says what happened
         epoch: from 1.
         step: from 1 within the epoch; ``None`` in validation.
         task: task whose loss it is, or ``"gradient"``.
+        value: what it is instead of a finite number.
         patients: identifiers of the samples in the global batch.
     """
 
     def __init__(self, epoch: int, step: int | None, task: str, value: float, patients: Sequence[str]) -> None:
-        self.epoch, self.step, self.task, self.patients = epoch, step, task, tuple(patients)
+        self.epoch, self.step, self.task, self.value, self.patients = epoch, step, task, value, tuple(patients)
         place = "validation" if step is None else f"step {step}"
         what = "the gradient's norm" if task == "gradient" else f"the loss of task {task!r}"
         super().__init__(
             f"training diverged: {what} is {value} in epoch {epoch}, {place} (patients {', '.join(self.patients)}); "
             "lower optimizer.learning_rate, set optimizer.clip_norm, or check these patients' data"
         )
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickles, to reach the driver from another machine."""
+        return type(self), (self.epoch, self.step, self.task, self.value, self.patients)
 
 
 class TrainingOutOfMemory(RuntimeError):  # noqa: N818
@@ -35,14 +44,47 @@ class TrainingOutOfMemory(RuntimeError):  # noqa: N818
         shape: (B, C, [D,] H, W) of one worker's batch.
         precision: of the forward pass.
         device: where.
+        reason: in the words of the allocator.
     """
 
     def __init__(self, shape: Sequence[int], precision: str, device: torch.device, reason: str) -> None:
-        self.shape, self.precision, self.device = tuple(shape), precision, device
+        self.shape, self.precision, self.device, self.reason = tuple(shape), precision, device, reason
         super().__init__(
             f"out of memory on {device}: a batch of {' x '.join(map(str, self.shape))} in {precision} does not fit; "
             f"lower training.batch_size, network.width or dataset.size_voxels ({reason})"
         )
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickles, to reach the driver from another machine."""
+        return type(self), (self.shape, self.precision, self.device, self.reason)
+
+
+def with_smaller_batches(config: Config, failed: TrainingOutOfMemory) -> Config | None:
+    """``config`` with half of what did not fit passed through the network at once, where that gives the same result.
+
+    ``None`` where a single sample did not fit, or parts of a batch would give another result (Cox, batch norm).
+    """
+    if failed.shape[0] < 2:
+        return None
+    try:
+        return replace(config, training=replace(config.training, micro_batch=failed.shape[0] // 2))
+    except ValueError:
+        return None
+
+
+class WorkerLost(RuntimeError):  # noqa: N818
+    """Another worker of this training is gone, or cannot be reached: what it knew is in the last checkpoint."""
+
+
+@contextmanager
+def losses_of_workers_named() -> Iterator[None]:
+    """Turn what a collective operation raises when another worker is gone into :class:`WorkerLost`."""
+    try:
+        yield
+    except torch.OutOfMemoryError:
+        raise
+    except RuntimeError as error:  # gloo and NCCL have no narrower class in common
+        raise WorkerLost(f"another worker of this training is gone: {_first_line(error)}") from error
 
 
 @contextmanager

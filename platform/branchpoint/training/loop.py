@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,14 +16,14 @@ from torch import Tensor
 from branchpoint import networks
 from branchpoint.config import Config
 from branchpoint.datasets.prepared import PreparedCohort
-from branchpoint.training.checkpoint import Checkpoints
+from branchpoint.training.checkpoint import BackgroundWriter, Checkpoints
 from branchpoint.training.distributed import Workers
 from branchpoint.training.epoch import train_epoch
 from branchpoint.training.errors import memory_errors_named
 from branchpoint.training.memory import peak_memory_bytes, reset_peak_memory
 from branchpoint.training.randomness import TRAINING, derived_seed
 from branchpoint.training.results import EpochReport, FitResult, RunCost
-from branchpoint.training.run import Run, build_run
+from branchpoint.training.run import Run, build_run, local_batch_size
 from branchpoint.training.validation import validate
 
 __all__ = ["EpochReport", "FitResult", "RunCost", "fit"]
@@ -59,10 +59,10 @@ def fit(
         config: the whole run.
         prepared: its cohort.
         checkpoint_dir: where an epoch's state is kept and a run that was cut off goes on from; the first worker's.
+            It is written while the next epoch trains, and is on disk when the one after it is begun, or on return.
         checkpoint_seconds: time between checkpoints; 0 writes one after each epoch. Short epochs take less time
             than writing their checkpoint.
-        report: called after each epoch, when its checkpoint (where one is due) is on disk, by every worker;
-            ``False`` from any ends the run.
+        report: called after each epoch by every worker; ``False`` from any ends the run.
         device: ``None`` takes the current GPU, or the CPU where there is none.
 
     Raises:
@@ -77,12 +77,13 @@ def fit(
         checkpoints = _checkpoints(run, checkpoint_dir)
         progress = _resumed(run, checkpoints)
         stopped, saved = False, time.monotonic()
-        while len(progress.history) < config.training.epochs and not stopped:
-            entry = _one_epoch(run, progress)
-            if checkpoints is not None and time.monotonic() - saved >= checkpoint_seconds:
-                checkpoints.save(entry.epoch, _state(run, progress))
-                saved = time.monotonic()
-            stopped = any(run.workers.gather_objects(report is not None and report(entry) is False))
+        with BackgroundWriter(checkpoints) if checkpoints is not None else nullcontext() as writer:
+            while len(progress.history) < config.training.epochs and not stopped:
+                entry = _one_epoch(run, progress)
+                if writer is not None and time.monotonic() - saved >= checkpoint_seconds:
+                    writer.save(entry.epoch, _state(run, progress))
+                    saved = time.monotonic()
+                stopped = any(run.workers.gather_objects(report is not None and report(entry) is False))
     return _result(run, progress, stopped)
 
 
@@ -181,8 +182,8 @@ def _device(device: torch.device | str | None) -> torch.device:
 
 
 def _batch_shape(config: Config) -> tuple[int, ...]:
-    """(B, C, [D,] H, W) of one worker."""
-    return (-(-config.training.batch_size // Workers().size), config.network.in_channels, *config.dataset.size_voxels)
+    """(B, C, [D,] H, W) of what one worker passes through the network at once."""
+    return (local_batch_size(config, Workers()), config.network.in_channels, *config.dataset.size_voxels)
 
 
 @contextmanager

@@ -60,8 +60,8 @@ class Run:
 
     @property
     def local_batch_size(self) -> int:
-        """Most samples that one worker sees at once."""
-        return -(-self.config.training.batch_size // self.workers.size)
+        """Most samples that one worker passes through the network at once."""
+        return local_batch_size(self.config, self.workers)
 
     @property
     def identity(self) -> str:
@@ -78,6 +78,12 @@ class Run:
         reduced = self.config.training.precision == "bf16"
         with torch.autocast(self.device.type, torch.bfloat16, enabled=reduced):
             return (network or self.network)(inputs)
+
+
+def local_batch_size(config: Config, workers: Workers) -> int:
+    """Most samples that one worker passes through the network at once."""
+    share = -(-config.training.batch_size // workers.size)
+    return min(share, config.training.micro_batch or share)
 
 
 def build_run(config: Config, prepared: PreparedCohort, device: torch.device) -> Run:
@@ -100,6 +106,8 @@ def build_run(config: Config, prepared: PreparedCohort, device: torch.device) ->
         notes = clinical_notes(config.network.clinical, samples.clinical, folds.train)
     if config.training.start_from:
         notes = (*notes, start_from(config.training.start_from, drawn))
+    if local_batch_size(config, workers) < -(-config.training.batch_size // workers.size):
+        refuse_batch_norm(drawn, config.training.micro_batch)
     network = synchronized(drawn.to(device).to(memory_format=layout), workers, device)
     dropouts = install_batch_dropout(network)
     workers.copy_from_first(network)
@@ -141,6 +149,16 @@ def check_labels(config: Config, prepared: PreparedCohort, folds: Split) -> None
 def _known(prepared: PreparedCohort, target: str, rows: np.ndarray) -> np.ndarray:
     """Different labels of a target among ``rows``."""
     return np.unique(prepared.labels[target][rows][prepared.labelled[target][rows]])
+
+
+def refuse_batch_norm(network: nn.Module, micro_batch: int | None) -> None:
+    """Raises ValueError where ``network`` (of a library, say) has a batch norm, which would see parts of a batch."""
+    for name, module in network.named_modules():
+        if isinstance(module, nn.modules.batchnorm._BatchNorm):
+            raise ValueError(
+                f"training.micro_batch is {micro_batch}: {name} of this network is a batch norm, whose statistics "
+                "would be those of parts of a batch; leave it out, or take an encoder without batch norm"
+            )
 
 
 def synchronized(network: nn.Module, workers: Workers, device: torch.device) -> nn.Module:

@@ -41,6 +41,7 @@ class Guidance:
         seen: the same as the network sees them, noisier where consistency is asked for.
         answers: task to the teacher's logits.
         weight: of both terms, from 0 to 1.
+        own: how many of the rows count; 0 where a worker without any was given one to look at.
     """
 
     run: Run
@@ -48,6 +49,13 @@ class Guidance:
     seen: Batch
     answers: Mapping[str, Tensor]
     weight: float
+    own: int
+
+    def part(self, rows: slice) -> Guidance:
+        """What the teacher says of some of this worker's rows."""
+        answers = {name: logits[rows] for name, logits in self.answers.items()}
+        own = min(self.own, rows.stop) - min(self.own, rows.start)
+        return replace(self, batch=self.batch[rows], seen=self.seen[rows], answers=answers, own=own)
 
     def added_to(
         self, losses: Mapping[str, TaskLoss], outputs: Mapping[str, Tensor], labelled: Mapping[str, np.ndarray]
@@ -62,12 +70,7 @@ class Guidance:
             outputs: logits of the network.
             labelled: target to bool (B,) of the global batch.
         """
-        count = len(next(iter(labelled.values())))
-        terms = {}
-        for task in self.run.trained:
-            share = self._share(task, outputs[task.name].float(), labelled, count)
-            if share is not None:
-                terms[task.name] = share
+        terms = self.shares(outputs, labelled)
         values = {name: share.detach().clone() for name, share in terms.items()}
         self.run.workers.add_up([*values.values()])
         joined = dict(losses)
@@ -77,16 +80,21 @@ class Guidance:
                 TaskLoss(share, values[name]))  # fmt: skip
         return {task.name: joined[task.name] for task in self.run.trained if task.name in joined}
 
+    def shares(self, outputs: Mapping[str, Tensor], labelled: Mapping[str, np.ndarray]) -> dict[str, Tensor]:
+        """What these rows add to the terms of each task that has any; see :meth:`added_to`."""
+        count = len(next(iter(labelled.values())))
+        found = {task.name: self._share(task, outputs[task.name].float(), labelled, count) for task in self.run.trained}
+        return {name: share for name, share in found.items() if share is not None}
+
     def _share(self, task: Task, logits: Tensor, labelled: Mapping[str, np.ndarray], count: int) -> Tensor | None:
-        """This worker's part of a task's terms; ``None`` where it has none on any worker."""
+        """What these rows add to a task's terms; ``None`` where it has none on any worker."""
         settings = self.run.config.training.semi_supervised
         answers = self.answers[task.name].float()
         agreed, teachers = task.probabilities(logits), task.probabilities(answers)
         if settings is None or agreed is None or teachers is None:
             return None
-        rows = self.run.workers.part(count)
         own = torch.zeros(len(logits), dtype=torch.bool, device=logits.device)
-        own[: rows.stop - rows.start] = True  # a worker without rows was given one to look at
+        own[: self.own] = True
         term = logits.new_zeros(())
         unlabelled = count - int(task.known(labelled, count).sum())
         pseudo = task.pseudo_labels(answers, settings.threshold)
@@ -112,7 +120,11 @@ def guide(run: Run, batch: Batch, indices: np.ndarray, epoch: int, step: int, pr
     seen = batch
     if settings.consistency_weight and settings.noise:
         seen = replace(batch, inputs={**batch.inputs, "image": _noisy(run, batch, len(indices), epoch, step)})
-    return Guidance(run, batch, seen, run.forward(batch, run.teacher.network), weight)
+    step_size = run.local_batch_size
+    parts = [run.forward(batch[slice(i, i + step_size)], run.teacher.network) for i in range(0, len(batch), step_size)]
+    answers = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+    rows = run.workers.part(len(indices))
+    return Guidance(run, batch, seen, answers, weight, rows.stop - rows.start)
 
 
 def _noisy(run: Run, batch: Batch, count: int, epoch: int, step: int) -> Tensor:

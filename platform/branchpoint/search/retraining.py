@@ -1,0 +1,182 @@
+"""``branchpoint train``: one Config on one fold or all, by one worker or several, with figures on the test patients.
+
+What a study does with its finalists, for a Config that is known: the network of each fold is trained, its best epoch
+chosen on the validation split, its weights kept, and its test patients looked at once, when all folds are complete.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from contextlib import nullcontext
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from branchpoint.config import Config
+from branchpoint.search.figures import figure_records
+from branchpoint.search.folders import StudyFolder
+from branchpoint.search.progress import Progress
+from branchpoint.search.session import Resources, living_nodes, preflight, session
+from branchpoint.search.testing import evaluate_run, fold_references, references_of_folds, test_summaries
+from branchpoint.search.trial import Outcome, Setup, Work, execute, known_outcomes, package_versions
+from branchpoint.search.workers import with_workers
+from branchpoint.store import Store, StudyRecord
+from branchpoint.values import to_plain
+
+LABEL = "trained"
+PROTOCOL = (
+    "One Config was trained on each fold; the epoch was chosen on validation patients, and each test patient was "
+    "predicted, once, by a network that had not seen them."
+)
+
+
+class RetrainingError(RuntimeError):
+    """A fold did not complete; the message holds the reasons."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Retraining:
+    """A Config to be trained.
+
+    Attributes:
+        study: name in the store; the same name and Config go on where they were.
+        config: what to train; its fold is replaced.
+        folds: which.
+        prepared: manifest of the prepared cohort, seen by every worker.
+        store: URI of the results store.
+        state: folder for checkpoints and weights, seen by every worker.
+        resources: workers of a run, and what each gets.
+        excluded: patients left out on purpose, for the record.
+        address: of the Ray cluster; see :func:`branchpoint.search.session.session`.
+        hooks: fields of :class:`branchpoint.search.trial.Setup` to replace.
+    """
+
+    study: str
+    config: Config
+    folds: Sequence[int]
+    prepared: Path
+    store: str
+    state: Path
+    resources: Resources = field(default_factory=Resources)
+    excluded: Sequence[str] = ()
+    address: str | None = None
+    hooks: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def alone(self) -> bool:
+        """Whether one worker trains in this very process, without Ray."""
+        cluster = self.address or os.environ.get("RAY_ADDRESS")
+        return self.resources.workers == 1 and self.resources.gpus in (0, 1) and not cluster
+
+    def works(self) -> list[Work]:
+        """One run for each fold."""
+        works = []
+        for fold in self.folds:
+            config = replace(self.config, split=replace(self.config.split, fold=fold))
+            works.append(Work(f"{config.candidate}-fold{fold}", config.to_json(), stage="final"))
+        return works
+
+    def network(self, work: Work) -> Path:
+        """Where the weights of a fold are kept."""
+        return StudyFolder(self.state).run(work.name).network
+
+    def run(self) -> list[Outcome]:
+        """Train every fold that is not complete yet, and write the test figures.
+
+        Raises:
+            ValueError: the nodes can never hold the workers; nothing has started.
+            RetrainingError: a fold failed.
+        """
+        folder = StudyFolder(self.state)
+        with folder.lock(), nullcontext() if self.alone else session(self.address):
+            folder.remember(self._settings(), part="train")
+            self._describe()
+            outcomes = self._train()
+            failed = [outcome for outcome in outcomes if outcome.state != "COMPLETE"]
+            if failed:
+                reasons = "; ".join(f"{outcome.name}: {outcome.reason}" for outcome in failed)
+                raise RetrainingError(f"{len(failed)} of {len(outcomes)} folds failed: {reasons}")
+            self._test()
+        return outcomes
+
+    def _train(self) -> list[Outcome]:
+        """Every fold; gives how each ended, in this start or an earlier one."""
+        known = self._known()
+        waiting = [work for work in self.works() if not self._done(work, known.get(work.name))]
+        if waiting:
+            before = [known[work.name] for work in self.works() if work not in waiting]
+            progress = Progress("fold", len(self.works()), self._setup().objective, before=before)
+            with ThreadPoolExecutor(self._concurrency(progress)) as threads:
+                runs = {threads.submit(execute, work, self._run_setup(), lambda *_: None) for work in waiting}
+                while runs:
+                    done, runs = wait(runs, timeout=1.0, return_when=FIRST_COMPLETED)
+                    for run in done:
+                        progress.ended(run.result())
+                    progress.tick(len(runs))
+            progress.finish()
+        known = self._known()
+        return [known[work.name] for work in self.works()]
+
+    def _concurrency(self, progress: Progress) -> int:
+        """Folds at once."""
+        if self.alone:
+            at_once, where = 1, "in this process"
+        else:
+            at_once = preflight(self.resources, living_nodes())
+            where = f"by {self.resources.workers} worker(s) each, {at_once} at once"
+        folds, epochs = len(self.works()), self.config.training.epochs
+        progress.say(f"{folds} fold(s), {epochs} epochs, {where}; results in {self.store}")
+        return at_once
+
+    def _test(self) -> None:
+        """Figures on the test patients of the trained folds, beside the trivial references."""
+        works = self.works()
+        if self.alone:
+            summaries = [evaluate_run(work, self._setup()) for work in works]
+            trivial = references_of_folds(self.config.to_json(), self._setup(), self.folds)
+        else:
+            at_once = preflight(replace(self.resources, workers=1), living_nodes())
+            summaries = test_summaries(works, self._setup(), self.resources, at_once)
+            trivial = fold_references(self.config, self._setup(), self.resources, self.folds)
+        records = figure_records(
+            study=self.study, configs={LABEL: self.config}, models={LABEL: summaries}, references={}, trivial=trivial,
+            excluded=np.array([], dtype=np.int64), known_risk={},
+        )  # fmt: skip
+        Store(self.store).writer(self.study).figures(records)
+
+    def _setup(self) -> Setup:
+        return Setup(
+            study=self.study, store=self.store, folder=self.state, prepared=self.prepared, cpus=self.resources.cpus,
+            gpus=self.resources.gpus, keep_network=True, **self.hooks,
+        )  # fmt: skip
+
+    def _run_setup(self) -> Setup:
+        return self._setup() if self.alone else with_workers(self._setup(), self.resources)
+
+    def _known(self) -> dict[str, Outcome]:
+        return known_outcomes(Store(self.store), self.study, self._setup().objective, stage="final")
+
+    def _done(self, work: Work, known: Outcome | None) -> bool:
+        return known is not None and known.state == "COMPLETE" and self.network(work).exists()
+
+    def _settings(self) -> dict[str, Any]:
+        anyfold = replace(self.config, split=replace(self.config.split, fold=0))
+        return {"config": to_plain(anyfold, identity_only=True), "excluded": sorted(self.excluded)}
+
+    def _describe(self) -> None:
+        store = Store(self.store)
+        if self.study in store.studies()["study"].to_pylist():
+            return
+        store.writer(self.study).study(
+            StudyRecord(
+                study=self.study, dataset=self.config.dataset.name, release=self.config.dataset.release,
+                config=self.config.to_json(), settings=json.dumps({**self._settings(), "protocol": PROTOCOL}),
+                excluded=sorted(self.excluded), versions=package_versions(), started=datetime.now(UTC),
+            )
+        )  # fmt: skip

@@ -1,0 +1,222 @@
+"""One run on several workers: Ray Train keeps them together, :func:`branchpoint.training.loop.fit` trains in each.
+
+Whoever calls :class:`WorkersFit` is the driver: it needs no core, hears of each epoch and tells whether to go on. A
+worker that dies, or whose node is lost, ends the others too; Ray Train starts all of them anew, and they go on from the
+last checkpoint. An error of the run itself would only come again: it ends the run at once.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import shutil
+import time
+import traceback
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import ray
+from ray import cloudpickle
+
+from branchpoint.config import Config
+from branchpoint.search.mailbox import open_mailbox
+from branchpoint.search.session import Resources
+
+if TYPE_CHECKING:
+    from branchpoint.search.trial import Fit, Setup
+    from branchpoint.training.results import EpochReport, FitResult
+
+ROOT_CAUSE_SECONDS = 5.0
+"""How long a worker that lost another waits to hear whether that one ended by an error of its own."""
+_POLL_SECONDS = 0.2
+_ENVIRONMENT = {"RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.5", "RAY_TRAIN_METRICS_ENABLED": "0"}
+
+
+class WorkerError(Exception):
+    """The traceback of a worker: the cause of what is raised in the driver."""
+
+    def __str__(self) -> str:
+        return f"\n\n{self.args[0].rstrip()}\n"
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorkersFit:
+    """Trains as :func:`branchpoint.training.loop.fit` does, by several workers.
+
+    Attributes:
+        resources: workers and what each gets.
+        folder: for what Ray Train writes, seen by every worker.
+        open_cohort: opens the manifest on each worker; ``None`` is ``PreparedCohort.open``.
+        fit: what each worker calls; ``None`` is :func:`branchpoint.training.loop.fit`.
+        restarts: how many lost workers a run survives.
+    """
+
+    resources: Resources
+    folder: Path
+    open_cohort: Callable[[Path], Any] | None = None
+    fit: Fit | None = None
+    restarts: int = 5
+
+    def __call__(
+        self,
+        config: Config,
+        prepared: Path,
+        *,
+        checkpoint_dir: Path,
+        checkpoint_seconds: float,
+        report: Callable[[EpochReport], bool],
+    ) -> FitResult:
+        """Train; see :func:`branchpoint.training.loop.fit`.
+
+        Args:
+            prepared: manifest of the cohort.
+
+        Raises:
+            ray.train.TrainingFailedError: more workers were lost than ``restarts``.
+            Exception: whatever ends the run on a worker, with that worker's traceback as its cause.
+        """
+        mailbox = open_mailbox()
+        part = _Part(config.to_json(), prepared, checkpoint_dir, checkpoint_seconds, mailbox, self)
+        name = f"{os.getpid()}-{time.time_ns()}"
+        with ThreadPoolExecutor(1, thread_name_prefix="trainer") as thread:
+            try:
+                training = thread.submit(self._train, part, name)
+                _answer(mailbox, training, report)
+                error = ray.get(mailbox.error.remote())
+                if error is not None:
+                    _raise(error)
+                result: FitResult = cloudpickle.loads(training.result())
+                return result
+            finally:
+                ray.kill(mailbox)
+                shutil.rmtree(self.folder / name, ignore_errors=True)
+
+    def _train(self, part: _Part, name: str) -> bytes:
+        """What the first worker returns, when all have ended."""
+        from ray.train.torch import TorchConfig
+
+        # Its annotations are those of the interface before version 2 of Ray Train.
+        train: Any = importlib.import_module("ray.train")
+        trainers: Any = importlib.import_module("ray.train.torch")
+        for variable, value in _ENVIRONMENT.items():
+            os.environ.setdefault(variable, value)
+        gpus = self.resources.gpus
+        trainer = trainers.TorchTrainer(
+            _work,
+            train_loop_config={"part": part},
+            # NCCL takes no two workers on one GPU.
+            torch_config=TorchConfig(backend="nccl" if gpus >= 1 else "gloo"),
+            scaling_config=train.ScalingConfig(
+                num_workers=self.resources.workers, use_gpu=gpus > 0, resources_per_worker=self.resources.request,
+            ),
+            run_config=train.RunConfig(
+                name=name, storage_path=str(self.folder),
+                failure_config=train.FailureConfig(max_failures=self.restarts),
+                logging_config=train.LoggingConfig(log_level="ERROR"),
+            ),
+        )  # fmt: skip
+        result: bytes = trainer.fit().return_value
+        return result
+
+
+def with_workers(setup: Setup, resources: Resources) -> Setup:
+    """``setup`` whose runs are trained by several workers, with a checkpoint after each epoch.
+
+    The driver of a run does not open the cohort.
+    """
+    fit = WorkersFit(resources=resources, folder=setup.folder / "ray", open_cohort=setup.open_cohort, fit=setup.fit)
+    return replace(setup, fit=fit, open_cohort=Path, checkpoint_seconds=0.0)
+
+
+@dataclass(frozen=True)
+class _Part:
+    """What every worker is told; ``by`` is the driver's :class:`WorkersFit`."""
+
+    config: str
+    prepared: Path
+    checkpoint_dir: Path
+    checkpoint_seconds: float
+    mailbox: Any
+    by: WorkersFit
+
+
+def _answer(mailbox: Any, training: Future[bytes], report: Callable[[EpochReport], bool]) -> None:
+    """Pass on the reports of the workers until they have ended; what ``report`` raises, it raises when they have."""
+    failure: Exception | None = None
+    while (entry := ray.get(mailbox.next.remote(_POLL_SECONDS))) is not None or not training.done():
+        if entry is None:
+            continue
+        go_on = False
+        if failure is None:
+            try:
+                go_on = report(cloudpickle.loads(entry))
+            except Exception as error:
+                failure = error
+        ray.get(mailbox.answer.remote(go_on))
+    if failure is not None:
+        raise failure
+
+
+def _work(settings: dict[str, Any]) -> bytes | None:
+    """One worker."""
+    from ray import train
+
+    from branchpoint.training.errors import WorkerLost
+
+    part: _Part = settings["part"]
+    if ray.get(part.mailbox.error.remote()) is not None:
+        return None  # begun anew only because the error of a worker took others with it
+    first = train.get_context().get_world_rank() == 0
+    try:
+        result = _fit(part, first)
+        return cloudpickle.dumps(result) if first else None
+    except WorkerLost:
+        if ray.get(part.mailbox.error.remote(ROOT_CAUSE_SECONDS)) is None:
+            raise
+    except Exception as error:
+        ray.get(part.mailbox.fail.remote(_packed(error)))
+        _leave()
+    return None
+
+
+def _fit(part: _Part, first: bool) -> FitResult:
+    from branchpoint.search.trial import open_prepared, training_fit
+
+    def report(entry: EpochReport) -> bool:
+        return not first or ray.get(part.mailbox.report.remote(cloudpickle.dumps(entry)))
+
+    fit = part.by.fit or training_fit(part.by.resources.cpus, part.by.resources.gpus)
+    result = fit(
+        Config.from_json(part.config),
+        (part.by.open_cohort or open_prepared)(part.prepared),
+        checkpoint_dir=part.checkpoint_dir,
+        checkpoint_seconds=part.checkpoint_seconds,
+        report=report,
+    )
+    return replace(result, network=result.network.cpu()) if result.network is not None else result
+
+
+def _leave() -> None:
+    """Close this worker's connections, so that the others do not wait for it."""
+    import torch.distributed as dist
+
+    if dist.is_initialized():
+        dist.destroy_process_group()
+
+
+def _packed(error: Exception) -> bytes:
+    text = traceback.format_exc()
+    try:
+        packed = cloudpickle.dumps((error, text))
+        cloudpickle.loads(packed)
+    except Exception:  # of a class that cannot be sent
+        packed = cloudpickle.dumps((RuntimeError(f"{type(error).__name__}: {error}"), text))
+    return packed
+
+
+def _raise(packed: bytes) -> None:
+    error, text = cloudpickle.loads(packed)
+    raise error from WorkerError(text)
