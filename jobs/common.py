@@ -11,11 +11,11 @@ started in. A job submitted with ``--working-dir`` runs in an unpacked copy that
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from types import ModuleType
-from typing import Annotated
+from typing import Annotated, Any, Literal
 
 ROOT = Path(__file__).resolve().parents[1]
 for folder in (ROOT, ROOT / "platform"):
@@ -35,20 +35,23 @@ from branchpoint.search.session import Resources  # noqa: E402
 from branchpoint.search.study import NoResultError, Study  # noqa: E402
 from branchpoint.store import Store  # noqa: E402
 
+SCHEMES = ("cross_validation", "official", "paper")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Scale:
     """How much of everything; what the command line leaves open.
 
     Attributes:
-        patients: of the phantom.
-        phantom_scale: voxel size of the phantom's scans against real scanners.
+        size: one edge for a cube or square, or every edge.
+        patients: of the phantom: pictures or volumes, where it is of these.
+        phantom_scale: voxel size of the phantom's scans, or size of its pictures, against real ones.
         censoring: share of the phantom's patients without an event.
         learning_rate: of the published configurations; the search varies it.
     """
 
     spacing_mm: float = 1.0
-    size: int = 144
+    size: int | tuple[int, ...] = 144
     patients: int = 60
     phantom_scale: float = 1.0
     censoring: float = 0.8
@@ -70,8 +73,10 @@ class Job:
         dataset: name of the reader.
         release: by default.
         space: module of ``search_spaces``.
-        scales: name to scale; ``paper`` is taken with ``--data-root``, ``laptop`` without.
-        has_phantom: whether the dataset has one.
+        scales: name to scale; ``paper`` is taken with ``--data-root``, else ``default``.
+        dimensions: 3 for volumes, 2 for pictures, which have no millimetres.
+        phantom: settings of the phantom that follow from the scale, beside patients and seed; ``None`` where the
+            dataset has no phantom.
     """
 
     dataset: str
@@ -79,7 +84,29 @@ class Job:
     space: ModuleType
     scales: Mapping[str, Scale]
     default: str
-    has_phantom: bool = False
+    dimensions: Literal[2, 3] = 3
+    phantom: Callable[[Scale], dict[str, Any]] | None = None
+
+    def grid(self, scale: Scale) -> tuple[int, ...]:
+        """Edges of a sample; ValueError where their number is not that of the dimensions."""
+        edges = (scale.size,) * self.dimensions if isinstance(scale.size, int) else scale.size
+        if len(edges) != self.dimensions:
+            raise ValueError(f"--size gives {len(edges)} edges; samples of {self.dataset} have {self.dimensions}")
+        return edges
+
+
+def picture_phantom(scale: Scale) -> dict[str, Any]:
+    """Settings that the phantoms of pictures have."""
+    return {"size_scale": scale.phantom_scale}
+
+
+def edges(text: str) -> int | tuple[int, ...]:
+    """``96`` or ``270x480``, as ``--size`` gives it."""
+    try:
+        found = tuple(int(part) for part in text.lower().split("x"))
+    except ValueError:
+        raise ValueError(f"--size is {text!r}: give a number, or one for each edge with x between") from None
+    return found[0] if len(found) == 1 else found
 
 
 def main(job: Job) -> None:
@@ -97,8 +124,9 @@ def main(job: Job) -> None:
         final_epochs: Annotated[int | None, typer.Option(help="Epochs of a finalist.")] = None,
         top: Annotated[int | None, typer.Option(help="Best candidates that are trained on all folds.")] = None,
         folds: Annotated[int | None, typer.Option(help="Folds of the cross-validation.")] = None,
-        spacing_mm: Annotated[float | None, typer.Option(help="Isotropic spacing after resampling.")] = None,
-        size: Annotated[int | None, typer.Option(help="Voxels along each edge of the crop.")] = None,
+        scheme: Annotated[str | None, typer.Option(help="cross_validation, official or paper; see docs.")] = None,
+        spacing_mm: Annotated[float | None, typer.Option(help="Isotropic spacing after resampling (volumes).")] = None,
+        size: Annotated[str | None, typer.Option(help="Voxels along each edge, or along all: 270x480.")] = None,
         patients: Annotated[int | None, typer.Option(help="Patients of the phantom.")] = None,
         width: Annotated[int | None, typer.Option(help="Channels of the first level that widths vary about.")] = None,
         batch_size: Annotated[int | None, typer.Option(help="Samples of a training step.")] = None,
@@ -120,18 +148,20 @@ def main(job: Job) -> None:
         seed: Annotated[int, typer.Option(help="Of folds, networks, search and phantom.")] = 0,
     ) -> None:
         name = "smoke" if smoke else "demo" if demo else job.default if data_root is None else "paper"
-        given = locals()
-        scale = replace(
-            job.scales[name],
-            **{f.name: given[f.name] for f in fields(Scale) if given.get(f.name) is not None},
-        )
+        given: dict[str, Any] = {**locals(), "size": None if size is None else edges(size)}
+        chosen = {f.name: given[f.name] for f in fields(Scale) if given.get(f.name) is not None}
+        scale = replace(job.scales[name], **chosen)
+        if job.dimensions == 2 and "spacing_mm" in chosen:
+            raise ValueError(
+                f"--spacing-mm is {spacing_mm:g}: pictures of {job.dataset} have no millimetres, use --size"
+            )
         place = home_folder(home)
         resources = Resources(
             cpus=cpus_per_trial, gpus=gpus_per_trial, concurrency=concurrency, memory_gb=memory_gb,
             workers=workers_per_trial,
         )  # fmt: skip
         run(job, scale, place, resources, data_root=data_root, release=release, seed=seed, skip_faulty=skip_faulty,
-            store=store, study=study, address=address, start_from=start_from)  # fmt: skip
+            scheme=scheme, store=store, study=study, address=address, start_from=start_from)  # fmt: skip
 
     try:
         app()
@@ -149,19 +179,16 @@ def run(
     release: str,
     seed: int,
     skip_faulty: bool,
+    scheme: str | None,
     store: str | None,
     study: str | None,
     address: str | None,
     start_from: Path | None = None,
 ) -> None:
     """The whole way of the job."""
-    root, known_risk = _root(job, scale, home, data_root, release, seed)
-    dataset = DatasetConfig(
-        name=job.dataset, root=str(root), release=release, spacing_mm=scale.spacing_mm, size_voxels=(scale.size,) * 3,
-        seed=seed,
-    )  # fmt: skip
-    manifest, excluded = prepared_cohort(dataset, scale.folds, home / "cache", skip_faulty)
-    base = _base(job, dataset, scale, seed)
+    root = data_root.expanduser().resolve() if data_root else phantom_root(job, scale, home, release, seed)
+    base = base_config(job, scale, root, release=release, seed=seed, scheme=scheme)
+    manifest, excluded = prepared_cohort(base.dataset, scale.folds, home / "cache", skip_faulty)
     if start_from is not None:
         base = replace(base, training=replace(base.training, start_from=str(start_from.expanduser().resolve())))
     where = store or str(home / "results")
@@ -174,31 +201,34 @@ def run(
         prior=measured_prior(Store(where), name, base, job.space.starting_points(base), scale.trials),
     )  # fmt: skip
     published = {label: config_at(job.space.space, base, point) for label, point in job.space.published(base).items()}
-    finals = Finals(study=searched, epochs=scale.final_epochs, published=published, known_risk=known_risk)
+    finals = Finals(study=searched, epochs=scale.final_epochs, published=published, known_risk=_known_risk(root))
     with searched.running() as concurrency:
         searched.search(concurrency)
         finals.run(searched.best(scale.top), concurrency)
     _show(searched, home / "report.html")
 
 
-def _root(job: Job, scale: Scale, home: Path, data_root: Path | None, release: str, seed: int
-          ) -> tuple[Path, Mapping[str, float]]:  # fmt: skip
-    """Folder of the release, written here where none is given, and the true log-hazards where it is a phantom."""
-    from branchpoint.datasets.phantoms import make_phantom, read_truth
+def phantom_root(job: Job, scale: Scale, home: Path, release: str, seed: int) -> Path:
+    """Folder of the job's phantom, written where it is not there yet."""
+    from branchpoint.datasets.phantoms import make_phantom
+
+    if job.phantom is None:
+        raise SystemExit(f"there is no phantom of {job.dataset}: give --data-root, the folder of the release")
+    settings = job.phantom(scale)
+    name = "-".join([f"{scale.patients}-{seed}", *(f"{value:g}" for value in settings.values())])
+    return make_phantom(
+        job.dataset, home / "phantom" / f"{job.dataset}-{release or 'all'}-{name}", release=release,
+        patients=scale.patients, seed=seed, **settings,
+    )  # fmt: skip
+
+
+def _known_risk(root: Path) -> Mapping[str, float]:
+    """Patient to true log-hazard, where the cohort is a phantom with outcomes."""
+    from branchpoint.datasets.phantoms import read_truth
     from branchpoint.datasets.phantoms.completion import TRUTH
 
-    if data_root is not None:
-        root = data_root.expanduser().resolve()
-    elif job.has_phantom:
-        settings = f"{scale.patients}-{seed}-{scale.phantom_scale:g}-{scale.censoring:g}"
-        root = make_phantom(
-            job.dataset, home / "phantom" / f"{job.dataset}-{release}-{settings}", release=release,
-            patients=scale.patients, seed=seed, censoring=scale.censoring, spacing_scale=scale.phantom_scale,
-        )  # fmt: skip
-    else:
-        raise SystemExit(f"there is no phantom of {job.dataset}: give --data-root, the folder of the release")
     truth = read_truth(root) if (root / TRUTH).exists() else ()
-    return root, {row["PatientID"]: float(row["log_hazard"]) for row in truth}
+    return {row["PatientID"]: float(row["log_hazard"]) for row in truth if "log_hazard" in row}
 
 
 def prepared_cohort(dataset: DatasetConfig, folds: int, cache: Path, skip_faulty: bool) -> tuple[Path, tuple[str, ...]]:
@@ -224,14 +254,28 @@ def prepared_cohort(dataset: DatasetConfig, folds: int, cache: Path, skip_faulty
     return prepare(cohort, dataset, cache, excluded=excluded).path, excluded
 
 
-def _base(job: Job, dataset: DatasetConfig, scale: Scale, seed: int) -> Config:
+def base_config(
+    job: Job, scale: Scale, root: Path, *, release: str = "", seed: int = 0, scheme: str | None = None
+) -> Config:
+    """What all candidates of the job share.
+
+    Raises:
+        ValueError: a setting is out of range.
+    """
+    dataset = DatasetConfig(
+        name=job.dataset, root=str(root), release=release, spacing_mm=scale.spacing_mm, size_voxels=job.grid(scale),
+        seed=seed,
+    )  # fmt: skip
     base: Config = job.space.base(dataset)
+    parts: Any = scheme or base.split.scheme
+    if parts not in SCHEMES:
+        raise ValueError(f"--scheme is {parts!r}: choose {', '.join(SCHEMES)}")
     return replace(
         base,
         network=replace(base.network, width=scale.width),
         training=replace(base.training, epochs=scale.epochs, batch_size=scale.batch_size),
         optimizer=replace(base.optimizer, learning_rate=scale.learning_rate),
-        split=replace(base.split, folds=scale.folds, seed=seed),
+        split=replace(base.split, folds=scale.folds, seed=seed, scheme=parts),
         seed=seed,
     )
 

@@ -14,7 +14,7 @@ JOB = Job(
     release="2021",
     space=hecktor,
     default="laptop",
-    has_phantom=True,
+    phantom=lambda scale: {"censoring": scale.censoring, "spacing_scale": scale.phantom_scale},
     scales={
         "paper": Scale(),
         "laptop": Scale(spacing_mm=4.0, size=36, patients=60, phantom_scale=1.5, trials=24, epochs=30, final_epochs=40),

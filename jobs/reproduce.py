@@ -43,7 +43,7 @@ SCALES = {
             "hecktor": {"patients": 40, "spacing_scale": 2.0, "censoring": 0.5},
         }),
     "smoke": Trial(
-        Shrunk(edge=32, spacing_mm=9.0, width=4, epochs=1, batch_size=8, folds=2), 2, {
+        Shrunk(edge=32, spacing_mm=6.0, width=4, epochs=1, batch_size=8, folds=2), 2, {
             "isic2017": {"patients": 24, "size_scale": 0.1}, "retouch": {"patients": 6, "slices": 3, "size_scale": 0.1},
             "cadis": {"patients": 25, "size_scale": 0.1}, "endovis2017": {"patients": 36, "size_scale": 0.05},
             "hecktor": {"patients": 20, "spacing_scale": 2.0},
@@ -70,6 +70,7 @@ def command(
     start_from: Annotated[Path | None, typer.Option(help="Weights that every run starts from.")] = None,
     cpus: Annotated[int, typer.Option(min=1, help="Threads of a run without GPU.")] = 1,
     store: Annotated[str | None, typer.Option(help="Results store: folder or URI.")] = None,
+    study: Annotated[str | None, typer.Option(help="Name of the study; by default of paper, data and scale.")] = None,
     home: Annotated[Path | None, typer.Option(help="Folder for results, cache, phantom and tables.")] = None,
     skip_faulty: Annotated[bool, typer.Option("--skip-faulty", help="Leave samples with errors out.")] = False,
 ) -> None:
@@ -85,7 +86,7 @@ def command(
     experiment = _on_data(experiment, root, scale, split, {key: v for key, v in changes.items() if v is not None})
     where = store or str(place / "results")
     where = where if "://" in where else str(Path(where).expanduser().resolve())
-    study = "-".join(filter(None, (paper, dataset, "" if data_root else "phantom", name)))
+    study = study or "-".join(filter(None, (paper, dataset, "" if data_root else "phantom", name)))
     done = Reproduction(
         experiment=experiment, seeds=seeds or (scale.seeds if scale else experiment.seeds), study=study, cpus=cpus,
         prepared=_prepared(experiment, place / "cache", skip_faulty), store=where,
@@ -94,10 +95,9 @@ def command(
     heading = [f"Command: `{shlex.join(['python', 'jobs/reproduce.py', *sys.argv[1:]])}`.",
                "" if data_root else "The cohort is a phantom: nothing here speaks of the paper's data. ",
                f"Scale: {to_plain(scale.limits)}, " if scale else "", f"{done.seeds} seeds."]  # fmt: skip
-    with StudyFolder(done.state).lock():
-        StudyFolder(done.state).remember({vendor: path.name for vendor, path in done.prepared.items()},
-                                         "-".join(["cohort", *done.prepared]).rstrip("-"))  # fmt: skip
-        _reproduce(done, place / "published" / f"{study}-table-{experiment.table}.md", heading)
+    for vendor, path in done.prepared.items():
+        StudyFolder(done.state).remember({"cohort": path.name}, f"cohort-{vendor}".rstrip("-"))
+    _reproduce(done, place / "published" / f"{study}-table-{experiment.table}.md", heading)
 
 
 def _reproduce(done: Reproduction, out: Path, heading: list[str]) -> None:
@@ -112,6 +112,8 @@ def _reproduce(done: Reproduction, out: Path, heading: list[str]) -> None:
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text(text := markdown(found, heading), encoding="utf-8")
     print(f"\n{text}\ntable:   {out}\nresults: {done.store}, study {done.study}")
+    if any(outcome.state != "COMPLETE" for outcome in done.outcomes.values()):
+        raise SystemExit(1)
 
 
 def _phantom(dataset: str, home: Path, scale: str) -> Path:

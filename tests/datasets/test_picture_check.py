@@ -146,6 +146,12 @@ DAMAGES = [
     Damage("busi", "mask and image exchanged",
            lambda r: swap(r / "malignant" / "malignant (2).png", r / "malignant" / "malignant (2)_mask.png"),
            (("image-is-mask", "malignant (2)", "ultrasound"), ("not-a-mask", "malignant (2)", "lesion"))),
+    Damage("busi", "unknown value", lambda r: change_mask(
+        r / "benign" / "benign (1)_mask.png", lambda m: np.where(m > 0, 128, 0)),
+        (("unknown-label", "benign (1)", "lesion"),)),
+    Damage("busi", "masks exchanged", lambda r: swap(
+        r / "benign" / "benign (1)_mask.png", r / "normal" / "normal (3)_mask.png"),
+        (("empty-mask", "benign (1)", "lesion"), ("unexpected-lesion", "normal (3)", "lesion"))),
     Damage("busi", "no mask", lambda r: (r / "malignant" / "malignant (2)_mask.png").unlink(),
            (("missing-file", "malignant (2)", "_mask"),)),
     # Optic discs
@@ -170,6 +176,8 @@ DAMAGES = [
         (("bad-value", ISIC, "age"),)),
     Damage("isic2017", "no mask", lambda r: (r / TRAIN_MASK).unlink(),
            (("missing-file", ISIC, "lesion"),)),
+    Damage("isic2017", "unknown value", lambda r: change_mask(r / TRAIN_MASK, lambda m: np.where(m > 0, 1, 0)),
+           (("unknown-label", ISIC, "lesion"),)),
     Damage("isic2017", "superpixels for a mask", lambda r: shutil.copy(
         r / f"{TRAIN}_Data/{ISIC}_superpixels.png", r / TRAIN_MASK), (("not-a-mask", ISIC, "lesion"),)),
     Damage("isic2017", "masks exchanged", lambda r: swap(
@@ -188,6 +196,9 @@ DAMAGES = [
     Damage("retouch", "references exchanged", lambda r: [
         shutil.copy(r / "RETOUCH-TrainingSet-Topcon/TRAIN049" / f"reference.{end}", r / CIRRUS / f"reference.{end}")
         for end in ("mhd", "raw")], (("size-mismatch", "Cirrus-TRAIN001", "fluids"),)),
+    Damage("retouch", "text in a number", lambda r: (r / CIRRUS / "oct.mhd").write_text(
+        (r / CIRRUS / "oct.mhd").read_text().replace("DimSize = ", "DimSize = wide ")),
+        (("unreadable-file", "Cirrus-TRAIN001", "OCT"),)),
     Damage("retouch", "no reference", lambda r: (r / CIRRUS / "reference.mhd").unlink(),
            (("missing-file", "Cirrus-TRAIN001", "fluids"),)),
     Damage("retouch", "scan for the reference", lambda r: [
@@ -216,6 +227,12 @@ DAMAGES = [
         r / VIDEO_1 / "ground_truth/Maryland_Bipolar_Forceps_labels/frame001.png",
         lambda m: np.where(np.arange(m.size).reshape(m.shape) % 2, 255, 100)),
         (("unknown-label", "video_01_frame001", "binary"),)),
+    Damage("endovis2017", "mask and frame exchanged", lambda r: swap(
+        r / "instrument_2017_test/instrument_dataset_10/left_frames/frame000.png",
+        r / "instrument_2017_test/instrument_dataset_10/PartsSegmentation/frame000.png"),
+        (("image-is-mask", "video_10_frame000", "left_frame"), ("not-a-mask", "video_10_frame000", "parts"))),
+    Damage("endovis2017", "no frame", lambda r: (r / VIDEO_1 / "left_frames/frame001.png").unlink(),
+           (("missing-file", "video_01_frame001", "left_frame"),)),
     Damage("endovis2017", "unknown tool", lambda r: shutil.copytree(
         r / VIDEO_1 / "ground_truth/Other_labels", r / VIDEO_1 / "ground_truth/Suction_labels"),
         (("wrong-folder", "", "type"),)),

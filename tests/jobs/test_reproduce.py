@@ -15,7 +15,7 @@ JOBS = Path(__file__).resolve().parents[2] / "jobs"
 STUDY = "hog-cadis-phantom-smoke"
 
 
-def reproduce(home: Path, *rows: str, table: str = "4", more: tuple[str, ...] = ()) -> str:
+def reproduce(home: Path, *rows: str, table: str = "4", more: tuple[str, ...] = (), code: int = 0) -> str:
     sys.path.insert(0, str(JOBS))
     try:
         from reproduce import app
@@ -24,7 +24,7 @@ def reproduce(home: Path, *rows: str, table: str = "4", more: tuple[str, ...] = 
     options = ["--paper", "hog", "--dataset", "cadis", "--table", table, "--smoke", "--home", str(home)]
     chosen = [part for row in rows for part in ("--rows", row)]
     done = CliRunner().invoke(app, [*options, *chosen, *more], catch_exceptions=False)
-    assert done.exit_code == 0, done.output
+    assert done.exit_code == code, done.output
     return done.output
 
 
@@ -59,6 +59,16 @@ def test_a_table_beside_the_papers_and_on_again(tmp_path: Path) -> None:
     (started,) = [row for row in store.trials(STUDY).to_pylist() if row["notes"]]
     assert f"starts from {kept / 'network.pt'} (candidate {first[0]['candidate']}, unet): " in started["notes"][0]
     assert started["notes"][0].endswith("nothing drawn anew")
+
+
+def test_a_run_that_fails_says_why_and_leaves_its_row_empty(tmp_path: Path) -> None:
+    torch.save({"other.weight": torch.ones(3)}, tmp_path / "weights.pt")
+    more = ("--start-from", str(tmp_path / "weights.pt"), "--seeds", "1", "--study", "started")
+    output = reproduce(tmp_path, "alpha 1, beta 1", more=more, code=1)
+    assert "failed: ValueError: training.start_from is" in output
+    assert "| alpha 1, beta 1 | 0 | - | 82.3 | - | - |" in output
+    (row,) = Store(str(tmp_path / "results")).trials("started").to_pylist()
+    assert row["state"] == "FAILED"
 
 
 def test_what_there_is_not_is_named(tmp_path: Path) -> None:

@@ -14,12 +14,12 @@ from branchpoint.config import ClassificationConfig, SegmentationConfig, Surviva
 from branchpoint.datasets.batch import Batch
 from branchpoint.tasks import build_task
 from branchpoint.training.bootstrap import intervals
+from branchpoint.training.label_references import PREVALENCE
 from branchpoint.training.measurements import Measurements, covered_box, largest_component, measure
 from branchpoint.training.references import (
     COMPONENT,
     ELLIPSOID,
     MEAN_MASK,
-    PREVALENCE,
     TUMOUR,
     Reference,
     pool_references,

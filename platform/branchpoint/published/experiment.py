@@ -116,7 +116,7 @@ class Experiment:
                 raise ValueError(f"{self.name} has no row {name!r}; it has {'; '.join(row.label for row in self.rows)}")
         kept = [row for row in self.rows if not wanted or {row.label.lower(), row.name.lower(), row.subset.lower()}
                 & set(wanted)]  # fmt: skip
-        return replace(self, rows=tuple(kept))
+        return replace(self, rows=tuple(kept), unavailable=() if wanted else self.unavailable)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,7 +7,7 @@ several descriptions can grow the same tree, and :func:`partings` gives the one 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from branchpoint.topology.enumeration import SharingTrees
 from branchpoint.topology.partitions import Partition
@@ -49,6 +49,31 @@ def grow(trees: SharingTrees, partings: Mapping[str, Parting]) -> Topology:
                 stages[depth].append([task])
     chain: tuple[Partition, ...] = tuple(tuple(tuple(group) for group in stage) for stage in stages)
     return Topology(chain[: trees.encoder], chain[trees.encoder :])
+
+
+def join(topology: Topology, task: str, parting: Parting, *, decoded: bool = False) -> Topology:
+    """``topology`` with one task more, which parts from the path of one that is there; links stay as they are.
+
+    Args:
+        decoded: it passes through the decoder, where there is one.
+
+    Raises:
+        ValueError: the parent is none of the topology's tasks, or the task is one already.
+    """
+    if parting.parent not in topology.tasks or task in topology.tasks:
+        raise ValueError(
+            f"task {task!r} is to part from {parting.parent!r}: name a new task and one of {', '.join(topology.tasks)}"
+        )
+    stages: list[Partition] = []
+    for depth, partition in enumerate(topology.stages):
+        if depth >= topology.n_encoder and not decoded:
+            stages.append(partition)
+            continue
+        shared = depth < parting.depth and any(parting.parent in group for group in partition)
+        joined = tuple((*group, task) if shared and parting.parent in group else group for group in partition)
+        stages.append(joined if shared else (*joined, (task,)))
+    encoder, decoder = tuple(stages[: topology.n_encoder]), tuple(stages[topology.n_encoder :])
+    return replace(topology, encoder=encoder, decoder=decoder)
 
 
 def partings(topology: Topology) -> dict[str, Parting]:

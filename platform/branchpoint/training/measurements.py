@@ -65,6 +65,8 @@ class Measurements:
             there is no mask; ``None`` for a cohort without PET or masks.
         component: float (N, 2), the same of the largest PET component above SUV 2.5, without any contour; ``None``
             for a cohort without PET.
+        areas: of pictures: float (N, classes), log(1 + pixels) of each class in the first target's true mask, NaN
+            where there is none; ``None`` for volumes and without masks.
     """
 
     shape: tuple[int, ...]
@@ -72,6 +74,7 @@ class Measurements:
     masks: Mapping[str, tuple[Mask | None, ...]]
     tumour: np.ndarray | None
     component: np.ndarray | None
+    areas: np.ndarray | None = None
 
 
 def measure(prepared: Prepared) -> Measurements:
@@ -103,6 +106,7 @@ def measure(prepared: Prepared) -> Measurements:
         masks={name: tuple(values) for name, values in masks.items()},
         tumour=np.array(tumour) if tumour else None,
         component=np.array(component) if component else None,
+        areas=_areas(masks[targets[0]]) if targets and len(shape) == 2 else None,
     )
 
 
@@ -142,6 +146,18 @@ def _inside(suv: np.ndarray, voxel_ml: float, mask: Mask | None) -> tuple[float,
     if mask is None or not len(mask.voxels):
         return math.nan, math.nan
     return math.log(len(mask.voxels) * voxel_ml), _log_suv(suv.ravel()[mask.voxels].max())
+
+
+def _areas(masks: Sequence[Mask | None]) -> np.ndarray | None:
+    counts = [None if mask is None else np.bincount(mask.classes) for mask in masks]
+    classes = max((len(count) - 1 for count in counts if count is not None), default=0)
+    if classes < 1:
+        return None
+    areas = np.full((len(masks), classes), np.nan)
+    for row, count in zip(areas, counts, strict=True):
+        if count is not None:
+            row[:] = np.log1p(np.pad(count[1:], (0, classes - len(count[1:]))))
+    return areas
 
 
 def _log_suv(suv: float) -> float:

@@ -3,7 +3,8 @@
 - segmentation: a mask without image content (the mean training mask, a centred ellipsoid);
 - survival: Cox regression on age and stage or grade; on log volume and log SUVmax of the true mask; and on the same
   two numbers of the largest PET component above SUV 2.5, which needs no contour;
-- classification: the prevalence (majority class), and logistic regression on the same three sets of numbers.
+- image-level labels (classes, ordered classes, several labels, numbers): what the training labels alone say, and
+  logistic or linear regression on the same three sets of numbers; of pictures, on the areas in the true mask.
 
 The training part fits, the test part is only evaluated. Numbers are standardised by the training patients; a missing
 one takes their mean. Where a cohort does not hold what a reference needs, the reference is absent.
@@ -17,21 +18,18 @@ from dataclasses import dataclass
 import numpy as np
 
 from branchpoint.tasks.base import Summary, Task
-from branchpoint.tasks.classification import ClassificationTask
 from branchpoint.tasks.segmentation import SegmentationTask
 from branchpoint.tasks.survival import SurvivalTask
 from branchpoint.training import clinical
 from branchpoint.training.evaluation import pool
+from branchpoint.training.label_references import LABEL_TASKS, RIDGE, answers, guess_name, model_name
 from branchpoint.training.measurements import Measurements, Prepared
 from branchpoint.training.shapes import ellipsoid, mean_mask
 
-RIDGE = 0.1
-"""Penalty RIDGE / 2 |w|^2 on standardised coefficients: keeps them finite where patients are separable."""
-
 MEAN_MASK = "mean training mask"
 ELLIPSOID = "centred ellipsoid"
-PREVALENCE = "majority class"
 TUMOUR = "log volume and log SUVmax of the true mask"
+AREAS = "log areas in the true mask"
 COMPONENT = "log volume and log maximum of the largest PET component above SUV 2.5"
 
 
@@ -89,8 +87,8 @@ def references(
             found += _masks(task, measured, train, test)
         elif isinstance(task, SurvivalTask):
             found += _cox(task, prepared, measured, train, test)
-        elif isinstance(task, ClassificationTask):
-            found += _classifiers(task, prepared, measured, train, test)
+        elif isinstance(task, LABEL_TASKS):
+            found += _of_labels(task, prepared, measured, train, test)
     return found
 
 
@@ -124,7 +122,8 @@ def _numbers(prepared: Prepared, measured: Measurements, without: str) -> Iterat
     names = clinical.columns(prepared.covariates, without)
     if names:
         yield _Numbers(_listed([clinical.NAMES[name] for name in names]), clinical.matrix(prepared.covariates, names))
-    for label, values in ((TUMOUR, measured.tumour), (COMPONENT, measured.component)):
+    pairs = ((TUMOUR, measured.tumour), (AREAS, measured.areas), (COMPONENT, measured.component))
+    for label, values in pairs:
         if values is not None and not np.isnan(values).all():
             yield _Numbers(label, values)
 
@@ -151,31 +150,16 @@ def _fit_cox(x: np.ndarray, time_days: np.ndarray, event: np.ndarray, x_test: np
     return np.asarray(model.predict(x_test), dtype=np.float64)
 
 
-def _classifiers(task: ClassificationTask, prepared: Prepared, measured: Measurements, train: np.ndarray,
-                 test: np.ndarray) -> Iterator[Reference]:  # fmt: skip
+def _of_labels(task: Task, prepared: Prepared, measured: Measurements, train: np.ndarray, test: np.ndarray
+               ) -> Iterator[Reference]:  # fmt: skip
     labels, labelled = prepared.labels[task.config.target], prepared.labelled[task.config.target]
     fit = train[labelled[train]]
-    truth = {"label": labels[test].astype(np.int64), "labelled": labelled[test], "index": test}
-    counts = np.bincount(labels[fit].astype(np.int64), minlength=task.config.classes)
-    share = counts / counts.sum() if len(fit) else np.full(len(counts), np.nan)
-    yield Reference(PREVALENCE, task.name, {"probability": np.tile(share, (len(test), 1)), **truth})
+    known = {"labelled": labelled[test], "index": test}
+    yield Reference(guess_name(task), task.name, {**answers(task, labels, None, fit, test), **known})
     for numbers in _numbers(prepared, measured, task.config.target):
         x = _standardised(numbers.values, fit)
-        probability = _fit_logistic(x[fit], labels[fit].astype(np.int64), x[test], share)
-        label = f"logistic regression on {numbers.label}"
-        yield Reference(label, task.name, {"probability": probability, **truth}, _note(numbers))
-
-
-def _fit_logistic(x: np.ndarray, label: np.ndarray, x_test: np.ndarray, share: np.ndarray) -> np.ndarray:
-    """Probabilities (N, K) of ``x_test``; a class without training patients has 0."""
-    from sklearn.linear_model import LogisticRegression
-
-    if len(np.unique(label)) < 2:
-        return np.tile(share, (len(x_test), 1))
-    model = LogisticRegression(C=1 / RIDGE, max_iter=1000).fit(x, label)
-    probability = np.zeros((len(x_test), len(share)))
-    probability[:, model.classes_] = model.predict_proba(x_test)
-    return probability
+        label = f"{model_name(task)} on {numbers.label}"
+        yield Reference(label, task.name, {**answers(task, labels, x, fit, test), **known}, _note(numbers))
 
 
 def _standardised(values: np.ndarray, fit: np.ndarray) -> np.ndarray:
