@@ -22,11 +22,12 @@ class StartGate:
 
     def handed_out(self, name: str) -> None:
         """The driver gave the run ``name`` to Tune."""
-        self._mark("handed-out", name)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        (self.folder / name).touch()
 
     def begun(self, name: str) -> None:
         """A worker began with it."""
-        self._mark("begun", name)
+        (self.folder / name).unlink(missing_ok=True)
 
     def wait(self, seconds: float = PATIENCE_SECONDS) -> bool:
         """Until every run that was handed out has begun; whether it did.
@@ -35,17 +36,13 @@ class StartGate:
         """
         global _lost_patience
         end = time.monotonic() + (0.0 if _lost_patience else seconds)
-        while self._names("handed-out") - self._names("begun"):
+        while self._somebody_waits():
             if time.monotonic() >= end:
                 _lost_patience = True
                 return False
             time.sleep(0.1)
         return True
 
-    def _mark(self, kind: str, name: str) -> None:
-        (self.folder / kind).mkdir(parents=True, exist_ok=True)
-        (self.folder / kind / name).touch()
-
-    def _names(self, kind: str) -> set[str]:
-        folder = self.folder / kind
-        return {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+    def _somebody_waits(self) -> bool:
+        # The folder holds those alone who wait, so that a look at it does not grow with the study.
+        return self.folder.is_dir() and any(self.folder.iterdir())

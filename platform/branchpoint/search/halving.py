@@ -9,6 +9,7 @@ trial. The rungs are filled again from the store after a restart, which Tune's s
 from __future__ import annotations
 
 import math
+from bisect import bisect_right, insort
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -56,7 +57,7 @@ class Halving:
     def __init__(self, config: HalvingConfig, epochs: int, maximize: bool = True) -> None:
         self.config = config
         self._sign = 1.0 if maximize else -1.0
-        self._rungs: dict[int, dict[str, float]] = {rung: {} for rung in config.rungs(epochs)}
+        self._rungs: dict[int, _Rung] = {rung: _Rung() for rung in config.rungs(epochs)}
         self._best: dict[str, float] = {}
 
     def recall(self, values: Iterable[tuple[str, int, float]]) -> None:
@@ -69,24 +70,33 @@ class Halving:
 
         A trial that passed a rung is not judged there again, so a resumed trial goes on.
         """
-        rung = self._rungs.get(epoch, {})
-        judged = trial in rung
+        rung = self._rungs.get(epoch)
+        judged = rung is not None and trial in rung.trials
         own = self._enter(trial, epoch, value)
-        others = [other for name, other in rung.items() if name != trial]
-        if judged or not others or len(others) + 1 < self.config.least:
+        if rung is None or judged or len(rung.values) < max(2, self.config.least):
             return None
-        better = sum(other > own for other in others)
-        places = math.ceil((len(others) + 1) / self.config.reduction)
+        better = len(rung.values) - bisect_right(rung.values, own)
+        places = math.ceil(len(rung.values) / self.config.reduction)
         if better < places:
             return None
         return (
             f"stopped early after epoch {epoch}: its best value {self._sign * own:.4g} is number {better + 1} of "
-            f"{len(others) + 1} trials that came so far, and {places} go on"
+            f"{len(rung.values)} trials that came so far, and {places} go on"
         )
 
     def _enter(self, trial: str, epoch: int, value: float) -> float:
         signed = -math.inf if math.isnan(value) else self._sign * value
         best = self._best[trial] = max(signed, self._best.get(trial, -math.inf))
-        if epoch in self._rungs:
-            self._rungs[epoch].setdefault(trial, best)
+        rung = self._rungs.get(epoch)
+        if rung is not None and trial not in rung.trials:
+            rung.trials.add(trial)
+            insort(rung.values, best)
         return best
+
+
+class _Rung:
+    """Trials that reached a rung, and their values there, ascending, so that a trial's place is found quickly."""
+
+    def __init__(self) -> None:
+        self.trials: set[str] = set()
+        self.values: list[float] = []

@@ -28,11 +28,10 @@ from typing import Any
 
 import numpy as np
 import optuna
-from optuna.storages import JournalStorage
-from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from optuna.trial import FrozenTrial, TrialState
 
 from branchpoint.config import Config
+from branchpoint.search.journal import open_journal
 
 Space = Callable[[optuna.trial.BaseTrial, Config], Config]
 Feasible = Callable[[Config], str | None]
@@ -56,25 +55,6 @@ class Known:
 
     state: str
     value: float
-
-
-class _HeldByStudy(JournalFileOpenLock):
-    """The study's lock already keeps other processes out, and unlike a lock file it does not outlive a kill."""
-
-    def acquire(self) -> bool:
-        return True
-
-    def release(self) -> None:
-        pass
-
-
-def open_journal(path: Path) -> JournalStorage:
-    """Optuna's storage in ``path``; a line torn by a kill is cut off. Call it under the study's lock."""
-    if path.exists():
-        with path.open("rb+") as file:
-            content = file.read()
-            file.truncate(content.rfind(b"\n") + 1)
-    return JournalStorage(JournalFileBackend(str(path), lock_obj=_HeldByStudy(str(path))))
 
 
 class Suggestions:
@@ -114,8 +94,9 @@ class Suggestions:
         self.space, self.base, self.trials, self.seed = space, base, trials, seed
         self.feasible, self.reject = feasible, reject
         optuna.logging.set_verbosity(optuna.logging.WARNING)
+        self._journal = open_journal(journal)
         self._study = optuna.create_study(
-            storage=open_journal(journal),
+            storage=self._journal,
             study_name=study,
             direction="maximize" if maximize else "minimize",
             load_if_exists=True,
@@ -131,6 +112,8 @@ class Suggestions:
         begun = sum("prior" in trial.user_attrs for trial in self._trials())
         for number, point in enumerate(prior[begun:], start=begun):
             self._study.enqueue_trial(dict(point), user_attrs={"prior": number})
+        self._total = len(self._trials())
+        self._journal.forget(self._study._study_id, maximize)
 
     @property
     def started(self) -> int:
@@ -166,9 +149,9 @@ class Suggestions:
 
     def report(self, name: str, epoch: int, value: float) -> None:
         """Objective of a running trial after ``epoch``; repeating one is allowed and has no effect."""
-        number = self._running[name]
-        if math.isfinite(value) and epoch not in self._frozen(number).intermediate_values:
-            self._study._storage.set_trial_intermediate_value(self._frozen(number)._trial_id, epoch, float(value))
+        trial = self._frozen(self._running[name])
+        if math.isfinite(value) and epoch not in trial.intermediate_values:
+            self._journal.set_trial_intermediate_value(trial._trial_id, epoch, float(value))
 
     def tell(self, name: str, state: str, value: float) -> None:
         """A trial ended as COMPLETE, PRUNED or FAILED; COMPLETE without a finite value is told FAIL."""
@@ -216,8 +199,9 @@ class Suggestions:
 
     def _ask(self, at_random: bool) -> Suggestion | None:
         """One trial of Optuna, or ``None`` where it turned out a duplicate or infeasible."""
-        self._study.sampler = self._sampler(len(self._trials()), at_random)
+        self._study.sampler = self._sampler(self._total, at_random)
         trial = self._study.ask()
+        self._total = max(self._total, trial.number + 1)
         try:
             config = self.space(trial, self.base)
         except ValueError as problem:
@@ -283,7 +267,8 @@ class Suggestions:
         return self._study.get_trials(deepcopy=False)
 
     def _frozen(self, number: int) -> FrozenTrial:
-        return self._trials()[number]
+        study_id = self._study._study_id
+        return self._journal.get_trial(self._journal.get_trial_id_from_study_id_trial_number(study_id, number))
 
 
 def _key(parameters: Mapping[str, Any]) -> str:

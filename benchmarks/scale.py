@@ -1,0 +1,163 @@
+"""What a search of many trials costs its driver, the rule that stops trials, and the store: real code, fake trials.
+
+    python benchmarks/scale.py --trials 10000 --concurrent 1000
+
+Searcher, suggestions, journal, rule and store are those of a search; the trials only report. Ray's own controller and
+processes are not part of it. All runs in one process, so that the parts' processor time can be told apart: `suggest`,
+`report` and `tell` are the driver's, `judge` is one process of the cluster's, `store` is shared by the workers.
+"""
+
+from __future__ import annotations
+
+import argparse
+import heapq
+import json
+import random
+import resource
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from branchpoint.config import Config, DatasetConfig
+from branchpoint.search.gate import StartGate
+from branchpoint.search.halving import Halving, HalvingConfig
+from branchpoint.search.searcher import Deaths, SearchRuns, TuneSearcher
+from branchpoint.search.suggestions import Suggestions
+from branchpoint.search.trial import Outcome, Setup, Work, running_record
+from branchpoint.store import EpochRecord, Store, Writer
+from search_spaces import hecktor
+
+
+class FakeTune:
+    """Hands out runs as Ray Tune does, ``concurrent`` at once, on a clock of its own."""
+
+    def __init__(self, folder: Path, trials: int, concurrent: int, epochs: int) -> None:
+        base = hecktor.base(DatasetConfig(name="hecktor", root="/data", release="2021"))
+        self.base = replace(base, training=replace(base.training, epochs=epochs))
+        self.epochs, self.concurrent = epochs, concurrent
+        setup = Setup(study="scale", store=str(folder / "results"), folder=folder / "state", prepared=folder)
+        (folder / "state").mkdir()
+        self.store = Store(setup.store)
+        self.journal = folder / "state" / "journal.log"
+        self.suggestions = Suggestions(self.journal, "scale", hecktor.space, self.base, trials=trials)
+        gate = StartGate(folder / "gate")
+        self.gate = gate
+        self.searcher = TuneSearcher(SearchRuns(self.suggestions), setup, Deaths(), gate, lambda outcome: None)
+        self.rule = Halving(HalvingConfig(grace=max(1, epochs // 3)), epochs)
+        self.random = random.Random(0)
+        self.seconds: Counter[str] = Counter()
+        self.calls: Counter[str] = Counter()
+        self.ended = 0
+
+    @contextmanager
+    def part(self, name: str) -> Iterator[None]:
+        began = time.process_time()
+        yield
+        self.seconds[name] += time.process_time() - began
+        self.calls[name] += 1
+
+    def run(self) -> Iterator[int]:
+        """Gives the number of trials that have ended, after each."""
+        queue: list[tuple[float, int, FakeTrial]] = []
+        clock, handed_out = 0.0, 0
+        while True:
+            while len(queue) < self.concurrent:
+                with self.part("suggest"):
+                    given = self.searcher.suggest(f"{handed_out}")
+                if not isinstance(given, dict):
+                    break
+                trial = FakeTrial(self, f"{handed_out}", Work.from_json(given["work"]))
+                heapq.heappush(queue, (clock + self.random.uniform(5, 15), handed_out, trial))
+                handed_out += 1
+            if not queue:
+                return
+            clock, number, trial = heapq.heappop(queue)
+            if trial.epoch_ends():
+                heapq.heappush(queue, (clock + self.random.uniform(5, 15), number, trial))
+            else:
+                self.ended += 1
+                yield self.ended
+
+
+class FakeTrial:
+    """Reports a value that grows towards its quality, and writes the rows that a real one writes."""
+
+    def __init__(self, tune: FakeTune, trial_id: str, work: Work) -> None:
+        self.tune, self.trial_id, self.work = tune, trial_id, work
+        self.quality = tune.random.random()
+        self.epoch = 0
+        tune.gate.begun(work.name)
+        with tune.part("store"):
+            self.record = running_record("scale", work.name, Config.from_json(work.config), "search", 1)
+            self.writer: Writer = tune.store.writer("scale")
+            self.writer.trial(self.record)
+
+    def epoch_ends(self) -> bool:
+        """Whether another epoch follows."""
+        tune = self.tune
+        self.epoch += 1
+        value = self.quality * (1 - 0.5**self.epoch) + 0.02 * tune.random.random()
+        names = ("score", "tumour/dice", "survival/c_index", "loss", "loss/tumour", "loss/survival")
+        metrics = {f"validation/{name}": value for name in names}
+        with tune.part("store"):
+            self.writer.epoch(
+                EpochRecord(study="scale", trial=self.work.name, epoch=self.epoch, metrics=metrics, seconds=10.0)
+            )
+        with tune.part("report"):
+            tune.searcher.on_trial_result(self.trial_id, {"epoch": self.epoch, "value": value})
+        with tune.part("judge"):
+            verdict = tune.rule.judge(self.work.name, self.epoch, value)
+        if not verdict and self.epoch < tune.epochs:
+            return True
+        state = "PRUNED" if verdict else "COMPLETE"
+        with tune.part("store"):
+            self.writer.trial(
+                replace(self.record, state=state, reason=verdict or "", metrics=metrics, finished=datetime.now(UTC))
+            )
+        outcome = Outcome(name=self.work.name, state=state, value=value, reason=verdict or "", epochs=self.epoch)
+        with tune.part("tell"):
+            tune.searcher.on_trial_complete(self.trial_id, {"outcome": json.dumps(asdict(outcome))})
+        return False
+
+
+def measure(trials: int, concurrent: int, epochs: int, every: int) -> None:
+    """One table; each row is about the trials since the row before."""
+    parts = ("suggest", "report", "tell", "judge", "store")
+    print(f"{trials} trials, {concurrent} at once, up to {epochs} epochs; processor milliseconds per call")
+    print(f"{'ended':>8} {'driver ms/trial':>16}" + "".join(f"{part:>9}" for part in parts)
+          + f"{'store rows/s':>14} {'files':>6} {'journal MB':>11} {'memory MB':>10}")  # fmt: skip
+    with tempfile.TemporaryDirectory() as folder:
+        tune = FakeTune(Path(folder), trials, concurrent, epochs)
+        last = 0
+        for ended in tune.run():
+            if ended % every and ended != trials:
+                continue
+            driver = sum(tune.seconds[part] for part in parts[:3]) / (ended - last) * 1000
+            each = [tune.seconds[part] / max(tune.calls[part], 1) * 1000 for part in parts]
+            rows = tune.calls["store"] / max(tune.seconds["store"], 1e-9)
+            files = sum(1 for _ in Path(folder, "results").rglob("*.parquet"))
+            megabytes = tune.journal.stat().st_size / 1e6
+            memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
+            print(f"{ended:>8} {driver:>16.2f}" + "".join(f"{value:>9.3f}" for value in each)
+                  + f"{rows:>14.0f} {files:>6} {megabytes:>11.1f} {memory:>10.0f}", flush=True)  # fmt: skip
+            tune.seconds.clear()
+            tune.calls.clear()
+            last = ended
+        began = time.process_time()
+        best = tune.store.best("scale", "validation/score", top=3)
+        print(f"best of the store in {time.process_time() - began:.2f} s: {[row['trial'] for row in best]}")
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--trials", type=int, default=2000)
+    parser.add_argument("--concurrent", type=int, default=1000)
+    parser.add_argument("--epochs", type=int, default=9)
+    parser.add_argument("--every", type=int, default=500, help="Trials of a row.")
+    given = parser.parse_args()
+    measure(given.trials, given.concurrent, given.epochs, given.every)

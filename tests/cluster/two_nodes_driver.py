@@ -1,0 +1,58 @@
+"""A driver of a small search on a cluster: python two_nodes_driver.py FOLDER."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from search_toys import ToyFit, ToyResult, toy_space
+
+from branchpoint.config import Config, DatasetConfig, SurvivalConfig, TrainingConfig
+from branchpoint.search.halving import HalvingConfig
+from branchpoint.search.session import Resources
+from branchpoint.search.study import Study
+
+STUDY = "two-nodes"
+
+
+@dataclass
+class NotingFit(ToyFit):
+    """Notes the address of the node that ran each epoch."""
+
+    def __call__(
+        self, config: Config, prepared: Any, *, checkpoint_dir: Path, report: Callable[[Any], bool], **options: Any
+    ) -> ToyResult:
+        import ray
+
+        address = ray.util.get_node_ip_address()
+
+        def noting(epoch: Any) -> bool:
+            with (checkpoint_dir.parent / "addresses.txt").open("a") as file:
+                file.write(f"{address}\n")
+            return report(epoch)
+
+        return super().__call__(config, prepared, checkpoint_dir=checkpoint_dir, report=noting, **options)
+
+
+def two_nodes_study(folder: Path, trials: int = 8) -> Study:
+    """Different points; a trial takes 1.5 s. Ray spreads two runs over two nodes, and one node can hold both."""
+    base = Config(
+        dataset=DatasetConfig(size_voxels=(16, 16, 16)),
+        tasks=(SurvivalConfig(name="survival", target="survival"),),
+        training=TrainingConfig(epochs=6),
+    )
+    points = [{"width": width, "depth": depth} for width in range(1, 7) for depth in (2, 3)]
+    return Study(
+        name=STUDY, base=base, space=toy_space, trials=trials, resources=Resources(concurrency=2),
+        # The rule is asked, in a process that may lie on either node, but is too patient to stop a trial.
+        halving=HalvingConfig(grace=3, least=1000), points=points[:trials], prepared=folder,
+        store=str(folder / "results"), state=folder / "state",
+        hooks={"fit": NotingFit(seconds=0.25), "open_cohort": str},
+    )  # fmt: skip
+
+
+if __name__ == "__main__":
+    two_nodes_study(Path(sys.argv[1])).run()
