@@ -44,11 +44,14 @@ SCALES = {
         }),
     "smoke": Trial(
         Shrunk(edge=32, spacing_mm=6.0, width=4, epochs=1, batch_size=8, folds=2), 2, {
-            "isic2017": {"patients": 24, "size_scale": 0.1}, "retouch": {"patients": 6, "slices": 3, "size_scale": 0.1},
+            "isic2017": {"patients": 24, "size_scale": 0.1}, "retouch": {"patients": 9, "slices": 3, "size_scale": 0.1},
             "cadis": {"patients": 25, "size_scale": 0.1}, "endovis2017": {"patients": 36, "size_scale": 0.05},
             "hecktor": {"patients": 20, "spacing_scale": 2.0},
         }),
 }  # fmt: skip
+
+INCEPTION_EDGE = 80
+"""Inception's stem leaves nothing of smaller pictures."""
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -95,8 +98,9 @@ def command(
     heading = [f"Command: `{shlex.join(['python', 'jobs/reproduce.py', *sys.argv[1:]])}`.",
                "" if data_root else "The cohort is a phantom: nothing here speaks of the paper's data. ",
                f"Scale: {to_plain(scale.limits)}, " if scale else "", f"{done.seeds} seeds."]  # fmt: skip
+    size = "x".join(map(str, experiment.rows[0].config.dataset.size_voxels))
     for vendor, path in done.prepared.items():
-        StudyFolder(done.state).remember({"cohort": path.name}, f"cohort-{vendor}".rstrip("-"))
+        StudyFolder(done.state).remember({"cohort": path.name}, "-".join(filter(None, ("cohort", vendor, size))))
     _reproduce(done, place / "published" / f"{study}-table-{experiment.table}.md", heading)
 
 
@@ -129,8 +133,11 @@ def _on_data(
 ) -> Experiment:
     """Rows with the folder of the data, within the limits of the scale, and with what the command line changes."""
     rows = []
+    limits = scale.limits if scale else None
+    if limits and any(row.config.network.encoder == "inception_v3" for row in experiment.rows):
+        limits = replace(limits, edge=max(limits.edge, INCEPTION_EDGE))
     for row in experiment.rows:
-        config = scale.limits.of(row.config) if scale else row.config
+        config = limits.of(row.config) if limits else row.config
         config = replace(config, dataset=replace(config.dataset, root=str(root)),
                          training=replace(config.training, **changes))  # fmt: skip
         if split == "whole":

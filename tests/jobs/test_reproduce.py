@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 import torch
@@ -15,12 +16,18 @@ JOBS = Path(__file__).resolve().parents[2] / "jobs"
 STUDY = "hog-cadis-phantom-smoke"
 
 
-def reproduce(home: Path, *rows: str, table: str = "4", more: tuple[str, ...] = (), code: int = 0) -> str:
+def job() -> ModuleType:
+    """The script as a module."""
     sys.path.insert(0, str(JOBS))
     try:
-        from reproduce import app
+        import reproduce
     finally:
         sys.path.remove(str(JOBS))
+    return reproduce
+
+
+def reproduce(home: Path, *rows: str, table: str = "4", more: tuple[str, ...] = (), code: int = 0) -> str:
+    app = job().app
     options = ["--paper", "hog", "--dataset", "cadis", "--table", table, "--smoke", "--home", str(home)]
     chosen = [part for row in rows for part in ("--rows", row)]
     done = CliRunner().invoke(app, [*options, *chosen, *more], catch_exceptions=False)
@@ -28,6 +35,7 @@ def reproduce(home: Path, *rows: str, table: str = "4", more: tuple[str, ...] = 
     return done.output
 
 
+@pytest.mark.timeout(1200)
 def test_a_table_beside_the_papers_and_on_again(tmp_path: Path) -> None:
     torch.set_num_threads(1)
     reproduce(tmp_path, "alpha 1, beta 1")
@@ -69,6 +77,22 @@ def test_a_run_that_fails_says_why_and_leaves_its_row_empty(tmp_path: Path) -> N
     assert "| alpha 1, beta 1 | 0 | - | 82.3 | - | - |" in output
     (row,) = Store(str(tmp_path / "results")).trials("started").to_pylist()
     assert row["state"] == "FAILED"
+
+
+def test_a_small_scale_leaves_enough_for_every_network() -> None:
+    from branchpoint.networks import estimate
+    from branchpoint.published import find
+
+    script = job()
+    for table, edge in (("7", 80), ("8", 32)):
+        small = script._on_data(
+            find("resformer", "isic2017", table), Path("/data"), script.SCALES["smoke"], "paper", {}
+        )
+        assert {row.config.dataset.size_voxels for row in small.rows} == {(edge, edge)}
+        for config in {row.config.network.encoder: row.config for row in small.rows}.values():
+            assert estimate(config).macs > 0
+    volumes = script._on_data(find("hecktor", "hecktor", "1"), Path("/data"), script.SCALES["smoke"], "paper", {})
+    assert estimate(volumes.rows[1].config).macs > 0
 
 
 def test_what_there_is_not_is_named(tmp_path: Path) -> None:
