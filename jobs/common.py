@@ -137,6 +137,7 @@ def main(job: Job) -> None:
         gpus_per_trial: Annotated[float, typer.Option(help="GPUs of a trial (of each worker), or a fraction.")] = 0.0,
         memory_gb: Annotated[float | None, typer.Option(help="Memory that a trial may need.")] = None,
         concurrency: Annotated[int | None, typer.Option(help="Trials at once; by default what fits.")] = None,
+        growing: Annotated[bool, typer.Option("--growing", help="The cluster adds nodes as trials wait.")] = False,
         address: Annotated[str | None, typer.Option(help="Ray cluster; else $RAY_ADDRESS, else its own.")] = None,
         store: Annotated[str | None, typer.Option(help="Results store: folder or URI.")] = None,
         study: Annotated[str | None, typer.Option(help="Name of the study; the same name goes on with it.")] = None,
@@ -158,6 +159,7 @@ def main(job: Job) -> None:
         place = home_folder(home)
         resources = Resources(
             cpus=cpus_per_trial, gpus=gpus_per_trial, concurrency=concurrency, memory_gb=memory_gb,
+            growing=growing,
             workers=workers_per_trial,
         )  # fmt: skip
         run(job, scale, place, resources, data_root=data_root, release=release, seed=seed, skip_faulty=skip_faulty,

@@ -91,3 +91,10 @@ def test_workers_and_parts_of_a_batch_need_less_memory(base: Config) -> None:
     assert [f"a batch of {samples}," in need for samples, need in zip((10, 5, 1), needs, strict=True)] == [True] * 3
     alone = replace(base, tasks=base.tasks[:1], training=replace(base.training, micro_batch=1))
     assert "a batch of 1, a run may use" in (fits_memory(1.0)(alone) or "")
+
+
+def test_a_growing_cluster_is_asked_for_what_the_user_says() -> None:
+    growing = Resources(gpus=1, concurrency=16, growing=True)
+    assert preflight(growing, [{"CPU": 0.0}]) == 16
+    with pytest.raises(ValueError, match="how many runs are to be worked on at once"):
+        Resources(growing=True)

@@ -42,6 +42,7 @@ class Resources:
         memory_gb: memory that a worker may need (of the GPU where it has one); ``None`` takes a worker's share of the
             smallest node on the CPU, and sets no limit on a GPU.
         workers: that train one network together, on one node or several.
+        growing: the cluster adds nodes as runs wait for them: ``concurrency`` runs at once, whatever it holds now.
     """
 
     cpus: int = 1
@@ -49,6 +50,7 @@ class Resources:
     concurrency: int | None = None
     memory_gb: float | None = None
     workers: int = 1
+    growing: bool = False
 
     def __post_init__(self) -> None:
         if self.cpus < 1:
@@ -59,6 +61,8 @@ class Resources:
             raise ValueError(f"concurrency is {self.concurrency}: must be at least 1")
         if self.workers < 1:
             raise ValueError(f"workers is {self.workers}: a run needs at least 1")
+        if self.growing and self.concurrency is None:
+            raise ValueError("concurrency is None: on a growing cluster say how many runs are to be worked on at once")
 
     @property
     def request(self) -> dict[str, float]:
@@ -119,7 +123,7 @@ def _connect(address: str, options: dict[str, Any]) -> None:
 
 
 def preflight(resources: Resources, nodes: Sequence[Mapping[str, float]]) -> int:
-    """How many runs fit at once, at most ``resources.concurrency``.
+    """How many runs fit at once, at most ``resources.concurrency`` (just so many on a growing cluster).
 
     The driver of a run with several workers takes no core, so that drivers cannot keep each other's workers waiting.
 
@@ -130,6 +134,8 @@ def preflight(resources: Resources, nodes: Sequence[Mapping[str, float]]) -> int
     Raises:
         ValueError: the nodes can never hold a run, so that it would wait for ever; the message says what would fit.
     """
+    if resources.growing and resources.concurrency:
+        return resources.concurrency
     slots = sum(_fit_on(node, resources) for node in nodes)
     if slots < resources.workers:
         largest = {kind: max((node.get(kind, 0.0) for node in nodes), default=0.0) for kind in resources.request}
