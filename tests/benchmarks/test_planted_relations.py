@@ -1,4 +1,4 @@
-"""Affinities find planted families, and the tree search parts them: two seeds of the benchmark, trained for less."""
+"""Affinities find planted families, and the tree search parts them: two seeds of the benchmark."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from branchpoint.store import Store
 def test_families_and_branching_are_found(tmp_path: Path, seed: int) -> None:
     torch.set_num_threads(1)
     root = make_phantom("relations", tmp_path / "phantom", patients=96, seed=seed, progress=False)
-    store, config = Store(str(tmp_path / "results")), planted_config(root, seed, epochs=30)
+    store, config = Store(str(tmp_path / "results")), planted_config(root, seed, epochs=60)
     affinities, proposals = measure_relations(config, store, "planted", tmp_path / "cache", every=2)
     within, across = mean_affinities(affinities)
     assert across < 0 < within
