@@ -178,7 +178,7 @@ def _work(settings: dict[str, Any]) -> bytes | None:
             raise
     except Exception as error:
         ray.get(part.mailbox.fail.remote(_packed(error)))
-        _leave()
+        raise  # Ray Train ends the others, which may be waiting for this one, and begins anew only to hear of it
     return None
 
 
@@ -197,14 +197,6 @@ def _fit(part: _Part, first: bool) -> FitResult:
         report=report,
     )
     return replace(result, network=result.network.cpu()) if result.network is not None else result
-
-
-def _leave() -> None:
-    """Close this worker's connections, so that the others do not wait for it."""
-    import torch.distributed as dist
-
-    if dist.is_initialized():
-        dist.destroy_process_group()
 
 
 def _packed(error: Exception) -> bytes:
