@@ -1,4 +1,4 @@
-"""A search on two Ray nodes, each on a host of its own: a cut cable and a dead node lose nothing."""
+"""A search on two Ray nodes, each on a host of its own: a cut cable, a dead node and a killed driver lose nothing."""
 
 from __future__ import annotations
 
@@ -81,7 +81,8 @@ def state_of(head: Host) -> dict[str, Any]:
 
 
 def start_driver(host: Host, folder: Path) -> subprocess.Popen[bytes]:
-    return host.start(sys.executable, str(HERE / "two_nodes_driver.py"), str(folder), output=folder / "driver.txt")
+    command = [sys.executable, str(HERE / "two_nodes_driver.py"), str(folder), host.address]
+    return host.start(*command, output=folder / "driver.txt")
 
 
 def rows(folder: Path) -> dict[str, dict[str, Any]]:
@@ -140,3 +141,15 @@ def test_lost_node_costs_no_finished_trial(cluster: tuple[Host, Host], tmp_path:
     )
     other.kill()
     wait_until(lambda: state_of(head) == {"groups": [], "free": 2.0, "nodes": 1}, "nothing is held any more")
+
+
+def test_killed_driver_resumes_on_the_other_node(cluster: tuple[Host, Host], tmp_path: Path) -> None:
+    head, other = cluster
+    driver = start_driver(head, tmp_path)
+    finished = in_mid_search(tmp_path, other, driver)
+    driver.kill()
+    driver.wait()
+    again = start_driver(other, tmp_path)
+    check_end(tmp_path, again, finished)
+    assert "going on after" in (tmp_path / "driver.txt").read_text()
+    wait_until(lambda: state_of(head) == {"groups": [], "free": 4.0, "nodes": 2}, "nothing is held any more")

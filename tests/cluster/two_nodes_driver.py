@@ -1,4 +1,4 @@
-"""A driver of a small search on a cluster: python two_nodes_driver.py FOLDER."""
+"""A driver of a small search on a cluster: python two_nodes_driver.py FOLDER ADDRESS_OF_ITS_NODE."""
 
 from __future__ import annotations
 
@@ -55,4 +55,8 @@ def two_nodes_study(folder: Path, trials: int = 8) -> Study:
 
 
 if __name__ == "__main__":
+    import ray
+
+    # Without its address Ray takes the head for the driver's node: here all nodes' sockets lie on one disk.
+    ray.init(_node_ip_address=sys.argv[2], log_to_driver=False, logging_level="ERROR")
     two_nodes_study(Path(sys.argv[1])).run()
