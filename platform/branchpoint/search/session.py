@@ -162,8 +162,8 @@ def _amounts(resources: Mapping[str, float]) -> str:
 def living_nodes() -> list[dict[str, float]]:
     """What each living node has for runs: its resources without those that this driver itself holds.
 
-    A driver that was given cores (``ray job submit --entrypoint-num-cpus``, a task of Ray's) keeps them until its
-    runs have ended: runs that need them would wait for ever.
+    A driver that is a task or an actor of Ray's keeps its cores until its runs have ended: runs that need them would
+    wait for ever. (Cores of ``ray job submit --entrypoint-num-cpus`` are not seen here.)
     """
     held = _held()
     nodes = []
