@@ -46,10 +46,9 @@ def study(tmp_path: Path) -> Store:
             versions={"torch": "2.14"}, notes=["starts from network.pt: 9 of 10 tensors"],
         )  # fmt: skip
         writer.trial(record)
+        trained = {"train/loss": 1.0, "train/survival/weight": 0.8, "train/tumour/weight": 1.2}
         for epoch in (1, 2):
-            writer.epoch(
-                EpochRecord(study=STUDY, trial=record.trial, epoch=epoch, metrics={**metrics, "train/loss": 1.0})
-            )
+            writer.epoch(EpochRecord(study=STUDY, trial=record.trial, epoch=epoch, metrics={**metrics, **trained}))
     writer.trial(replace(record, trial="0003", state="FAILED", reason="loss is NaN <at> epoch 2", metrics={}))
     best = _config(4).candidate
     for label, kind, candidate, value in [

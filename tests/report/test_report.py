@@ -34,6 +34,7 @@ def test_report_is_one_file_that_needs_nothing_else(study: Store, tmp_path: Path
     assert "starts from network.pt: 9 of 10 tensors" in page
     assert "loss is NaN &lt;at&gt; epoch 2" in page, "reasons are shown, as text and not as markup"
     assert "<svg" in page, "the network is drawn"
+    assert r"train\u002ftumour\u002fweight" in page, "what balancing did is drawn"
 
 
 def test_unknown_study_names_those_there_are(study: Store) -> None:

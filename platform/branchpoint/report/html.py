@@ -135,7 +135,10 @@ def _curves(results: Results) -> list[str]:
         return []
     losses = plots.learning_curves(results.epochs, ["train/loss", "validation/loss"], names)
     figures = plots.learning_curves(results.epochs, [f"validation/{m}" for m in results.primary_metrics], names)
-    return [_html(losses), _html(figures)]
+    shown = [row["metrics"] for row in results.epochs if row["trial"] in names]
+    weights = sorted({name for metrics in shown for name in metrics if name.endswith("/weight")})
+    balance = [plots.learning_curves(results.epochs, weights, names)] if len(weights) > 1 else []
+    return [_html(drawn) for drawn in (losses, figures, *balance)]
 
 
 def _trial_row(row: Row, best: str) -> dict[str, Any]:
