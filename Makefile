@@ -1,6 +1,6 @@
 # Fresh machine: Python 3.11 or newer and git are enough.
 #   make demo   the main job on the built-in phantom cohort, to a finished report
-#   make test   the test suite
+#   make test   the test suite; make test-all with the tests that take minutes each
 #   make lint   ruff and mypy
 #   make bench  measurements against peers (minutes to hours; see benchmarks/)
 PYTHON ?= python3
@@ -8,7 +8,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt
 
-.PHONY: demo test lint bench clean
+.PHONY: demo test test-all lint bench clean
 
 $(BIN)/uv:
 	$(PYTHON) -m venv $(VENV)
@@ -27,6 +27,9 @@ demo: $(VENV)/.run
 
 test: $(VENV)/.dev
 	$(BIN)/python -m pytest $(TESTS)
+
+test-all: $(VENV)/.dev
+	$(BIN)/python -m pytest -m "slow or not slow" $(TESTS)
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .

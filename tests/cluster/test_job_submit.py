@@ -62,6 +62,7 @@ def submit(laptop: Host, *options: str) -> str:
 
 
 @needs_hosts
+@pytest.mark.slow
 @pytest.mark.timeout(1200)
 def test_from_a_laptop_to_a_cluster_and_back(hosts: tuple[Host, Host]) -> None:
     cluster, laptop = hosts

@@ -125,7 +125,7 @@ def check_end(folder: Path, driver: subprocess.Popen[bytes], finished: dict[str,
     assert not (folder / "state" / "ray").exists(), "what Ray Tune wrote is gone"
 
 
-@pytest.mark.parametrize("how", ["cut", "killed"])
+@pytest.mark.parametrize("how", [pytest.param("cut", marks=pytest.mark.slow), "killed"])
 def test_lost_node_costs_no_finished_trial(cluster: tuple[Host, Host], tmp_path: Path, how: str) -> None:
     head, other = cluster
     driver = start_driver(head, tmp_path)
@@ -143,6 +143,7 @@ def test_lost_node_costs_no_finished_trial(cluster: tuple[Host, Host], tmp_path:
     wait_until(lambda: state_of(head) == {"groups": [], "free": 2.0, "nodes": 1}, "nothing is held any more")
 
 
+@pytest.mark.slow
 def test_killed_driver_resumes_on_the_other_node(cluster: tuple[Host, Host], tmp_path: Path) -> None:
     head, other = cluster
     driver = start_driver(head, tmp_path)
