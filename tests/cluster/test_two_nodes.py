@@ -125,7 +125,8 @@ def check_end(folder: Path, driver: subprocess.Popen[bytes], finished: dict[str,
     assert not (folder / "state" / "ray").exists(), "what Ray Tune wrote is gone"
 
 
-@pytest.mark.parametrize("how", [pytest.param("cut", marks=pytest.mark.slow), "killed"])
+@pytest.mark.slow
+@pytest.mark.parametrize("how", ["cut", "killed"])
 def test_lost_node_costs_no_finished_trial(cluster: tuple[Host, Host], tmp_path: Path, how: str) -> None:
     head, other = cluster
     driver = start_driver(head, tmp_path)
