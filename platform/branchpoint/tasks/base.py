@@ -41,6 +41,15 @@ def ratio(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
         return numerator / denominator
 
 
+def explained_share(explained: float) -> float:
+    """1 / (2 - ``explained``), the normalised Nash-Sutcliffe efficiency (Nossent and Bauwens 2012).
+
+    It orders shares of explained variance as they are, but from 0 to 1: 1 is perfect, 0.5 what the mean gets. Such
+    shares have no lower bound: one bad answer would outweigh all that other tasks do in a mean.
+    """
+    return 1 / (2 - explained)
+
+
 class Task(ABC):
     """A task's target, output, loss and metric.
 
@@ -100,6 +109,10 @@ class Task(ABC):
         ``None`` where the output is no probability.
         """
         return None
+
+    def share(self, value: float) -> float:
+        """What a ``value`` of the primary metric adds to a score, from 0 to 1; never less for a better value."""
+        return max(value, 0.0)
 
     @abstractmethod
     def summarize(self, logits: Tensor, target: Tensor, labelled: Tensor) -> dict[str, Tensor]:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from branchpoint.config import HogConfig
 from branchpoint.datasets.batch import Batch
-from branchpoint.tasks.base import ComputedTarget, Summary, mean_over_labelled, ratio
+from branchpoint.tasks.base import ComputedTarget, Summary, explained_share, mean_over_labelled, ratio
 from branchpoint.tasks.hog_descriptor import descriptor_shape, hog
 
 LEVELS_OF_8_BITS = 255 * 256
@@ -35,6 +35,10 @@ class HogTask(ComputedTarget):
     def __init__(self, config: HogConfig) -> None:
         super().__init__(config)
         self.outputs = math.prod(descriptor_shape(config.orientations, config.cell, config.window))
+
+    def share(self, value: float) -> float:
+        """``explained`` has no lower bound."""
+        return explained_share(value)
 
     @torch.no_grad()
     def target(self, batch: Batch) -> tuple[Tensor, Tensor]:

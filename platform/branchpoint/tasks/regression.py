@@ -8,7 +8,7 @@ from torch import Tensor
 
 from branchpoint.config import ReconstructionConfig, RegressionConfig
 from branchpoint.datasets.batch import Batch
-from branchpoint.tasks.base import ComputedTarget, Summary, Task, mean_over_labelled, ratio
+from branchpoint.tasks.base import ComputedTarget, Summary, Task, explained_share, mean_over_labelled, ratio
 
 
 def _explained(squares: np.ndarray, total: np.ndarray, error: np.ndarray, count: np.ndarray) -> np.ndarray:
@@ -30,6 +30,10 @@ class RegressionTask(Task):
     outputs = 1
     primary_metric = "r2"
     chance = 0.0
+
+    def share(self, value: float) -> float:
+        """R2 has no lower bound."""
+        return explained_share(value)
 
     def loss(self, logits: Tensor, target: Tensor, labelled: Tensor) -> Tensor:
         """Mean over labelled samples of the squared or absolute error, in units of ``config.scale``."""
@@ -74,6 +78,10 @@ class ReconstructionTask(ComputedTarget):
     def __init__(self, config: ReconstructionConfig) -> None:
         super().__init__(config)
         self.outputs = config.channels
+
+    def share(self, value: float) -> float:
+        """R2 has no lower bound."""
+        return explained_share(value)
 
     def target(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """The image, float32 (B, C, [D,] H, W), and True for every sample."""

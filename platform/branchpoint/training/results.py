@@ -15,7 +15,7 @@ class EpochReport:
     Attributes:
         epoch: from 1.
         metrics: ``train/loss``, ``validation/loss`` (both weighted sums over trained tasks), ``validation/score``
-            (mean over tasks of the primary metric, an undefined one counting as chance), ``train/<task>/loss``,
+            (mean over tasks of the share that their primary metric gives, from 0 to 1), ``train/<task>/loss``,
             ``train/<task>/weight``, ``validation/<task>/loss`` and ``validation/<task>/<metric>``.
         seconds: of training and validation.
     """

@@ -76,9 +76,11 @@ def validate(run: Run, indices: np.ndarray, epoch: int) -> dict[str, float]:
 
 
 def score(tasks: Sequence[Task], values: Mapping[str, float]) -> float:
-    """Mean over :func:`deciding` tasks of the primary metric.
+    """Mean over :func:`deciding` tasks of the :meth:`~branchpoint.tasks.base.Task.share` of the primary metric.
 
-    An undefined one counts as chance, a task that is not trained as 0.
+    The share is the metric itself, 0 where that is negative; for explained variance, which has no lower bound, it is
+    1 / (2 - R2). So no task takes more than it gives: each share is from 0 to 1.
+    An undefined metric counts as chance, a task that is not trained as 0.
     A study asks for a network that does all its tasks: not learning one must not pay, however unlucky the others
     are on a few validation patients.
     """
@@ -87,7 +89,7 @@ def score(tasks: Sequence[Task], values: Mapping[str, float]) -> float:
         if task.config.weight == 0:
             return 0.0
         value = values[f"{task.name}/{task.primary_metric}"]
-        return task.chance if math.isnan(value) else value
+        return task.share(task.chance if math.isnan(value) else value)
 
     return float(np.mean([known(task) for task in deciding(tasks)]))
 
