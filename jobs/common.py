@@ -25,9 +25,8 @@ for folder in (ROOT, ROOT / "platform"):
 import typer  # noqa: E402
 
 from branchpoint.config import Config, DatasetConfig  # noqa: E402
-from branchpoint.datasets.cohort import Cohort  # noqa: E402
 from branchpoint.search.final import Finals  # noqa: E402
-from branchpoint.search.folders import home_folder  # noqa: E402
+from branchpoint.search.folders import home_folder, store_and_state  # noqa: E402
 from branchpoint.search.halving import HalvingConfig  # noqa: E402
 from branchpoint.search.points import config_at  # noqa: E402
 from branchpoint.search.prior import measured_prior  # noqa: E402
@@ -98,6 +97,15 @@ class Job:
 def picture_phantom(scale: Scale) -> dict[str, Any]:
     """Settings that the phantoms of pictures have."""
     return {"size_scale": scale.phantom_scale}
+
+
+def small_picture_scales(paper: int, demo: int) -> dict[str, Scale]:
+    """Scales for real releases of some hundred pictures, with these edges."""
+    return {
+        "paper": Scale(size=paper, width=16, batch_size=8, trials=40, epochs=60, final_epochs=80),
+        "demo": Scale(size=demo, width=8, batch_size=8, trials=16, epochs=24, final_epochs=48, top=2),
+        "smoke": Scale(size=32, folds=2, trials=2, epochs=1, final_epochs=1, top=1, width=4),
+    }
 
 
 def edges(text: str) -> int | tuple[int, ...]:
@@ -193,12 +201,11 @@ def run(
     manifest, excluded = prepared_cohort(base.dataset, scale.folds, home / "cache", skip_faulty)
     if start_from is not None:
         base = replace(base, training=replace(base.training, start_from=str(start_from.expanduser().resolve())))
-    where = store or str(home / "results")
     name = study or "-".join(filter(None, (job.dataset, release)))
-    state = (home if "://" in where else Path(where).expanduser().resolve()) / ".state" / name
+    where, state = store_and_state(store, home, name)
     searched = Study(
         name=name, base=base, space=job.space.space, points=job.space.starting_points(base), prepared=manifest,
-        store=where if "://" in where else str(Path(where).expanduser().resolve()), state=state, trials=scale.trials,
+        store=where, state=state, trials=scale.trials,
         halving=HalvingConfig(grace=max(1, scale.epochs // 3)), resources=resources, excluded=excluded, address=address,
         prior=measured_prior(Store(where), name, base, job.space.starting_points(base), scale.trials),
     )  # fmt: skip
@@ -235,25 +242,17 @@ def _known_risk(root: Path) -> Mapping[str, float]:
 
 def prepared_cohort(dataset: DatasetConfig, folds: int, cache: Path, skip_faulty: bool) -> tuple[Path, tuple[str, ...]]:
     """Manifest of the prepared cohort, and who was left out; exits with the table where the cohort has errors."""
-    from branchpoint.datasets.check import check_cohort
-    from branchpoint.datasets.check import skip_faulty as without_faulty
-    from branchpoint.datasets.prepared import prepare
+    from branchpoint.datasets.checked import checked_cohort
     from branchpoint.datasets.problem_table import print_problems
-    from branchpoint.datasets.readers import read_cohort
+    from branchpoint.datasets.problems import CohortError
 
-    cohort: Cohort = read_cohort(dataset)
-    problems = check_cohort(cohort, dataset, folds=folds)
-    excluded: tuple[str, ...] = ()
-    if problems:
-        print_problems(problems, title=f"{dataset.name} {dataset.release}: {len(cohort.patients)} patients")
-    if skip_faulty:
-        cohort, excluded = without_faulty(cohort, problems, folds=folds)
-        problems = list(cohort.problems)
-        print(f"left out as faulty: {', '.join(excluded) or 'nobody'}")
-    if any(problem.severity == "error" for problem in problems):
+    try:
+        prepared, excluded = checked_cohort(dataset, cache, folds=folds, without_faulty=skip_faulty)
+    except CohortError as faulty:
+        print_problems(faulty.problems, title=f"{dataset.name} {dataset.release}: errors")
         print("Training is refused: correct the errors above, or leave these patients out with --skip-faulty.")
-        raise SystemExit(2)
-    return prepare(cohort, dataset, cache, excluded=excluded).path, excluded
+        raise SystemExit(2) from None
+    return prepared.path, excluded
 
 
 def base_config(

@@ -5,7 +5,7 @@ There is no phantom: give --data-root.
 
 from __future__ import annotations
 
-from common import Job, Scale, main
+from common import Job, main, small_picture_scales
 
 from search_spaces import origa
 
@@ -15,11 +15,7 @@ JOB = Job(
     space=origa,
     default="paper",
     dimensions=2,
-    scales={
-        "paper": Scale(size=256, width=16, batch_size=8, trials=40, epochs=60, final_epochs=80),
-        "demo": Scale(size=96, width=8, batch_size=8, trials=16, epochs=24, final_epochs=48, top=2),
-        "smoke": Scale(size=32, folds=2, trials=2, epochs=1, final_epochs=1, top=1, width=4),
-    },
+    scales=small_picture_scales(paper=256, demo=96),
 )
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ from branchpoint.published import Experiment, Shrunk, find
 from branchpoint.published.experiment import without_leaks
 from branchpoint.published.reproduction import Reproduction
 from branchpoint.published.table import findings, markdown, records
-from branchpoint.search.folders import StudyFolder
+from branchpoint.search.folders import StudyFolder, store_and_state
 from branchpoint.store import Store, StudyRecord
 from branchpoint.values import to_plain
 
@@ -87,13 +87,11 @@ def command(
     root = data_root.expanduser().resolve() if data_root else _phantom(dataset, place, name)
     changes = {"epochs": epochs, "start_from": str(start_from.expanduser().resolve()) if start_from else None}
     experiment = _on_data(experiment, root, scale, split, {key: v for key, v in changes.items() if v is not None})
-    where = store or str(place / "results")
-    where = where if "://" in where else str(Path(where).expanduser().resolve())
     study = study or "-".join(filter(None, (paper, dataset, "" if data_root else "phantom", name)))
+    where, state = store_and_state(store, place, study)
     done = Reproduction(
         experiment=experiment, seeds=seeds or (scale.seeds if scale else experiment.seeds), study=study, cpus=cpus,
-        prepared=_prepared(experiment, place / "cache", skip_faulty), store=where,
-        state=(place if "://" in where else Path(where)) / ".state" / study,
+        prepared=_prepared(experiment, place / "cache", skip_faulty), store=where, state=state,
     )  # fmt: skip
     heading = [f"Command: `{shlex.join(['python', 'jobs/reproduce.py', *sys.argv[1:]])}`.",
                "" if data_root else "The cohort is a phantom: nothing here speaks of the paper's data. ",

@@ -13,7 +13,7 @@ PACKAGE = ROOT / "platform" / "branchpoint"
 LEVELS = [
     {"values", "topology", "balancing_config", "task_config", "training_config"},
     {"config"},
-    {"tasks", "networks", "datasets", "store"},
+    {"config_file", "tasks", "networks", "datasets", "store"},
     {"balancing", "training"},
     {"search"},
     {"published"},

@@ -187,10 +187,10 @@ def describe(
     svg: Annotated[Path | None, typer.Option(help="Write the drawing of the network here.")] = None,
 ) -> None:
     """Print a network's sharing tree, family and cost."""
-    from branchpoint.config import Config
+    from branchpoint.config_file import read_config
     from branchpoint.report.describe import describe_config
 
-    print(describe_config(Config.from_json(config.read_text()), svg))
+    print(describe_config(read_config(config), svg))
 
 
 @published_app.command("list")
@@ -219,12 +219,12 @@ def affinity(
     device: Annotated[str, typer.Option(help="cpu, cuda or cuda:1.")] = "cpu",
 ) -> None:
     """Measure in one joint training which tasks help each other, and down to which stage; propose what to share."""
-    from branchpoint.config import Config
+    from branchpoint.config_file import read_config
     from branchpoint.report.relations import print_relations
     from branchpoint.search.relations_run import measure_relations
     from branchpoint.store import Store
 
-    chosen = Config.from_json(config.read_text())
+    chosen = read_config(config)
     name = study or "-".join(filter(None, (chosen.dataset.name, chosen.dataset.release)))
     affinities, proposals = measure_relations(
         chosen, Store(store), name, cache, every=every, budget=budget, device=device,
@@ -242,12 +242,12 @@ def pairs(
     budget: Annotated[float, typer.Option(help="Most MACs of the tree, in networks that share all.")] = float("inf"),
 ) -> None:
     """Predict the best sharing tree from the networks of two tasks that the store holds."""
-    from branchpoint.config import Config
+    from branchpoint.config_file import read_config
     from branchpoint.report.relations import print_pairs
     from branchpoint.search.pairs import propose_from_pairs
     from branchpoint.store import Store
 
-    chosen = Config.from_json(config.read_text())
+    chosen = read_config(config)
     name = study or "-".join(filter(None, (chosen.dataset.name, chosen.dataset.release)))
     print_pairs(*propose_from_pairs(Store(store), name, chosen, budget))
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pytest
@@ -12,7 +11,7 @@ from branchpoint import cli
 from branchpoint.config import Config, DatasetConfig, NetworkConfig, SplitConfig, SurvivalConfig, TrainingConfig
 from branchpoint.config import SegmentationConfig as Segmentation
 from branchpoint.datasets.phantoms import make_phantom
-from branchpoint.report.training import read_config, which_folds
+from branchpoint.report.training import which_folds
 from branchpoint.store import Store
 
 
@@ -62,19 +61,6 @@ def test_every_fold_to_figures_and_weights_and_on_again(
     file.write_text(other)
     with pytest.raises(ValueError, match=r"training.epochs was 1, now is 2"):
         raise run(*command).exception or AssertionError("it was let through")
-
-
-def test_a_config_or_what_best_prints(tmp_path: Path, config: Config) -> None:
-    file = tmp_path / "config.json"
-    file.write_text(config.to_json())
-    assert read_config(file) == config
-    file.write_text(json.dumps([{"trial": "0007", "config": json.loads(config.to_json())}]))
-    assert read_config(file) == config
-    file.write_text('{"network": {"width": 0}}')
-    with pytest.raises(ValueError, match=r"--config .*config.json: network.width is 0: must be at least 1"):
-        read_config(file)
-    with pytest.raises(ValueError, match=r"--config .*nothing.json: No such file"):
-        read_config(tmp_path / "nothing.json")
 
 
 def test_folds(config: Config) -> None:

@@ -12,7 +12,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from pyarrow import fs as pafs
 
 from branchpoint.store import EpochRecord, Store, TrialRecord, compaction
-from branchpoint.store.schema import STATES_WITH_REASON, TABLES
+from branchpoint.store.records import STATES_WITH_REASON
+from branchpoint.store.schema import TABLES
 
 STUDIES = st.sampled_from(["s", "t"])
 TRIALS = st.sampled_from(["0", "1", "2", "3"])

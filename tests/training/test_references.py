@@ -3,25 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 
 import numpy as np
 import pytest
-import torch
+from tumour_cohort import VOXEL_ML, TumourCohort, by_label, cohort
 
 from branchpoint.config import ClassificationConfig, SegmentationConfig, SurvivalConfig
-from branchpoint.datasets.batch import Batch
 from branchpoint.tasks import build_task
 from branchpoint.training.bootstrap import intervals
 from branchpoint.training.label_references import PREVALENCE
-from branchpoint.training.measurements import Measurements, covered_box, largest_component, measure
+from branchpoint.training.measurements import Measurements, largest_component, measure
 from branchpoint.training.references import (
     COMPONENT,
     ELLIPSOID,
     MEAN_MASK,
     TUMOUR,
-    Reference,
     pool_references,
     references,
 )
@@ -30,83 +26,6 @@ TUMOUR_TASK = build_task(SegmentationConfig(name="outline", target="tumour"))
 SURVIVAL_TASK = build_task(SurvivalConfig(name="relapse", target="survival"))
 GRADE_TASK = build_task(ClassificationConfig(name="grading", target="grade", classes=3))
 TASKS = [TUMOUR_TASK, SURVIVAL_TASK, GRADE_TASK]
-VOXEL_ML = 0.064
-
-
-@dataclass
-class MemoryCohort:
-    """CT and PET (in SUV), masks and labels in memory; the batch's image is normalised as a real one."""
-
-    ct: np.ndarray
-    suv: np.ndarray
-    masks: np.ndarray
-    labels: Mapping[str, np.ndarray] = field(default_factory=dict)
-    labelled: dict[str, np.ndarray] = field(default_factory=dict)
-    covariates: Sequence[Mapping[str, float | str | None]] = ()
-    modalities: tuple[str, ...] = ("CT", "PET")
-
-    def __post_init__(self) -> None:
-        self.labelled = {
-            "tumour": np.ones(len(self.suv), bool),
-            **{name: np.ones(len(self.suv), bool) for name in self.labels},
-            **self.labelled,
-        }
-        self.covariates = self.covariates or [{}] * len(self.suv)
-
-    @property
-    def patient_ids(self) -> tuple[str, ...]:
-        return tuple(f"P{i:03}" for i in range(len(self.suv)))
-
-    @property
-    def targets(self) -> dict[str, str]:
-        return {"tumour": "segmentation", "survival": "survival", "grade": "classification"}
-
-    def batch(self, indices: Sequence[int]) -> Batch:
-        index = np.asarray(indices)
-        offset, scale = np.array([0.0, 0.3]), np.array([1024.0, 2.5])
-        raw = np.stack([self.ct[index], self.suv[index]], 1)
-        image = (raw - offset[None, :, None, None, None]) / scale[None, :, None, None, None]
-        channels = len(self.modalities)
-        return Batch(
-            inputs={
-                "image": torch.tensor(image[:, :channels], dtype=torch.float32),
-                "intensity_offset": torch.tensor(np.tile(offset, (len(index), 1))[:, :channels], dtype=torch.float32),
-                "intensity_scale": torch.tensor(np.tile(scale, (len(index), 1))[:, :channels], dtype=torch.float32),
-                "voxel_ml": torch.full((len(index),), VOXEL_ML),
-            },
-            targets={"tumour": torch.tensor(self.masks[index][:, None])},
-            labelled={"tumour": torch.tensor(self.labelled["tumour"][index])},
-            index=torch.tensor(index),
-        )
-
-
-def cohort(n: int = 40, seed: int = 0) -> MemoryCohort:
-    """Cubes of 2 to 6 voxels with uptake 5 to 20 at random places; time falls with volume, grade with uptake.
-
-    Noise below SUV 1 around them, so that the largest component above 2.5 is the tumour.
-    """
-    rng = np.random.default_rng(seed)
-    suv, masks = rng.uniform(0, 1, (n, 16, 18, 20)), np.zeros((n, 16, 18, 20), np.uint8)
-    sizes, uptakes = rng.integers(2, 7, n), rng.uniform(5, 20, n)
-    for i in range(n):
-        z, y, x = (rng.integers(0, length - sizes[i] + 1) for length in suv.shape[1:])
-        masks[i, z : z + sizes[i], y : y + sizes[i], x : x + sizes[i]] = 1
-        suv[i][masks[i] == 1] = uptakes[i]
-    time = 1000.0 - 100 * sizes - uptakes
-    event = rng.random(n) < 0.5
-    return MemoryCohort(
-        ct=rng.uniform(-1000, 500, suv.shape),
-        suv=suv,
-        masks=masks,
-        labels={"survival": np.stack([time, event], 1), "grade": np.digitize(uptakes, [10, 15])},
-        covariates=[{"age": 50.0 + 3 * sizes[i], "t_stage": f"T{sizes[i] // 2}", "n_stage": "N1"} for i in range(n)],
-    )
-
-
-def by_label(found: Sequence[Reference], task: str) -> dict[str, Reference]:
-    return {reference.label: reference for reference in found if reference.task == task}
-
-
 PATIENTS = cohort()
 MEASURED = measure(PATIENTS)
 TRAIN, TEST = np.arange(25), np.arange(25, 40)
@@ -187,89 +106,6 @@ def test_labels_and_masks_of_the_test_part_are_not_used() -> None:
 def test_a_patient_in_both_parts_is_refused() -> None:
     with pytest.raises(ValueError, match="P007"):
         references(TASKS, PATIENTS, MEASURED, [1, 7], [7, 9])
-
-
-def best_dice(masks: np.ndarray, predictions: Sequence[np.ndarray]) -> int:
-    """Position of the prediction with the best mean Dice, the first of equals."""
-    dice = [np.mean([2 * (p & m).sum() / (p.sum() + m.sum()) for m in masks > 0]) for p in predictions]
-    return int(np.argmax(dice))
-
-
-def test_mean_mask_is_cut_where_training_dice_is_best() -> None:
-    mean = PATIENTS.masks[TRAIN].sum(0)
-    levels = [mean * 50 // mean.max() >= level for level in range(1, 51)]
-    chosen = levels[best_dice(PATIENTS.masks[TRAIN], levels)]
-    summary = by_label(FOUND, "outline")[MEAN_MASK].summary
-    assert (summary["predicted"] == chosen.sum()).all()
-    overlap = [(chosen & (PATIENTS.masks[i] > 0)).sum() for i in TEST]
-    assert summary["overlap"][:, 0].tolist() == overlap
-    assert summary["truth"][:, 0].tolist() == PATIENTS.masks[TEST].reshape(15, -1).sum(1).tolist()
-
-
-def test_mean_mask_of_equal_masks_is_that_mask() -> None:
-    patients = cohort(6)
-    patients.masks[:] = patients.masks[0]
-    found = by_label(references([TUMOUR_TASK], patients, measure(patients), [0, 1, 2], [3, 4, 5]), "outline")
-    assert TUMOUR_TASK.metrics(found[MEAN_MASK].summary)["dice"] == 1.0
-
-
-def padded(n: int, inset: float) -> MemoryCohort:
-    """Images of several extents in one grid; the tumour is the ellipsoid this far inside each."""
-    patients, rng = cohort(n), np.random.default_rng(1)
-    patients.masks[:] = 0
-    for i in range(n):
-        low, high = rng.integers(0, 4, 3), np.array(patients.suv.shape[1:]) - rng.integers(0, 4, 3)
-        half = (high - low) / 2
-        grid = np.stack(np.meshgrid(*map(np.arange, patients.suv.shape[1:]), indexing="ij")) + 0.5
-        middle, axes = ((low + high) / 2)[:, None, None, None], (half - inset)[:, None, None, None]
-        patients.masks[i] = ((((grid - middle) / axes) ** 2).sum(0) <= 1).astype(np.uint8)
-        outside = np.ones(patients.suv.shape[1:], bool)
-        outside[tuple(map(slice, low, high))] = False
-        patients.ct[i][outside], patients.suv[i][outside] = -1024, 0
-    return patients
-
-
-def test_ellipsoid_follows_the_extent_of_each_image() -> None:
-    patients = padded(8, inset=4.0)
-    found = by_label(references([TUMOUR_TASK], patients, measure(patients), range(5), range(5, 8)), "outline")
-    assert TUMOUR_TASK.metrics(found[ELLIPSOID].summary)["dice"] > 0.97
-
-
-def test_covered_box_takes_constant_planes_off() -> None:
-    image = np.zeros((2, 6, 7, 8))
-    image[1, 1:5, 2:7, 3:4] = np.random.default_rng(0).random((4, 5, 1))
-    assert covered_box(image).tolist() == [[1, 5], [2, 7], [3, 4]]
-    assert covered_box(np.zeros((1, 4, 5))).tolist() == [[0, 4], [0, 5]]
-
-
-def test_several_classes_are_drawn_each() -> None:
-    patients = cohort(10)
-    patients.masks[:, :, :, 10:] *= 2
-    task = build_task(SegmentationConfig(name="outline", target="tumour", foreground_classes=2))
-    for reference in references([task], patients, measure(patients), range(6), range(6, 10)):
-        assert reference.summary["predicted"].shape == (4, 2)
-        assert (reference.summary["overlap"] <= reference.summary["truth"]).all()
-        assert 0 <= task.metrics(reference.summary)["dice"] <= 1
-
-
-def test_voxels_without_a_class_count_in_no_reference() -> None:
-    """Against a brute-force count: what is predicted on them is dropped, and volumes leave them out."""
-    patients = cohort(10)
-    outside = np.random.default_rng(2).random(patients.masks.shape) < 0.3
-    patients.masks[outside] = 255
-    measured = measure(patients)
-    volumes = np.log((patients.masks == 1).reshape(10, -1).sum(1) * VOXEL_ML)
-    np.testing.assert_allclose(measured.tumour[:, 0], volumes, atol=1e-6)
-    train, test = range(6), range(6, 10)
-    for label, summary in ((r.label, r.summary) for r in references([TUMOUR_TASK], patients, measured, train, test)):
-        assert (summary["truth"][:, 0] == (patients.masks[6:] == 1).reshape(4, -1).sum(1)).all()
-        assert (summary["overlap"] <= summary["truth"]).all()
-        if label == MEAN_MASK:
-            mean = (patients.masks[:6] == 1).sum(0)
-            cuts = [mean * 50 // mean.max() >= level for level in range(1, 51)]
-            counts = [[(cut & ~outside[i]).sum() for i in test] for cut in cuts]
-            assert summary["predicted"][:, 0].tolist() in counts
-            assert len(set(summary["predicted"][:, 0].tolist())) > 1
 
 
 def test_largest_component() -> None:
@@ -356,6 +192,6 @@ def test_pooled_references_hold_every_fold_once() -> None:
 
 def test_measurements_can_be_shared(monkeypatch: pytest.MonkeyPatch) -> None:
     """The images are read once, by ``measure``: folds read nothing."""
-    monkeypatch.setattr(MemoryCohort, "batch", None)
+    monkeypatch.setattr(TumourCohort, "batch", None)
     assert isinstance(MEASURED, Measurements)
     assert len(references(TASKS, PATIENTS, MEASURED, TRAIN, TEST)) == len(FOUND)

@@ -51,10 +51,14 @@ def check_cohort(
     return sorted(rows, key=lambda row: row.patient)
 
 
+def errors_among(problems: Sequence[Problem]) -> list[Problem]:
+    """Those that refuse training."""
+    return [row for row in problems if row.severity == "error"]
+
+
 def refuse_if_faulty(problems: Sequence[Problem]) -> None:
     """Raise :class:`CohortError` with the errors among ``problems``, if there are any."""
-    errors = [row for row in problems if row.severity == "error"]
-    if errors:
+    if errors := errors_among(problems):
         raise CohortError(errors)
 
 

@@ -15,27 +15,20 @@ from dataclasses import dataclass
 import numpy as np
 
 from branchpoint.tasks.base import Summary, Task, select
-from branchpoint.training.bootstrap import resample_counts
+from branchpoint.training.bootstrap import Interval, percentile_interval, resample_counts
 
 FEWEST_GROUPS = 8
 """With fewer volumes or videos a bootstrap of them says little: samples are drawn instead, and intervals too narrow."""
 
 
 @dataclass(frozen=True)
-class Estimate:
-    """A mean over seeds, or a difference of two.
+class Estimate(Interval):
+    """A mean over seeds, or a difference of two, with its 95 % interval; ``n`` samples.
 
     Attributes:
-        value: NaN where undefined.
-        low, high: of the 95 % interval.
-        n: samples.
         p: two-sided, of a difference; NaN else.
     """
 
-    value: float
-    low: float
-    high: float
-    n: int
     p: float = float("nan")
 
 
@@ -64,7 +57,7 @@ def estimate(task: Task, metric: str, runs: Sequence[Summary], groups: Sequence[
         resamples: of the bootstrap.
     """
     values, drawn, n = _of_runs(task, metric, runs, groups, resamples)
-    return Estimate(float(np.mean(values)), *_interval(_over_seeds(drawn)), n)
+    return Estimate(float(np.mean(values)), *percentile_interval(_over_seeds(drawn)), n)
 
 
 def difference(
@@ -87,7 +80,7 @@ def difference(
     known = apart[~np.isnan(apart)]
     sides = [(1 + np.count_nonzero(side)) / (1 + len(known)) for side in (known <= 0, known >= 0)]
     p = min(1.0, 2 * min(sides)) if len(known) else float("nan")
-    return Estimate(float(np.mean(values) - np.mean(others)), *_interval(apart), n, p)
+    return Estimate(float(np.mean(values) - np.mean(others)), *percentile_interval(apart), n, p)
 
 
 def _of_runs(
@@ -106,11 +99,3 @@ def _over_seeds(drawn: np.ndarray, seed: int = 1) -> np.ndarray:
     seeds, resamples = drawn.shape
     chosen = np.random.default_rng(seed).integers(0, seeds, (resamples, seeds))
     return drawn.T[np.arange(resamples)[:, None], chosen].mean(1)
-
-
-def _interval(drawn: np.ndarray) -> tuple[float, float]:
-    known = drawn[~np.isnan(drawn)]
-    if 2 * len(known) <= len(drawn):
-        return float("nan"), float("nan")
-    low, high = np.percentile(known, [2.5, 97.5])
-    return float(low), float(high)

@@ -28,6 +28,19 @@ def home_folder(given: Path | None) -> Path:
     return Path.home() / ".branchpoint" if unpacked else here
 
 
+def store_and_state(store: str | None, home: Path, study: str) -> tuple[str, Path]:
+    """URI of the results store, and the state folder of ``study``: beside a local store, in ``home`` else.
+
+    Args:
+        store: folder or URI; ``None``: ``results`` in ``home``.
+        home: of :func:`home_folder`.
+    """
+    if store is not None and "://" in store:
+        return store, home / ".state" / study
+    folder = Path(store or home / "results").expanduser().resolve()
+    return str(folder), folder / ".state" / study
+
+
 class StudyFolder:
     """``path``: absolute, one for each study; made where it is missing."""
 

@@ -35,6 +35,7 @@ from branchpoint.search.spaces import (
     suggest_learned,
     suggest_learning_rate,
     suggest_topology,
+    suggest_width,
     together,
 )
 from branchpoint.values import require
@@ -144,16 +145,15 @@ def suggest_picture_network(
 ) -> NetworkConfig:
     """Encoder, width, and what the encoder leaves open; taps and dropout where an image-level head is trained.
 
-    Parameters: ``encoder``, ``width`` (half, once and twice the base's), ``depth`` (U2-Net has one), ``unit`` (of the
-    U-Net: the others have batch normalisation); those of :func:`branchpoint.search.spaces.suggest_heads`.
+    Parameters: ``encoder``, ``depth`` (U2-Net has one), ``unit`` (of the U-Net: the others have batch normalisation);
+    those of ``suggest_width`` and ``suggest_heads`` in :mod:`branchpoint.search.spaces`.
     """
     encoder = trial.suggest_categorical("encoder", encoders(base.dataset))
-    width = base.network.width
     unit: Any = trial.suggest_categorical("unit", UNITS) if encoder == "unet" else "batchnorm"
     network = replace(
         base.network,
         encoder=encoder,
-        width=trial.suggest_categorical("width", [max(1, width // 2), width, 2 * width]),
+        width=suggest_width(trial, base),
         depth=U2NET_DEPTH if encoder == "u2net" else trial.suggest_categorical("depth", _depths(base.dataset)),
         unit=unit,
     )

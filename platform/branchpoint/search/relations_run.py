@@ -35,17 +35,10 @@ def measure_relations(
         CohortError: the cohort has errors.
         ValueError: fewer than two tasks are trained, they share nothing, or no step was looked at.
     """
-    from branchpoint.datasets.check import check_cohort
-    from branchpoint.datasets.prepared import prepare
-    from branchpoint.datasets.problems import CohortError
-    from branchpoint.datasets.readers import read_cohort
+    from branchpoint.datasets.checked import checked_cohort
     from branchpoint.training.affinity import measure_affinities
 
-    cohort = read_cohort(config.dataset)
-    problems = check_cohort(cohort, config.dataset, folds=config.split.folds)
-    if any(problem.severity == "error" for problem in problems):
-        raise CohortError([problem for problem in problems if problem.severity == "error"])
-    prepared = prepare(cohort, config.dataset, cache)
+    prepared, _ = checked_cohort(config.dataset, cache, folds=config.split.folds)
     affinities = measure_affinities(config, prepared, every=every, device=device, report=report)
     if not affinities.measurements:
         raise ValueError(f"the training had fewer than {every} steps: measure more often (--every), or train longer "

@@ -21,7 +21,8 @@ from branchpoint.topology import Parting, SharingTrees, grow, join
 
 __all__ = [
     "depths", "learned", "main_tasks", "measuring_point", "shared_point", "suggest_balancing", "suggest_head_inputs",
-    "suggest_heads", "suggest_learned", "suggest_learning_rate", "suggest_network", "suggest_topology", "together",
+    "suggest_heads", "suggest_learned", "suggest_learning_rate", "suggest_network", "suggest_topology", "suggest_width",
+    "together",
 ]  # fmt: skip
 
 SMALLEST_LEVEL_VOXELS = 2
@@ -79,17 +80,22 @@ def depths(size_voxels: Sequence[int], shallowest: int = 3, deepest: int = 5) ->
 def suggest_network(trial: optuna.trial.BaseTrial, base: Config, tasks: Sequence[AnyTaskConfig]) -> NetworkConfig:
     """Width, depth and unit; taps and dropout where an image-level task is trained.
 
-    Parameters: ``width`` (half, once and twice the base's), ``depth``, ``unit``, ``taps``, ``dropout``.
+    Parameters: ``depth``, ``unit``; those of :func:`suggest_width` and :func:`suggest_heads`.
     """
-    width = base.network.width
     unit: Any = trial.suggest_categorical("unit", ["senorm", "batchnorm", "instancenorm"])
     network = replace(
         base.network,
-        width=trial.suggest_categorical("width", [max(1, width // 2), width, 2 * width]),
+        width=suggest_width(trial, base),
         depth=trial.suggest_categorical("depth", depths(base.dataset.size_voxels)),
         unit=unit,
     )
     return suggest_heads(trial, network, tasks)
+
+
+def suggest_width(trial: optuna.trial.BaseTrial, base: Config) -> int:
+    """Channels of the first level. Parameter: ``width``, half, once and twice the base's."""
+    width = base.network.width
+    return trial.suggest_categorical("width", [max(1, width // 2), width, 2 * width])
 
 
 def suggest_heads(

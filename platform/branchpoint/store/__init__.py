@@ -1,6 +1,6 @@
 """The results store: plain Parquet, written while a search runs, readable by any Parquet reader at any moment."""
 
-from branchpoint.store.schema import (
+from branchpoint.store.records import (
     STATES,
     AffinityRecord,
     EpochRecord,

@@ -14,7 +14,8 @@ import pyarrow as pa
 
 from branchpoint.store import compaction, encoding
 from branchpoint.store.files import Files, new_origin
-from branchpoint.store.schema import EpochRecord, FigureRecord, Record, StudyRecord, Table, TrialRecord, to_table
+from branchpoint.store.records import EpochRecord, FigureRecord, Record, StudyRecord, TrialRecord, to_table
+from branchpoint.store.schema import Table
 
 LOOK_EVERY = 4  # calls between looks for files to merge
 

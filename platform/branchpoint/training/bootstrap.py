@@ -56,7 +56,7 @@ def intervals(
     draws = task.resampled(known, resample_counts(n, resamples, seed))
     found = {}
     for name, value in task.metrics(known).items():
-        low, high = _percentiles(draws[name], level) if name in draws else (value, value)
+        low, high = percentile_interval(draws[name], level) if name in draws else (value, value)
         found[name] = Interval(value, low, high, n)
     return found
 
@@ -80,7 +80,7 @@ def paired_differences(
     draws, values = [task.resampled(known, counts) for known in pair], [task.metrics(known) for known in pair]
     found = {}
     for name in draws[0]:
-        low, high = _percentiles(draws[0][name] - draws[1][name], level)
+        low, high = percentile_interval(draws[0][name] - draws[1][name], level)
         found[name] = Interval(values[0][name] - values[1][name], low, high, n)
     return found
 
@@ -92,7 +92,8 @@ def _require_same_patients(task: Task, first: Summary, second: Summary) -> None:
                              "the same patients, in the same order, from the same folds")  # fmt: skip
 
 
-def _percentiles(draws: np.ndarray, level: float) -> tuple[float, float]:
+def percentile_interval(draws: np.ndarray, level: float = 0.95) -> tuple[float, float]:
+    """Ends of the interval of (R,) resamples; NaN where half of them or more are undefined."""
     if not 0 < level < 1:
         raise ValueError(f"level is {level}: must lie strictly between 0 and 1, such as 0.95")
     defined = draws[~np.isnan(draws)]

@@ -151,14 +151,18 @@ def _known(prepared: PreparedCohort, target: str, rows: np.ndarray) -> np.ndarra
     return np.unique(prepared.labels[target][rows][prepared.labelled[target][rows]])
 
 
+def batch_norms(network: nn.Module) -> list[str]:
+    """Names of the batch norms in ``network``."""
+    return [name for name, module in network.named_modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
+
+
 def refuse_batch_norm(network: nn.Module, micro_batch: int | None) -> None:
     """Raises ValueError where ``network`` (of a library, say) has a batch norm, which would see parts of a batch."""
-    for name, module in network.named_modules():
-        if isinstance(module, nn.modules.batchnorm._BatchNorm):
-            raise ValueError(
-                f"training.micro_batch is {micro_batch}: {name} of this network is a batch norm, whose statistics "
-                "would be those of parts of a batch; leave it out, or take an encoder without batch norm"
-            )
+    for name in batch_norms(network):
+        raise ValueError(
+            f"training.micro_batch is {micro_batch}: {name} of this network is a batch norm, whose statistics "
+            "would be those of parts of a batch; leave it out, or take an encoder without batch norm"
+        )
 
 
 def synchronized(network: nn.Module, workers: Workers, device: torch.device) -> nn.Module:
@@ -167,7 +171,7 @@ def synchronized(network: nn.Module, workers: Workers, device: torch.device) -> 
     Raises:
         ValueError: several workers on CPUs, where torch has no such batch norm.
     """
-    norms = [name for name, module in network.named_modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
+    norms = batch_norms(network)
     if not norms or not workers.together:
         return network
     if device.type != "cuda":
