@@ -5,7 +5,8 @@ A job is started with ``python jobs/<job>.py``, with ``ray job submit -- python 
 
 Where results, cache, phantom and report go: ``--home``, else ``$BRANCHPOINT_HOME``, else the folder the job was
 started in. A job submitted with ``--working-dir`` runs in an unpacked copy that Ray deletes later, so its home is
-``~/.branchpoint`` then. On a cluster of several machines the home must be on a disk that all of them see.
+``~/.branchpoint`` then. On a cluster of several machines the home must be on a disk that all of them see; the prepared
+cohort alone is brought, once, to nodes that do not see it.
 """
 
 from __future__ import annotations
@@ -148,6 +149,9 @@ def main(job: Job) -> None:
         growing: Annotated[bool, typer.Option("--growing", help="The cluster adds nodes as trials wait.")] = False,
         address: Annotated[str | None, typer.Option(help="Ray cluster; else $RAY_ADDRESS, else its own.")] = None,
         store: Annotated[str | None, typer.Option(help="Results store: folder or URI.")] = None,
+        cohorts: Annotated[
+            str | None, typer.Option(help="Bucket (URI) that brings the prepared cohort to nodes; else Ray does.")
+        ] = None,
         study: Annotated[str | None, typer.Option(help="Name of the study; the same name goes on with it.")] = None,
         home: Annotated[Path | None, typer.Option(help="Folder for results, cache, phantom and report.")] = None,
         skip_faulty: Annotated[bool, typer.Option("--skip-faulty", help="Leave patients with errors out.")] = False,
@@ -171,7 +175,8 @@ def main(job: Job) -> None:
             workers=workers_per_trial,
         )  # fmt: skip
         run(job, scale, place, resources, data_root=data_root, release=release, seed=seed, skip_faulty=skip_faulty,
-            scheme=scheme, store=store, study=study, address=address, start_from=start_from)  # fmt: skip
+            scheme=scheme, store=store, study=study, address=address, start_from=start_from,
+            cohorts=cohorts)  # fmt: skip
 
     try:
         app()
@@ -194,6 +199,7 @@ def run(
     study: str | None,
     address: str | None,
     start_from: Path | None = None,
+    cohorts: str | None = None,
 ) -> None:
     """The whole way of the job."""
     root = data_root.expanduser().resolve() if data_root else phantom_root(job, scale, home, release, seed)
@@ -205,7 +211,7 @@ def run(
     where, state = store_and_state(store, home, name)
     searched = Study(
         name=name, base=base, space=job.space.space, points=job.space.starting_points(base), prepared=manifest,
-        store=where, state=state, trials=scale.trials,
+        cohorts=cohorts, store=where, state=state, trials=scale.trials,
         halving=HalvingConfig(grace=max(1, scale.epochs // 3)), resources=resources, excluded=excluded, address=address,
         prior=measured_prior(Store(where), name, base, job.space.starting_points(base), scale.trials),
     )  # fmt: skip

@@ -1,7 +1,35 @@
 """What holds for all tests."""
 
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
 from hypothesis import settings
 
 # A busy machine is no fault of the code: time limits belong to whole tests (pytest-timeout), not to single examples.
 settings.register_profile("any machine", deadline=None)
 settings.load_profile("any machine")
+
+
+@pytest.fixture(scope="session")
+def object_store() -> Iterator[str]:
+    """End point of an S3 server on this machine; one for all tests, as its start takes seconds."""
+    server_module = pytest.importorskip("moto.server", reason="moto, which plays an S3 server, is not installed")
+    server = server_module.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"{host}:{port}"
+    server.stop()
+
+
+@pytest.fixture
+def bucket(object_store: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """URI of a new bucket; its keys are in the environment."""
+    from pyarrow import fs as pafs
+
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "key")
+    name = f"bucket-{abs(hash(str(tmp_path))):x}"
+    s3 = pafs.S3FileSystem(endpoint_override=object_store, scheme="http", allow_bucket_creation=True)
+    s3.create_dir(name)
+    return f"s3://{name}?scheme=http&endpoint_override={object_store}&region=us-east-1"

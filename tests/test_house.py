@@ -11,7 +11,7 @@ PACKAGE = ROOT / "platform" / "branchpoint"
 
 # A room may import rooms of lower levels, its own, and others of its level.
 LEVELS = [
-    {"values", "topology", "balancing_config", "task_config", "training_config"},
+    {"values", "places", "topology", "balancing_config", "task_config", "training_config"},
     {"config"},
     {"config_file", "tasks", "networks", "datasets", "store"},
     {"balancing", "training"},

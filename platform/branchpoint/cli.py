@@ -100,13 +100,16 @@ def train(
     gpus_per_worker: Annotated[float, typer.Option(help="A fraction shares a GPU.")] = 0.0,
     address: Annotated[str | None, typer.Option(help="Ray cluster; else $RAY_ADDRESS, else this machine.")] = None,
     home: Annotated[Path | None, typer.Option(help="Folder for results, cache and weights.")] = None,
+    cohorts: Annotated[
+        str | None, typer.Option(help="Bucket (URI) that brings the prepared cohort to nodes; else Ray does.")
+    ] = None,
     skip_faulty: Annotated[bool, typer.Option("--skip-faulty", help="Leave patients with errors out.")] = False,
 ) -> None:
     """Train one Config on one fold or all, by one worker or several; again, it goes on where it was."""
     from branchpoint.report.training import train as run
 
     run(config, folds, store, study, data_root, home, skip_faulty, address,
-        workers=workers, cpus=cpus_per_worker, gpus=gpus_per_worker)  # fmt: skip
+        workers=workers, cpus=cpus_per_worker, gpus=gpus_per_worker, cohorts=cohorts)  # fmt: skip
 
 
 @app.command()

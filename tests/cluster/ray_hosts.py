@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import shlex
 import shutil
 import signal
 import subprocess
@@ -65,6 +66,7 @@ class Host:
         link: its end of the cable.
         folder: for Ray's sockets and logs; short, as socket paths are limited.
         environment: of its processes, beside this process's own.
+        hidden: folders of this machine that its processes see empty, as if they lay on another host's disk.
     """
 
     name: str
@@ -72,13 +74,20 @@ class Host:
     link: str
     folder: Path
     environment: dict[str, str] = field(default_factory=dict)
+    hidden: list[Path] = field(default_factory=list)
+
+    def _entered(self, *command: str) -> list[str]:
+        """``command`` on this host; each has mounts of its own, which end with it."""
+        mounts = [f"mount -t tmpfs tmpfs {shlex.quote(str(folder))} && " for folder in self.hidden]
+        shell = ["sh", "-c", f'{"".join(mounts)}exec "$@"', "sh"] if mounts else []
+        return ["ip", "netns", "exec", self.name, *shell, *command]
 
     def start(self, *command: str, output: Path | None = None, cwd: Path | None = None) -> subprocess.Popen[bytes]:
         """A process on this host; ``output`` gets what it prints."""
         environment = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}
         with (output or self.folder / "output.txt").open("ab") as file:
             return subprocess.Popen(
-                ["ip", "netns", "exec", self.name, *command], env={**environment, **self.environment}, cwd=cwd,
+                self._entered(*command), env={**environment, **self.environment}, cwd=cwd,
                 stdout=file, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
             )  # fmt: skip
 
@@ -86,7 +95,7 @@ class Host:
         """A process on this host, to its end."""
         environment = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}
         return subprocess.run(
-            ["ip", "netns", "exec", self.name, *command], env={**environment, **self.environment}, cwd=cwd,
+            self._entered(*command), env={**environment, **self.environment}, cwd=cwd,
             capture_output=True, text=True, timeout=seconds, stdin=subprocess.DEVNULL,
         )  # fmt: skip
 

@@ -9,10 +9,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import ray as ray_package
 from search_toys import ToyFit, epochs_run, narrow_space, toy_space, toy_value
 
 from branchpoint.config import Config
+from branchpoint.places import PIECE_BYTES
+from branchpoint.search.depot import cohort_source
 from branchpoint.search.halving import HalvingConfig
 from branchpoint.search.session import Resources, session
 from branchpoint.search.study import Study
@@ -128,3 +132,24 @@ def test_changed_settings_are_refused(tmp_path: Path, base: Config) -> None:
 def test_impossible_requests_are_refused_at_once(tmp_path: Path, base: Config) -> None:
     with pytest.raises(ValueError, match="asks for 64 CPU, but the largest of 1 node"):
         make_study(tmp_path, base, ToyFit(), resources=Resources(cpus=64)).run()
+
+
+def test_files_go_through_the_object_store(tmp_path: Path) -> None:
+    """Whole, in pieces, also where the process that gives them is killed in between."""
+    content = np.random.default_rng(0).integers(0, 256, 2 * PIECE_BYTES + 5, np.uint8).tobytes()
+    for name in ("cohorts/toy.json", "volumes/empty"):
+        (tmp_path / name).parent.mkdir()
+        (tmp_path / name).touch()
+    (tmp_path / "volumes" / "large").write_bytes(content)
+    source = cohort_source(tmp_path / "cohorts" / "toy.json", None)
+    assert source is not None
+    pieces = source.pieces("volumes/large")
+    came = [bytes(next(pieces))]
+    ray_package.kill(ray_package.get_actor("cohort-toy"))
+    assert b"".join([*came, *pieces]) == content
+    assert b"".join(source.pieces("volumes/empty")) == b""
+    with pytest.raises(ValueError, match="outside"):
+        list(source.pieces("../secret"))
+    with pytest.raises(FileNotFoundError, match="absent"):
+        list(source.pieces("volumes/absent"))
+    ray_package.kill(ray_package.get_actor("cohort-toy"))

@@ -1,6 +1,5 @@
 """One store on each kind of file system: all of them pass the same suite."""
 
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -9,17 +8,6 @@ import pytest
 from pyarrow import fs as pafs
 
 from branchpoint.store import Store
-
-
-@pytest.fixture(scope="session")
-def object_store() -> Iterator[str]:
-    """End point of an S3 server on this machine."""
-    server_module = pytest.importorskip("moto.server", reason="moto, which plays an S3 server, is not installed")
-    server = server_module.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"{host}:{port}"
-    server.stop()
 
 
 @pytest.fixture(params=["local", "file_uri", "subtree", "memory", "s3"])

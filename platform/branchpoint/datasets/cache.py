@@ -18,7 +18,7 @@ import os
 import shutil
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -133,6 +133,30 @@ class VolumeCache:
         partial.mkdir(parents=True)
         try:
             self._fill(partial, prepared)
+            self._publish(partial, key)
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
+
+    def copy(self, key: str, read: Callable[[str], Iterable[bytes]]) -> None:
+        """Write the volume from another cache; ``read`` gives the content of one of its files, in pieces.
+
+        Raises:
+            OSError: what came is not whole.
+        """
+        partial = self._partial / uuid.uuid4().hex
+        partial.mkdir(parents=True)
+        try:
+            record = b"".join(read("record.json"))
+            for name, size in json.loads(record)["bytes"].items():
+                with (partial / name).open("wb") as file:
+                    file.writelines(read(name))
+                    _sync(file)
+                if (partial / name).stat().st_size != size:
+                    raise OSError(f"volume {key}: {(partial / name).stat().st_size} of {size} bytes of {name} came")
+            with (partial / "record.json").open("wb") as file:
+                file.write(record)
+                _sync(file)
+            _sync_folder(partial)
             self._publish(partial, key)
         finally:
             shutil.rmtree(partial, ignore_errors=True)

@@ -26,6 +26,7 @@ def train(
     workers: int,
     cpus: int,
     gpus: float,
+    cohorts: str | None = None,
 ) -> None:
     """Read, check and prepare the cohort, train, print; see ``branchpoint train --help``.
 
@@ -50,7 +51,7 @@ def train(
     where, state = store_and_state(store, place, name)
     retraining = Retraining(
         study=name, config=config, folds=chosen, prepared=prepared.path, store=where, state=state, resources=resources,
-        excluded=excluded, address=address,
+        excluded=excluded, address=address, cohorts=cohorts,
     )  # fmt: skip
     retraining.run()
     _show(retraining)

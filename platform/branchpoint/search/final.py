@@ -31,7 +31,7 @@ from branchpoint.search.runner import run_all
 from branchpoint.search.searcher import ListedRuns
 from branchpoint.search.study import Candidate, NoResultError, Study
 from branchpoint.search.testing import Summaries, fold_references, test_summaries, untrained_summaries
-from branchpoint.search.trial import Outcome, Work, known_outcomes
+from branchpoint.search.trial import Outcome, Work, known_outcomes, open_prepared
 from branchpoint.store import Store
 
 BEST = "best found"
@@ -169,16 +169,18 @@ class Finals:
             trivial=references,
             excluded=self._chose_candidates(),
             known_risk=self._risk_by_position(),
-            centers=PreparedCohort.open(study.prepared).centers,
+            centers=self._cohort().centers,
             resamples=self.resamples,
         )
         Store(study.store).writer(study.name).figures(records)
 
     def _chose_candidates(self) -> np.ndarray:
         """Positions of the patients whose labels chose the candidates."""
-        prepared = PreparedCohort.open(self.study.prepared)
-        return split(prepared, self.study.base.split).validation
+        return split(self._cohort(), self.study.base.split).validation
+
+    def _cohort(self) -> PreparedCohort:
+        return open_prepared(self.study.prepared, self.study.setup().source)
 
     def _risk_by_position(self) -> dict[int, float]:
-        ids = PreparedCohort.open(self.study.prepared).patient_ids
+        ids = self._cohort().patient_ids
         return {i: self.known_risk[name] for i, name in enumerate(ids) if name in self.known_risk}

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from branchpoint.config import Config
+from branchpoint.search.depot import cohort_here, cohort_source
 from branchpoint.search.figures import figure_records
 from branchpoint.search.folders import StudyFolder
 from branchpoint.search.progress import Progress
@@ -48,7 +49,8 @@ class Retraining:
         study: name in the store; the same name and Config go on where they were.
         config: what to train; its fold is replaced.
         folds: which.
-        prepared: manifest of the prepared cohort, seen by every worker.
+        prepared: manifest of the prepared cohort.
+        cohorts: bucket (URI) from which nodes that do not see ``prepared`` take the cohort; ``None``: from this driver.
         store: URI of the results store.
         state: folder for checkpoints and weights, seen by every worker.
         resources: workers of a run, and what each gets.
@@ -61,6 +63,7 @@ class Retraining:
     config: Config
     folds: Sequence[int]
     prepared: Path
+    cohorts: str | None = None
     store: str
     state: Path
     resources: Resources = field(default_factory=Resources)
@@ -94,6 +97,7 @@ class Retraining:
             RetrainingError: a fold failed.
         """
         folder = StudyFolder(self.state)
+        cohort_here(self.prepared, self.cohorts)
         with folder.lock(), nullcontext() if self.alone else session(self.address):
             folder.remember(self._settings(), part="train")
             self._describe()
@@ -153,7 +157,8 @@ class Retraining:
     def _setup(self) -> Setup:
         return Setup(
             study=self.study, store=self.store, folder=self.state, prepared=self.prepared, cpus=self.resources.cpus,
-            gpus=self.resources.gpus, keep_network=True, **self.hooks,
+            source=cohort_source(self.prepared, self.cohorts), gpus=self.resources.gpus, keep_network=True,
+            **self.hooks,
         )  # fmt: skip
 
     def _run_setup(self) -> Setup:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from branchpoint.config import Config
+from branchpoint.search.depot import cohort_here, cohort_source
 from branchpoint.search.feasible import fits_memory, load_ahead
 from branchpoint.search.folders import StudyFolder
 from branchpoint.search.halving import HalvingConfig
@@ -57,7 +58,8 @@ class Study:
         space: gives a Config for a trial; raises ValueError where values do not fit together.
         points: parameter values that are tried first, such as published configurations.
         prior: values of some parameters that are tried next, see :mod:`branchpoint.search.prior`.
-        prepared: manifest of the prepared cohort, seen by every worker.
+        prepared: manifest of the prepared cohort.
+        cohorts: bucket (URI) from which nodes that do not see ``prepared`` take the cohort; ``None``: from this driver.
         store: URI of the results store.
         state: folder for journal, locks and checkpoints, seen by every worker; see
             :class:`branchpoint.search.folders.StudyFolder`.
@@ -77,6 +79,7 @@ class Study:
     points: Sequence[Mapping[str, Any]] = ()
     prior: Sequence[Mapping[str, Any]] = ()
     prepared: Path
+    cohorts: str | None = None
     store: str
     state: Path
     trials: int = 20
@@ -108,8 +111,7 @@ class Study:
         check_points(self.space, self.base, self.points)
         with self.folder.lock():
             self.folder.remember(self.settings)
-            if not self.prepared.exists():
-                raise ValueError(f"prepared cohort {self.prepared}: no such file; prepare the dataset first")
+            cohort_here(self.prepared, self.cohorts)
             loading = load_ahead()
             with session(self.address):
                 loading.join()
@@ -155,7 +157,8 @@ class Study:
         """What its runs share."""
         return Setup(
             study=self.name, store=self.store, folder=self.state, prepared=self.prepared, objective=self.objective,
-            cpus=self.resources.cpus, gpus=self.resources.gpus, **{**self.hooks, **changes},
+            source=cohort_source(self.prepared, self.cohorts), cpus=self.resources.cpus, gpus=self.resources.gpus,
+            **{**self.hooks, **changes},
         )  # fmt: skip
 
     @property

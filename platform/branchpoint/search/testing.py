@@ -16,11 +16,10 @@ import numpy as np
 import ray
 
 from branchpoint.config import Config
-from branchpoint.datasets.prepared import PreparedCohort
 from branchpoint.datasets.splits import split
 from branchpoint.search.folders import StudyFolder
 from branchpoint.search.session import Resources
-from branchpoint.search.trial import Setup, Work
+from branchpoint.search.trial import Setup, Work, open_prepared
 from branchpoint.tasks import build_task
 from branchpoint.tasks.base import Summary
 from branchpoint.training.references import Reference
@@ -78,7 +77,7 @@ def _evaluate(
     from branchpoint.training.evaluation import evaluate
 
     torch.set_num_threads(setup.cpus)
-    prepared = PreparedCohort.open(setup.prepared)
+    prepared = open_prepared(setup.prepared, setup.source)
     network = build(config)
     if weights is not None:
         network.load_state_dict(dict(weights))
@@ -91,7 +90,7 @@ def references_of_folds(text: str, setup: Setup, folds: Sequence[int]) -> list[l
     from branchpoint.training.measurements import measure
     from branchpoint.training.references import references
 
-    config, prepared = Config.from_json(text), PreparedCohort.open(setup.prepared)
+    config, prepared = Config.from_json(text), open_prepared(setup.prepared, setup.source)
     measured = measure(prepared)
     tasks = [build_task(task) for task in config.tasks]
     found = []

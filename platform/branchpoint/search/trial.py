@@ -25,6 +25,7 @@ from branchpoint.search.folders import RunFolder, StudyFolder
 from branchpoint.store import EpochRecord, State, Store, TrialRecord
 
 if TYPE_CHECKING:
+    from branchpoint.datasets.node_copy import Source
     from branchpoint.datasets.prepared import PreparedCohort
     from branchpoint.training.loop import EpochReport, FitResult
 
@@ -60,7 +61,8 @@ class Setup:
         study: its name.
         store: URI of the results store.
         folder: state folder of the study, seen by every worker.
-        prepared: manifest of the prepared cohort, seen by every worker.
+        prepared: manifest of the prepared cohort.
+        source: where a node that does not see ``prepared`` gets the cohort from, once.
         objective: metric that ranks runs.
         cpus: threads of a run on the CPU.
         gpus: of a run; where it is a fraction, so much of the GPU's memory is all that it may take.
@@ -68,13 +70,14 @@ class Setup:
         judge: reason to stop after an epoch, or ``None``; see :class:`branchpoint.search.halving.Halving`.
         fit: trains; ``None`` is :func:`branchpoint.training.loop.fit`.
         checkpoint_seconds: between checkpoints; what a kill may cost a run.
-        open_cohort: opens ``prepared``; ``None`` is ``PreparedCohort.open``.
+        open_cohort: opens ``prepared``; ``None`` is :func:`open_prepared`.
     """
 
     study: str
     store: str
     folder: Path
     prepared: Path
+    source: Source | None = None
     objective: str = "validation/score"
     cpus: int = 1
     gpus: float = 0.0
@@ -83,6 +86,10 @@ class Setup:
     fit: Fit | None = None
     checkpoint_seconds: float = CHECKPOINT_SECONDS
     open_cohort: Callable[[Path], Any] | None = None
+
+    def cohort(self) -> Any:
+        """The cohort, on this node."""
+        return self.open_cohort(self.prepared) if self.open_cohort else open_prepared(self.prepared, self.source)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -173,7 +180,7 @@ class _Attempt:
 
     def _fit(self, report: Callable[[int, float], None]) -> FitResult:
         fit = self.setup.fit or training_fit(self.setup.cpus, self.setup.gpus)
-        prepared = (self.setup.open_cohort or open_prepared)(self.setup.prepared)
+        prepared = self.setup.cohort()
 
         def after_epoch(epoch: EpochReport) -> bool:
             self.epoch = epoch.epoch
@@ -261,11 +268,12 @@ def package_versions() -> Mapping[str, str]:
 
 
 @lru_cache(maxsize=2)
-def open_prepared(path: Path) -> PreparedCohort:
+def open_prepared(path: Path, source: Source | None = None) -> PreparedCohort:
     """Once for each worker process: trials that follow each other there share the memory map."""
+    from branchpoint.datasets.node_copy import local_manifest
     from branchpoint.datasets.prepared import PreparedCohort
 
-    return PreparedCohort.open(path)
+    return PreparedCohort.open(local_manifest(path, source))
 
 
 def training_fit(cpus: int, gpus: float) -> Fit:

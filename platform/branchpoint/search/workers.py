@@ -26,6 +26,7 @@ from branchpoint.search.mailbox import open_mailbox
 from branchpoint.search.session import Resources
 
 if TYPE_CHECKING:
+    from branchpoint.datasets.node_copy import Source
     from branchpoint.search.trial import Fit, Setup
     from branchpoint.training.results import EpochReport, FitResult
 
@@ -49,13 +50,15 @@ class WorkersFit:
     Attributes:
         resources: workers and what each gets.
         folder: for what Ray Train writes, seen by every worker.
-        open_cohort: opens the manifest on each worker; ``None`` is ``PreparedCohort.open``.
+        source: where a worker whose node does not see the manifest gets the cohort from, once for each node.
+        open_cohort: opens the manifest on each worker; ``None`` is :func:`branchpoint.search.trial.open_prepared`.
         fit: what each worker calls; ``None`` is :func:`branchpoint.training.loop.fit`.
         restarts: how many lost workers a run survives.
     """
 
     resources: Resources
     folder: Path
+    source: Source | None = None
     open_cohort: Callable[[Path], Any] | None = None
     fit: Fit | None = None
     restarts: int = 5
@@ -127,7 +130,10 @@ def with_workers(setup: Setup, resources: Resources) -> Setup:
 
     The driver of a run does not open the cohort.
     """
-    fit = WorkersFit(resources=resources, folder=setup.folder / "ray", open_cohort=setup.open_cohort, fit=setup.fit)
+    fit = WorkersFit(
+        resources=resources, folder=setup.folder / "ray", source=setup.source, open_cohort=setup.open_cohort,
+        fit=setup.fit,
+    )  # fmt: skip
     return replace(setup, fit=fit, open_cohort=Path, checkpoint_seconds=0.0)
 
 
@@ -188,10 +194,11 @@ def _fit(part: _Part, first: bool) -> FitResult:
     def report(entry: EpochReport) -> bool:
         return not first or ray.get(part.mailbox.report.remote(cloudpickle.dumps(entry)))
 
-    fit = part.by.fit or training_fit(part.by.resources.cpus, part.by.resources.gpus)
+    by = part.by
+    fit = by.fit or training_fit(by.resources.cpus, by.resources.gpus)
     result = fit(
         Config.from_json(part.config),
-        (part.by.open_cohort or open_prepared)(part.prepared),
+        by.open_cohort(part.prepared) if by.open_cohort else open_prepared(part.prepared, by.source),
         checkpoint_dir=part.checkpoint_dir,
         checkpoint_seconds=part.checkpoint_seconds,
         report=report,

@@ -1,0 +1,106 @@
+"""A folder in an object store, whose objects are whole or absent."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+PIECE_BYTES = 16 * 1024**2
+_SINGLE_PUT = ("s3", "gcs")  # an object shows only once its upload is complete
+
+
+def is_uri(where: str) -> bool:
+    """Whether ``where`` is the URI of an object store and no path."""
+    return "://" in where
+
+
+def joined(uri: str, name: str) -> str:
+    """URI of what lies below ``uri``; its options stay."""
+    place, mark, options = uri.partition("?")
+    return f"{place.rstrip('/')}/{name}{mark}{options}"
+
+
+@dataclass(frozen=True)
+class Bucket:
+    """What lies below ``uri``, such as ``s3://bucket/folder?region=eu-central-1``; names are relative to it."""
+
+    uri: str
+
+    def __truediv__(self, name: str) -> Bucket:
+        return Bucket(joined(self.uri, name))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Bucket, (self.uri,)
+
+    def sizes(self, under: str = "") -> dict[str, int]:
+        """Bytes of every object, or of those below the folder ``under``."""
+        from pyarrow import fs as pafs
+
+        filesystem, root = self._opened
+        selector = pafs.FileSelector(f"{root}/{under}".rstrip("/"), allow_not_found=True, recursive=True)
+        infos = filesystem.get_file_info(selector)
+        return {info.path[len(root) + 1 :]: info.size for info in infos if info.type == pafs.FileType.File}
+
+    def holds(self, name: str) -> bool:
+        """Whether there is such an object."""
+        from pyarrow import fs as pafs
+
+        filesystem, root = self._opened
+        return bool(filesystem.get_file_info(f"{root}/{name}").type == pafs.FileType.File)
+
+    def pieces(self, name: str) -> Iterator[bytes]:
+        """Content of an object, in order."""
+        filesystem, root = self._opened
+        with filesystem.open_input_stream(f"{root}/{name}") as stream:
+            while piece := stream.read(PIECE_BYTES):
+                yield piece
+
+    def done(self) -> None:
+        """There is nothing to end."""
+
+    def read(self, name: str) -> bytes:
+        """Content of an object.
+
+        Raises:
+            FileNotFoundError: there is none.
+        """
+        return b"".join(self.pieces(name))
+
+    def write(self, name: str, content: Any) -> None:
+        """Replace an object by ``content`` (bytes, a memory view, a buffer): others see the old one or the new."""
+        filesystem, root = self._opened
+        path = f"{root}/{name}"
+        if filesystem.type_name in _SINGLE_PUT:
+            _put(filesystem, path, content)
+            return
+        folder, _, last = path.rpartition("/")
+        filesystem.create_dir(folder, recursive=True)
+        hidden = f"{folder}/.{last}.{uuid.uuid4().hex}"
+        _put(filesystem, hidden, content)
+        filesystem.move(hidden, path)
+
+    def remove(self, name: str) -> None:
+        """Delete an object; one that is gone already does not matter."""
+        filesystem, root = self._opened
+        try:
+            filesystem.delete_file(f"{root}/{name}")
+        except FileNotFoundError:
+            return
+
+    @cached_property
+    def _opened(self) -> tuple[Any, str]:
+        from pyarrow import fs as pafs
+
+        try:
+            filesystem, root = pafs.FileSystem.from_uri(self.uri)
+        except ValueError as problem:
+            raise ValueError(f"{self.uri} names no object store, as s3://bucket/folder does: {problem}") from None
+        return filesystem, root.rstrip("/")
+
+
+def _put(filesystem: Any, path: str, content: Any) -> None:
+    with filesystem.open_output_stream(path) as stream:
+        stream.write(content)
