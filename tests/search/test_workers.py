@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,12 +9,11 @@ from typing import Any
 
 import pytest
 import ray as ray_package
-from ray.util import placement_group_table
 from search_toys import toy_space
-from workers_toys import Mishaps, NotingFit, noted, open_spheres, spheres_config
+from workers_toys import Mishaps, NotingFit, noted, open_spheres, require_free, rows_of, spheres_config, two_cores
 
 from branchpoint.config import Config
-from branchpoint.search.session import Resources, living_nodes, preflight, session
+from branchpoint.search.session import Resources, living_nodes, preflight
 from branchpoint.search.study import Study
 from branchpoint.search.trial import Outcome, Setup, Work, execute
 from branchpoint.search.workers import with_workers
@@ -28,19 +25,8 @@ TWO = Resources(workers=2)
 
 @pytest.fixture(scope="module", autouse=True)
 def ray() -> Iterator[None]:
-    """Two cores, and a GPU in name only."""
-    temp_dir = Path(tempfile.mkdtemp(prefix="bp"))
-    with pytest.MonkeyPatch.context() as environment:
-        environment.setenv("PYTHONPATH", str(Path(__file__).parent))
-        environment.setenv("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "0")
-        options: dict[str, Any] = {"num_cpus": 2, "num_gpus": 1, "include_dashboard": False, "log_to_driver": False}
-        ray_package.init(address="local", object_store_memory=2 * 10**8, _temp_dir=str(temp_dir), **options)
-        try:
-            with session("local"):
-                yield
-        finally:
-            ray_package.shutdown()
-    shutil.rmtree(temp_dir, ignore_errors=True)
+    with two_cores():
+        yield
 
 
 def run(tmp_path: Path, config: Config, **mishaps: Any) -> Outcome:
@@ -49,23 +35,6 @@ def run(tmp_path: Path, config: Config, **mishaps: Any) -> Outcome:
         open_cohort=open_spheres, fit=Mishaps(tmp_path, **mishaps),
     )  # fmt: skip
     return execute(Work("0000", config.to_json()), with_workers(setup, TWO), lambda *_: None)
-
-
-def rows(tmp_path: Path) -> list[dict[str, Any]]:
-    found = Store(str(tmp_path / "results")).trials("two", attempts="all").to_pylist(maps_as_pydicts="strict")
-    return sorted(found, key=lambda row: (row["trial"], row["attempt"]))
-
-
-def held_placement_groups() -> int:
-    return sum(group["state"] != "REMOVED" for group in placement_group_table().values())
-
-
-def require_free(seconds: float = 20.0) -> None:
-    """Both cores, within seconds, and no placement group."""
-    end = time.monotonic() + seconds
-    while ray_package.available_resources().get("CPU", 0) < 2 or held_placement_groups():
-        assert time.monotonic() < end, f"{ray_package.available_resources()}, {held_placement_groups()} groups"
-        time.sleep(0.1)
 
 
 @pytest.mark.timeout(600)
@@ -84,7 +53,7 @@ def test_killed_in_epoch_3_of_6_ends_as_unbroken(tmp_path: Path) -> None:
         assert [epoch for epoch, _ in ran] in ([1, 2, 3, 4, 5, 6], [1, 2, 2, 3, 4, 5, 6]), "from the last checkpoint"
         assert len({process for _, process in ran}) == 2, "both workers were started anew"
     assert noted(tmp_path, 1)[0][1] == killed
-    (row,) = rows(tmp_path)
+    (row,) = rows_of(tmp_path / "results")
     assert (row["state"], row["attempt"]) == ("COMPLETE", 1), "the driver lived on"
     assert not list((tmp_path / "state").glob("ray/*"))
     require_free()

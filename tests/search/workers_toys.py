@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import sys
+import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
+import ray
 import torch
+from ray.util import placement_group_table
+from torch import nn
+from torch.nn.modules.module import register_module_forward_pre_hook
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "training"))
 
@@ -19,7 +28,45 @@ from search_toys import ToyFit
 from spheres import MemoryCohort, small_config
 
 from branchpoint.config import Config
+from branchpoint.search.session import session
+from branchpoint.store import Store
 from branchpoint.training.loop import EpochReport, FitResult, fit
+
+
+@contextmanager
+def two_cores() -> Iterator[None]:
+    """A Ray with two cores, and a GPU in name only."""
+    temp_dir = Path(tempfile.mkdtemp(prefix="bp"))
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("PYTHONPATH", str(Path(__file__).parent))
+        environment.setenv("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "0")
+        environment.setenv("RAY_worker_niceness", "0")  # as in a session, which finds this Ray begun
+        options: dict[str, Any] = {"num_cpus": 2, "num_gpus": 1, "include_dashboard": False, "log_to_driver": False}
+        ray.init(address="local", object_store_memory=2 * 10**8, _temp_dir=str(temp_dir), **options)
+        try:
+            with session("local"):
+                yield
+        finally:
+            ray.shutdown()
+            shutil.rmtree(temp_dir, ignore_errors=True)
+
+
+def rows_of(results: Path) -> list[dict[str, Any]]:
+    """All attempts at the trials of study "two", in order."""
+    found = Store(str(results)).trials("two", attempts="all").to_pylist(maps_as_pydicts="strict")
+    return sorted(found, key=lambda row: (row["trial"], row["attempt"]))
+
+
+def require_free(seconds: float = 20.0) -> None:
+    """Both cores, within seconds, and no placement group."""
+    end = time.monotonic() + seconds
+    while ray.available_resources().get("CPU", 0) < 2 or held_placement_groups():
+        assert time.monotonic() < end, f"{ray.available_resources()}, {held_placement_groups()} groups"
+        time.sleep(0.1)
+
+
+def held_placement_groups() -> int:
+    return sum(group["state"] != "REMOVED" for group in placement_group_table().values())
 
 
 def spheres_config(epochs: int, **training: Any) -> Config:
@@ -41,12 +88,12 @@ class Mishaps:
     Attributes:
         folder: where each rank notes its process and the epochs it trained, and that an accident has happened.
         kill: (rank, epoch): this worker is killed in this epoch, once.
-        most: of a learning rate below 1e-5, worker 1 is out of memory where more samples than these pass at once.
+        most: (samples, epoch): from this epoch on a batch of more samples does not fit into worker 1's memory.
     """
 
     folder: Path
     kill: tuple[int, int] = (-1, 0)
-    most: int = 99
+    most: tuple[int, int] = (99, 0)
 
     def __call__(self, config: Config, prepared: MemoryCohort, *, report: Any, **rest: Any) -> FitResult:
         rank = int(os.environ.get("RANK", "0"))
@@ -54,12 +101,8 @@ class Mishaps:
         seen: list[int] = []
 
         def batch(indices: np.ndarray) -> Any:
-            epoch = 1 + len(seen)
-            at_once = min(len(indices), config.training.micro_batch or len(indices))
-            if rank == 1 and config.optimizer.learning_rate < 1e-5 and at_once > self.most:
-                raise torch.OutOfMemoryError(f"simulated: {at_once} samples")
             struck = self.folder / "killed"
-            if (rank, epoch) == self.kill and not struck.exists():
+            if (rank, 1 + len(seen)) == self.kill and not struck.exists():
                 struck.write_text(str(os.getpid()))
                 os.kill(os.getpid(), signal.SIGKILL)
             return calm(indices)
@@ -70,8 +113,17 @@ class Mishaps:
                 file.write(f"{entry.epoch} {os.getpid()} {time.time()}\n")
             return bool(report(entry))
 
+        def allocate(module: nn.Module, inputs: tuple[Any, ...]) -> None:
+            many = isinstance(module, nn.Conv3d) and len(inputs[0]) > self.most[0]
+            if rank == 1 and module.training and many and 1 + len(seen) >= self.most[1]:
+                torch.empty(2**60, dtype=torch.uint8)  # no allocator has so much
+
         prepared.batch = batch  # type: ignore[method-assign]
-        return fit(config, prepared, report=note, device="cpu", **rest)
+        hook = register_module_forward_pre_hook(allocate)
+        try:
+            return fit(config, prepared, report=note, device="cpu", **rest)
+        finally:
+            hook.remove()
 
 
 class NotingFit(ToyFit):

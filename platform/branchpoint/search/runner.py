@@ -16,6 +16,7 @@ from branchpoint.search.progress import Progress
 from branchpoint.search.searcher import Deaths, Runs, TuneSearcher
 from branchpoint.search.session import Resources
 from branchpoint.search.trial import Setup, Work, execute
+from branchpoint.search.warden import open_warden
 from branchpoint.search.workers import with_workers
 
 DRIVER = {"memory": 1.0}
@@ -32,7 +33,7 @@ def run_all(runs: Runs, setup: Setup, resources: Resources, concurrency: int, pr
     folder = setup.folder / "ray"
     request = resources.request
     if resources.workers > 1:
-        setup, request = with_workers(setup, resources), dict(DRIVER)
+        setup, request = with_workers(setup, resources, open_warden()), dict(DRIVER)
     name = f"driver-{os.getpid()}-{time.time_ns()}"
     gate = StartGate(folder / f"{name}-gate")
     searcher = TuneSearcher(runs, setup, deaths, gate, progress.ended)

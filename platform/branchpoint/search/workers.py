@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import ray
 from ray import cloudpickle
+from ray.util import get_current_placement_group
 
 from branchpoint.config import Config
 from branchpoint.search.mailbox import open_mailbox
@@ -54,6 +55,7 @@ class WorkersFit:
         open_cohort: opens the manifest on each worker; ``None`` is :func:`branchpoint.search.trial.open_prepared`.
         fit: what each worker calls; ``None`` is :func:`branchpoint.training.loop.fit`.
         restarts: how many lost workers a run survives.
+        warden: frees the workers should the driver die; see :mod:`branchpoint.search.warden`.
     """
 
     resources: Resources
@@ -62,6 +64,7 @@ class WorkersFit:
     open_cohort: Callable[[Path], Any] | None = None
     fit: Fit | None = None
     restarts: int = 5
+    warden: Any = None
 
     def __call__(
         self,
@@ -125,14 +128,15 @@ class WorkersFit:
         return result
 
 
-def with_workers(setup: Setup, resources: Resources) -> Setup:
+def with_workers(setup: Setup, resources: Resources, warden: Any = None) -> Setup:
     """``setup`` whose runs are trained by several workers, with a checkpoint after each epoch.
 
-    The driver of a run does not open the cohort.
+    The driver of a run does not open the cohort. Where drivers are actors, ``warden`` frees the workers of one that
+    dies; where they are threads of this process, Ray does at its end.
     """
     fit = WorkersFit(
         resources=resources, folder=setup.folder / "ray", source=setup.source, open_cohort=setup.open_cohort,
-        fit=setup.fit,
+        fit=setup.fit, warden=warden,
     )  # fmt: skip
     return replace(setup, fit=fit, open_cohort=Path, checkpoint_seconds=0.0)
 
@@ -176,6 +180,8 @@ def _work(settings: dict[str, Any]) -> bytes | None:
     if ray.get(part.mailbox.error.remote()) is not None:
         return None  # begun anew only because the error of a worker took others with it
     first = train.get_context().get_world_rank() == 0
+    if first and part.by.warden is not None:
+        ray.get(part.by.warden.hold.remote(get_current_placement_group(), part.mailbox))
     try:
         result = _fit(part, first)
         return cloudpickle.dumps(result) if first else None
