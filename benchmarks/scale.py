@@ -1,6 +1,6 @@
 """What a search of many trials costs its driver, the rule that stops trials, and the store: real code, fake trials.
 
-    python benchmarks/scale.py --trials 10000 --concurrent 1000
+    python benchmarks/scale.py --trials 100000 --concurrent 1000 --every 5000 [--no-store]
 
 Searcher, suggestions, journal, rule and store are those of a search; the trials only report. Ray's own controller and
 processes are not part of it. All runs in one process, so that the parts' processor time can be told apart: `suggest`,
@@ -14,14 +14,18 @@ import heapq
 import json
 import random
 import resource
+import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from branchpoint.config import Config, DatasetConfig
 from branchpoint.search.gate import StartGate
@@ -36,10 +40,10 @@ from search_spaces import hecktor
 class FakeTune:
     """Hands out runs as Ray Tune does, ``concurrent`` at once, on a clock of its own."""
 
-    def __init__(self, folder: Path, trials: int, concurrent: int, epochs: int) -> None:
+    def __init__(self, folder: Path, trials: int, concurrent: int, epochs: int, writes: bool = True) -> None:
         base = hecktor.base(DatasetConfig(name="hecktor", root="/data", release="2021"))
         self.base = replace(base, training=replace(base.training, epochs=epochs))
-        self.epochs, self.concurrent = epochs, concurrent
+        self.epochs, self.concurrent, self.writes = epochs, concurrent, writes
         setup = Setup(study="scale", store=str(folder / "results"), folder=folder / "state", prepared=folder)
         (folder / "state").mkdir()
         self.store = Store(setup.store)
@@ -53,6 +57,12 @@ class FakeTune:
         self.seconds: Counter[str] = Counter()
         self.calls: Counter[str] = Counter()
         self.ended = 0
+
+    def write(self, call: Callable[[Any], None], record: Any) -> None:
+        """As a worker does, unless the driver alone is looked at."""
+        if self.writes:
+            with self.part("store"):
+                call(record)
 
     @contextmanager
     def part(self, name: str) -> Iterator[None]:
@@ -92,10 +102,9 @@ class FakeTrial:
         self.quality = tune.random.random()
         self.epoch = 0
         tune.gate.begun(work.name)
-        with tune.part("store"):
-            self.record = running_record("scale", work.name, Config.from_json(work.config), "search", 1)
-            self.writer: Writer = tune.store.writer("scale")
-            self.writer.trial(self.record)
+        self.record = running_record("scale", work.name, Config.from_json(work.config), "search", 1)
+        self.writer: Writer = tune.store.writer("scale")
+        tune.write(self.writer.trial, self.record)
 
     def epoch_ends(self) -> bool:
         """Whether another epoch follows."""
@@ -104,10 +113,10 @@ class FakeTrial:
         value = self.quality * (1 - 0.5**self.epoch) + 0.02 * tune.random.random()
         names = ("score", "tumour/dice", "survival/c_index", "loss", "loss/tumour", "loss/survival")
         metrics = {f"validation/{name}": value for name in names}
-        with tune.part("store"):
-            self.writer.epoch(
-                EpochRecord(study="scale", trial=self.work.name, epoch=self.epoch, metrics=metrics, seconds=10.0)
-            )
+        tune.write(
+            self.writer.epoch,
+            EpochRecord(study="scale", trial=self.work.name, epoch=self.epoch, metrics=metrics, seconds=10.0),
+        )
         with tune.part("report"):
             tune.searcher.on_trial_result(self.trial_id, {"epoch": self.epoch, "value": value})
         with tune.part("judge"):
@@ -115,24 +124,24 @@ class FakeTrial:
         if not verdict and self.epoch < tune.epochs:
             return True
         state = "PRUNED" if verdict else "COMPLETE"
-        with tune.part("store"):
-            self.writer.trial(
-                replace(self.record, state=state, reason=verdict or "", metrics=metrics, finished=datetime.now(UTC))
-            )
+        tune.write(
+            self.writer.trial,
+            replace(self.record, state=state, reason=verdict or "", metrics=metrics, finished=datetime.now(UTC)),
+        )
         outcome = Outcome(name=self.work.name, state=state, value=value, reason=verdict or "", epochs=self.epoch)
         with tune.part("tell"):
             tune.searcher.on_trial_complete(self.trial_id, {"outcome": json.dumps(asdict(outcome))})
         return False
 
 
-def measure(trials: int, concurrent: int, epochs: int, every: int) -> None:
+def measure(trials: int, concurrent: int, epochs: int, every: int, writes: bool) -> None:
     """One table; each row is about the trials since the row before."""
     parts = ("suggest", "report", "tell", "judge", "store")
     print(f"{trials} trials, {concurrent} at once, up to {epochs} epochs; processor milliseconds per call")
     print(f"{'ended':>8} {'driver ms/trial':>16}" + "".join(f"{part:>9}" for part in parts)
           + f"{'store rows/s':>14} {'files':>6} {'journal MB':>11} {'memory MB':>10}")  # fmt: skip
     with tempfile.TemporaryDirectory() as folder:
-        tune = FakeTune(Path(folder), trials, concurrent, epochs)
+        tune = FakeTune(Path(folder), trials, concurrent, epochs, writes)
         last = 0
         for ended in tune.run():
             if ended % every and ended != trials:
@@ -148,6 +157,8 @@ def measure(trials: int, concurrent: int, epochs: int, every: int) -> None:
             tune.seconds.clear()
             tune.calls.clear()
             last = ended
+        if not writes:
+            return
         began = time.process_time()
         best = tune.store.best("scale", "validation/score", top=3)
         print(f"best of the store in {time.process_time() - began:.2f} s: {[row['trial'] for row in best]}")
@@ -159,5 +170,6 @@ if __name__ == "__main__":
     parser.add_argument("--concurrent", type=int, default=1000)
     parser.add_argument("--epochs", type=int, default=9)
     parser.add_argument("--every", type=int, default=500, help="Trials of a row.")
+    parser.add_argument("--no-store", action="store_true", help="Leave out the rows that workers write.")
     given = parser.parse_args()
-    measure(given.trials, given.concurrent, given.epochs, given.every)
+    measure(given.trials, given.concurrent, given.epochs, given.every, not given.no_store)

@@ -54,6 +54,11 @@ def most(config: Config, pair: tuple[str, str]) -> int:
     return trees.encoder + (trees.decoder if set(pair) <= set(trees.decoded) else 0)
 
 
+def share(r2: float) -> float:
+    """What an R2 gives to a score."""
+    return 1 / (2 - r2)
+
+
 @pytest.mark.parametrize("budget", [float("inf"), 1.6])
 def test_the_best_tree_is_that_of_brute_force(tmp_path: Path, config: Config, budget: float) -> None:
     store, generator = Store(str(tmp_path / "results")), np.random.default_rng(3)
@@ -83,12 +88,13 @@ def test_a_tasks_quality_is_the_mean_over_its_partners(tmp_path: Path, config: C
     qualities = pair_qualities(store, "s", config)
     shared = Topology.shared(NAMES, qualities.trees.decoded, 3, qualities.trees.decoder)
     found = qualities.predict(shared)
-    assert found["b"] == pytest.approx((0.6 + 0.4) / 2)
-    assert (found["c"], found["a"]) == pytest.approx((0.6, 0.8))
+    assert found["b"] == pytest.approx(((share(0.5) + share(0.7)) / 2 + share(0.4)) / 2)
+    assert (found["c"], found["a"]) == pytest.approx((share(0.6), 0.8))
     assert np.isnan(found["d"])
     assert qualities.unknown == ["a+c", "a+d", "b+d", "c+d"]
     place = NAMES.index("b"), NAMES.index("c")
-    np.testing.assert_allclose(qualities.quality[place][:4], [0.3, 0.4, 0.5, 0.6])
+    apart, together = share(0.3), (share(0.5) + share(0.7)) / 2
+    np.testing.assert_allclose(qualities.quality[place][:4], np.linspace(apart, together, 4))
     assert qualities.trials[place][:4].tolist() == [1, 0, 0, 2]
 
 

@@ -74,8 +74,8 @@ def pair_qualities(store: Store, study: str | None, config: Config) -> PairQuali
     """From the COMPLETE trials (of ``study``, or of all) that train two of the tasks of ``config``.
 
     A trial counts where its network has the stages of ``config``'s encoder family and neither cascades nor exchanges,
-    on the same dataset and release. Its tasks are rated by their primary validation metrics; trials of equal pair and
-    depth are averaged, whatever else differs between them.
+    on the same dataset and release. Its tasks are rated by the share of a score, from 0 to 1, that their primary
+    validation metric gives (``Task.share``); trials of equal pair and depth are averaged, whatever else differs.
 
     Raises:
         ValueError: there is no such trial.
@@ -91,10 +91,11 @@ def pair_qualities(store: Store, study: str | None, config: Config) -> PairQuali
         metrics = dict(row["metrics"] or ())
         for first, second in permutations([task for task in trial.tasks if task.weight > 0]):
             depth = topology_of(trial).branching_point(first.name, second.name)
-            value = metrics.get(f"validation/{first.name}/{build_task(first).primary_metric}", float("nan"))
+            task = build_task(first)
+            value = metrics.get(f"validation/{first.name}/{task.primary_metric}", float("nan"))
             if np.isfinite(value):
                 place = trees.tasks.index(first.name), trees.tasks.index(second.name), depth
-                sums[place] += value
+                sums[place] += task.share(value)
                 counts[place] += 1
     if not counts.any():
         raise ValueError(f"the store {store.uri} holds no complete trial that trains two of {', '.join(names)} alone, "

@@ -19,7 +19,6 @@ from __future__ import annotations
 
 import json
 import math
-import warnings
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -31,13 +30,15 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from branchpoint.config import Config
-from branchpoint.search.journal import open_journal
+from branchpoint.search.journal import SHOWN, open_journal
+from branchpoint.search.sampler import OneLookTPE
 
 Space = Callable[[optuna.trial.BaseTrial, Config], Config]
 Feasible = Callable[[Config], str | None]
 
 TPE_ASKS = 10
 MAX_ASKS = 50
+SERVE_MOST = 10
 _TOLD = {"COMPLETE": TrialState.COMPLETE, "PRUNED": TrialState.PRUNED, "FAILED": TrialState.FAIL}
 
 
@@ -113,6 +114,7 @@ class Suggestions:
         for number, point in enumerate(prior[begun:], start=begun):
             self._study.enqueue_trial(dict(point), user_attrs={"prior": number})
         self._total = len(self._trials())
+        self._tpe = OneLookTPE(n_startup_trials=max(4, min(10, trials // 3)))
         self._journal.forget(self._study._study_id, maximize)
 
     @property
@@ -253,15 +255,7 @@ class Suggestions:
         seed = int(np.random.SeedSequence([self.seed, number]).generate_state(1)[0])
         if at_random:
             return optuna.samplers.RandomSampler(seed=seed)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            return optuna.samplers.TPESampler(
-                multivariate=True,
-                group=True,
-                constant_liar=True,
-                n_startup_trials=max(4, min(10, self.trials // 3)),
-                seed=seed,
-            )
+        return self._tpe.seeded(seed, serve_most(self._journal.finished))
 
     def _trials(self) -> list[FrozenTrial]:
         return self._study.get_trials(deepcopy=False)
@@ -269,6 +263,15 @@ class Suggestions:
     def _frozen(self, number: int) -> FrozenTrial:
         study_id = self._study._study_id
         return self._journal.get_trial(self._journal.get_trial_id_from_study_id_trial_number(study_id, number))
+
+
+def serve_most(finished: int) -> int:
+    """How many suggestions one model of the trials may serve, when so many have ended.
+
+    One for each ``SHOWN`` of them, ``SERVE_MOST`` at most, so that none misses more than a five-hundredth of what is
+    known; two from the thousandth trial on.
+    """
+    return min(SERVE_MOST, max(1, finished // SHOWN))
 
 
 def _key(parameters: Mapping[str, Any]) -> str:
