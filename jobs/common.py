@@ -77,6 +77,7 @@ class Job:
         dimensions: 3 for volumes, 2 for pictures, which have no millimetres.
         phantom: settings of the phantom that follow from the scale, beside patients and seed; ``None`` where the
             dataset has no phantom.
+        of_folder: the job for a folder and a release, where the folder says what its data are.
     """
 
     dataset: str
@@ -86,6 +87,11 @@ class Job:
     default: str
     dimensions: Literal[2, 3] = 3
     phantom: Callable[[Scale], dict[str, Any]] | None = None
+    of_folder: Callable[[Path, str], Job] | None = None
+
+    def at(self, root: Path | None, release: str) -> Job:
+        """This job on the data in ``root``."""
+        return self if root is None or self.of_folder is None else self.of_folder(root.expanduser().resolve(), release)
 
     def grid(self, scale: Scale) -> tuple[int, ...]:
         """Edges of a sample; ValueError where their number is not that of the dimensions."""
@@ -160,11 +166,12 @@ def main(job: Job) -> None:
         ] = None,
         seed: Annotated[int, typer.Option(help="Of folds, networks, search and phantom.")] = 0,
     ) -> None:
-        name = "smoke" if smoke else "demo" if demo else job.default if data_root is None else "paper"
+        asked = job.at(data_root, release)
+        name = "smoke" if smoke else "demo" if demo else asked.default if data_root is None else "paper"
         given: dict[str, Any] = {**locals(), "size": None if size is None else edges(size)}
         chosen = {f.name: given[f.name] for f in fields(Scale) if given.get(f.name) is not None}
-        scale = replace(job.scales[name], **chosen)
-        if job.dimensions == 2 and "spacing_mm" in chosen:
+        scale = replace(asked.scales[name], **chosen)
+        if asked.dimensions == 2 and "spacing_mm" in chosen:
             raise ValueError(
                 f"--spacing-mm is {spacing_mm:g}: pictures of {job.dataset} have no millimetres, use --size"
             )
@@ -174,7 +181,7 @@ def main(job: Job) -> None:
             growing=growing,
             workers=workers_per_trial,
         )  # fmt: skip
-        run(job, scale, place, resources, data_root=data_root, release=release, seed=seed, skip_faulty=skip_faulty,
+        run(asked, scale, place, resources, data_root=data_root, release=release, seed=seed, skip_faulty=skip_faulty,
             scheme=scheme, store=store, study=study, address=address, start_from=start_from,
             cohorts=cohorts)  # fmt: skip
 

@@ -60,7 +60,8 @@ def command(
     skip_faulty: Annotated[bool, typer.Option("--skip-faulty", help="Leave samples with errors out.")] = False,
 ) -> None:
     """See the module."""
-    job: Job = importlib.import_module(f"nas_{study}").JOB
+    named: Job = importlib.import_module(f"nas_{study}").JOB
+    job = named.at(data_root, named.release)
     given = {"size": edges(size) if size else None, "folds": folds, "final_epochs": epochs, "batch_size": batch_size}
     sized = replace(job.scales[scale], **{name: value for name, value in given.items() if value is not None})
     place = home_folder(home)

@@ -12,6 +12,8 @@ from typing import Any, ClassVar, Literal, cast
 from branchpoint.datasets.cohort import IGNORED
 from branchpoint.values import from_plain
 
+ANY_NUMBER = (-1e9, 1e9)
+
 
 @dataclass(frozen=True, kw_only=True)
 class ImageDeclaration:
@@ -107,7 +109,7 @@ class RegressionDeclaration:
     kind: ClassVar[str] = "regression"
 
     column: str
-    range: tuple[float, float] = (-1e9, 1e9)
+    range: tuple[float, float] = ANY_NUMBER
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -30,13 +30,17 @@ Found = Mapping[str, Mapping[str, Sequence[Path]]]
 """Modality or target to sample to files."""
 
 
+def declaration_file(dataset: DatasetConfig) -> Path:
+    """``dataset.toml`` in the dataset's folder, or the file that its release names."""
+    return Path(dataset.root) / (dataset.release if dataset.release.endswith(".toml") else DECLARATION)
+
+
 def read(dataset: DatasetConfig) -> Cohort:
     """The samples that the declaration under ``dataset.root`` describes; what is wrong with it is a row.
 
     ``dataset.release`` may name another declaration (``moles.toml``) in the same folder.
     """
-    root = Path(dataset.root)
-    path = root / (dataset.release if dataset.release.endswith(".toml") else DECLARATION)
+    root, path = Path(dataset.root), declaration_file(dataset)
     try:
         declaration = read_declaration(path)
     except ValueError as failure:

@@ -1,0 +1,109 @@
+"""A user's own folder (docs/own-data.md): a task for each target of its declaration, on pictures or volumes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import optuna
+
+from branchpoint.config import (
+    AnyTaskConfig,
+    ClassificationConfig,
+    Config,
+    DatasetConfig,
+    MultilabelConfig,
+    RegressionConfig,
+    SegmentationConfig,
+    SurvivalConfig,
+)
+from branchpoint.datasets.folder_declaration import (
+    ANY_NUMBER,
+    ClassificationDeclaration,
+    Declaration,
+    MultilabelDeclaration,
+    RegressionDeclaration,
+    SegmentationDeclaration,
+    Target,
+    read_declaration,
+)
+from branchpoint.datasets.folder_table import declaration_file
+from branchpoint.datasets.pictures import is_volume
+from branchpoint.search.picture_space import PictureSpace
+from branchpoint.search.volume_space import VolumeSpace
+
+DEVIATIONS_IN_RANGE = 4
+"""A declared range is taken for so many standard deviations of a number, around its middle."""
+
+
+def has_volumes(declaration: Declaration) -> bool:
+    """Whether the images are volumes, by the names of their files."""
+    return any(is_volume(Path(image.files)) for image in declaration.images.values())
+
+
+def tasks(declaration: Declaration) -> tuple[AnyTaskConfig, ...]:
+    """A task of the target's name for each target: masks first, else in the declaration's order.
+
+    Raises:
+        ValueError: a number has no range.
+    """
+    ordered = sorted(declaration.targets.items(), key=lambda item: not isinstance(item[1], SegmentationDeclaration))
+    return tuple(_task(name, target) for name, target in ordered)
+
+
+def _task(name: str, target: Target) -> AnyTaskConfig:
+    if isinstance(target, SegmentationDeclaration):
+        if target.background:
+            return SegmentationConfig(name=name, target=name, foreground_classes=len(target.values), loss="dice_ce")
+        return SegmentationConfig(name=name, target=name, foreground_classes=len(target.values) - 1, background=False,
+                                  loss="ce", metric="miou")  # fmt: skip
+    if isinstance(target, ClassificationDeclaration):
+        return ClassificationConfig(name=name, target=name, classes=len(target.classes))
+    if isinstance(target, MultilabelDeclaration):
+        return MultilabelConfig(name=name, target=name, labels=len(target.columns))
+    if isinstance(target, RegressionDeclaration):
+        if target.range == ANY_NUMBER:
+            raise ValueError(f"targets.{name} of the declaration has no range: say which numbers are possible, such as "
+                             "range = [0, 50]; the loss is in units of it")  # fmt: skip
+        low, high = target.range
+        return RegressionConfig(
+            name=name, target=name, center=(low + high) / 2, scale=(high - low) / DEVIATIONS_IN_RANGE
+        )
+    return SurvivalConfig(name=name, target=name)
+
+
+def space_of(dataset: DatasetConfig) -> PictureSpace | VolumeSpace:
+    """The space that the folder's declaration asks for.
+
+    Raises:
+        ValueError: there is no declaration, or it is wrong.
+    """
+    declaration = read_declaration(declaration_file(dataset))
+    learned, images = tasks(declaration), declaration.images
+    clinical = declaration.table.covariates if declaration.table else ()
+    if has_volumes(declaration):
+        measured = list(images).index("PET") if "PET" in images else 0
+        return VolumeSpace(tasks=learned, channels=len(images), measured_channel=measured, clinical=clinical)
+    return PictureSpace(tasks=lambda _: learned, channels=sum(image.channels for image in images.values()),
+                        clinical=clinical, measured=len({task.dense for task in learned}) > 1)  # fmt: skip
+
+
+def base(dataset: DatasetConfig) -> Config:
+    """What all candidates share; budget and seed are left to the job."""
+    return space_of(dataset).base(dataset)
+
+
+def space(trial: optuna.trial.BaseTrial, base: Config) -> Config:
+    """The Config of ``trial``."""
+    return space_of(base.dataset).space(trial, base)
+
+
+def published(base: Config) -> Mapping[str, dict[str, Any]]:
+    """Label to parameter values of the configurations that the best found is compared with."""
+    return space_of(base.dataset).published(base)
+
+
+def starting_points(base: Config) -> list[dict[str, Any]]:
+    """What a search tries first."""
+    return space_of(base.dataset).starting_points(base)
