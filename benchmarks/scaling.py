@@ -183,6 +183,8 @@ def device_rate(
 def on_device(options: argparse.Namespace) -> None:
     """Samples per second of one device in each precision, layout and way of running."""
     device = torch.device(options.device)
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise SystemExit("--part device: no CUDA here; run it where a GPU is, or see its table with --device cpu")
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU"
     print(f"\n{name}, {options.size} cubed, width {options.width}, batch {options.batch}, torch {torch.__version__}")
     print(f"{'precision':>10} {'layout':>14} {'compiled':>9} {'samples/s':>10}")
@@ -210,6 +212,8 @@ def main() -> None:
     parts = options.part or ["scaling", "start", *(["device"] if torch.cuda.is_available() else [])]
     for part in parts:
         {"scaling": scaling, "start": start, "device": on_device}[part](options)
+    if "device" not in parts and options.part is None:
+        print("no CUDA here: samples per second of a GPU were left out (--part device)")
 
 
 if __name__ == "__main__":
