@@ -86,7 +86,7 @@ def test_core_imports_with_torch_and_numpy_alone() -> None:
         import importlib, sys
         ABSENT = {{"ray", "optuna", "pyarrow", "duckdb", "SimpleITK", "sksurv", "scipy", "pandas", "sklearn", "rich",
                   "typer", "plotly", "monai", "skimage", "pydantic", "jinja2", "segmentation_models_pytorch", "torchjd",
-                  "nibabel", "PIL"}}
+                  "nibabel", "PIL", "numba"}}
         class Absent:
             def find_spec(self, name, path=None, target=None):
                 # torch itself probes for some of these; only our own imports are refused.

@@ -135,6 +135,26 @@ def _copy(source: str, *parts: str) -> Callable[[Release], None]:
     return do
 
 
+def _exchange(first: tuple[str, str], second: tuple[str, str]) -> Callable[[Release], None]:
+    def do(release: Release) -> None:
+        one, other = release.path(*first), release.path(*second)
+        kept = one.read_bytes()
+        one.write_bytes(other.read_bytes())
+        other.write_bytes(kept)
+
+    return do
+
+
+def _somewhere_else(patient: str) -> Callable[[Release], None]:
+    """All of a patient's files, as if another scanner had made them: no fault by itself."""
+
+    def do(release: Release) -> None:
+        for part in ("CT", "PET", "tumour"):
+            release.change(patient, part, _moved((300.0, 0.0, 0.0)))
+
+    return do
+
+
 def _bytes(part: str, change: Callable[[bytes], bytes]) -> Callable[[Release], None]:
     return lambda release: rewrite_bytes(release.path(PID, part), change)
 
@@ -210,6 +230,13 @@ PLACES = (
     one("PET mask elsewhere", voxels("tumour (PET)", lambda v: np.roll(v, (5, 5, 5), (0, 1, 2)), STS_IDS[1]),
         "masks-apart", "tumour (PET)", "", "sts", STS_IDS[1]),
     one("inner crop without air", voxels("CT", _without_air, STS_IDS[1]), "ct-no-air", "CT", "", "sts", STS_IDS[1]),
+    Damage("masks of two patients exchanged",
+           both(_somewhere_else(IDS[0]), _exchange((IDS[0], "tumour"), (PID, "tumour"))),
+           (("grid-mismatch", IDS[0], "tumour"), ("grid-mismatch", PID, "tumour")), "-69", "2022"),
+    Damage("mask and CT exchanged", _exchange((PID, "CT"), (PID, "tumour")),
+           (("ct-not-hu", PID, "CT"), ("unknown-label", PID, "tumour")), "normalised"),
+    Damage("CT and PET exchanged", _exchange((PID, "CT"), (PID, "PET")),
+           (("ct-not-hu", PID, "CT"), ("pet-not-suv", PID, "PET"), ("grid-mismatch", PID, "tumour")), "normalised"),
     Damage("one patient twice", _copy(IDS[0], "CT", "PET"),
            (("duplicate-images", PID, "CT"), ("duplicate-images", PID, "PET")), f"as {IDS[0]} CT"),
     Damage("CT of another patient", _copy(IDS[0], "CT"),

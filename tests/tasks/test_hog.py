@@ -10,11 +10,20 @@ import torch
 
 from branchpoint.config import HogConfig
 from branchpoint.datasets.batch import Batch
-from branchpoint.tasks import build_task
+from branchpoint.tasks import build_task, hog_compiled
 from branchpoint.tasks.hog import HogTask
 from branchpoint.tasks.hog_descriptor import descriptor_shape, hog, resize
 
 PUBLISHED = {(9, 8): 3780, (6, 8): 2520, (4, 8): 1680, (9, 16): 756, (6, 16): 504}
+
+
+@pytest.fixture(params=["torch", "compiled"])
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Descriptors as any device gets them, and as a CPU with numba does."""
+    if request.param == "torch":
+        monkeypatch.setattr(hog_compiled, "available", lambda: False)
+    elif not hog_compiled.available():
+        pytest.skip("numba is missing: pip install branchpoint[fast]")
 
 
 def picture(name: str) -> np.ndarray:
@@ -39,6 +48,7 @@ def tensor(values: np.ndarray) -> torch.Tensor:
     return torch.from_numpy(values).permute(2, 0, 1)[None]
 
 
+@pytest.mark.usefixtures("way")
 @pytest.mark.parametrize("name", ["coffee", "camera", "noise"])
 def test_values_are_scikit_images_for_every_published_size(name: str) -> None:
     values = picture(name)
@@ -48,6 +58,7 @@ def test_values_are_scikit_images_for_every_published_size(name: str) -> None:
         np.testing.assert_allclose(found[0], reference(values, orientations, cell), atol=1e-6)
 
 
+@pytest.mark.usefixtures("way")
 @pytest.mark.parametrize(("orientations", "cell", "window"), [(7, 10, (128, 64)), (5, 6, (50, 75)), (12, 8, (31, 67))])
 def test_any_bins_cells_and_window(orientations: int, cell: int, window: tuple[int, int]) -> None:
     """Windows that are no multiple of the cell, and larger than the picture, too."""
@@ -64,12 +75,14 @@ def test_resizing_is_scikit_images(size: tuple[int, int]) -> None:
     np.testing.assert_allclose(found, skimage_resize(picture("noise"), size), atol=1e-12)
 
 
+@pytest.mark.usefixtures("way")
 def test_pictures_of_a_batch_do_not_touch_each_other() -> None:
     batch = torch.cat([tensor(picture("noise")), tensor(picture("noise")[::-1].copy())])
     together = hog(batch, 6, 16, (128, 64))
     torch.testing.assert_close(together, torch.cat([hog(one, 6, 16, (128, 64)) for one in batch.split(1)]))
 
 
+@pytest.mark.usefixtures("way")
 def test_a_flat_picture_has_no_gradient() -> None:
     assert not hog(torch.full((1, 3, 40, 40), 0.3), 6, 16, (128, 64)).any()
 
@@ -94,6 +107,7 @@ def test_target_is_that_of_the_picture_before_normalisation() -> None:
     np.testing.assert_allclose(target[0], reference(picture("noise"), 6, 16), atol=1e-4)
 
 
+@pytest.mark.usefixtures("way")
 def test_rounding_of_an_interpolation_does_not_become_a_target() -> None:
     flat = torch.full((1, 3, 64, 64), 0.2) + 1e-8 * torch.randn(1, 3, 64, 64)
     assert not task().target(batch_of(flat))[0].any()
