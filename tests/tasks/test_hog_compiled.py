@@ -47,7 +47,7 @@ def pictures(draw: st.DrawFn) -> torch.Tensor:
     return values
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(images=pictures(), descriptor=st.sampled_from(DESCRIPTORS))
 def test_compiled_and_torch_give_the_same(images: torch.Tensor, descriptor: tuple[int, int, tuple[int, int]]) -> None:
     torch.testing.assert_close(hog(images, *descriptor), of_torch(images, *descriptor), rtol=0, atol=1e-6)

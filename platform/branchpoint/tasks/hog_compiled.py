@@ -32,7 +32,7 @@ class Limits(NamedTuple):
 
 
 class Taps(NamedTuple):
-    """What resizes one axis: where each pixel begins to sum, ``first`` int64 (N,), and ``weights`` float64 (N, taps)."""
+    """What resizes one axis: where each pixel begins to sum, int64 (N,), and the weights, float64 (N, taps)."""
 
     first: np.ndarray
     weights: np.ndarray
