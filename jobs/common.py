@@ -6,7 +6,8 @@ A job is started with ``python jobs/<job>.py``, with ``ray job submit -- python 
 Where results, cache, phantom and report go: ``--home``, else ``$BRANCHPOINT_HOME``, else the folder the job was
 started in. A job submitted with ``--working-dir`` runs in an unpacked copy that Ray deletes later, so its home is
 ``~/.branchpoint`` then. On a cluster of several machines the home must be on a disk that all of them see; the prepared
-cohort alone is brought, once, to nodes that do not see it.
+cohort is brought, once, to nodes that do not see it, and where the store is a bucket, what trials keep lies beside it:
+then the home may be the driver's own disk.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ for folder in (ROOT, ROOT / "platform"):
 import typer  # noqa: E402
 
 from branchpoint.config import Config, DatasetConfig  # noqa: E402
+from branchpoint.places import is_uri  # noqa: E402
 from branchpoint.search.final import Finals  # noqa: E402
 from branchpoint.search.folders import home_folder, store_and_state  # noqa: E402
 from branchpoint.search.halving import HalvingConfig  # noqa: E402
@@ -162,7 +164,7 @@ def main(job: Job) -> None:
         home: Annotated[Path | None, typer.Option(help="Folder for results, cache, phantom and report.")] = None,
         skip_faulty: Annotated[bool, typer.Option("--skip-faulty", help="Leave patients with errors out.")] = False,
         start_from: Annotated[
-            Path | None, typer.Option(help="Weights to start from: checkpoint, run's folder or file.")
+            str | None, typer.Option(help="Weights to start from: path or URI of a checkpoint, run's folder or file.")
         ] = None,
         seed: Annotated[int, typer.Option(help="Of folds, networks, search and phantom.")] = 0,
     ) -> None:
@@ -205,7 +207,7 @@ def run(
     store: str | None,
     study: str | None,
     address: str | None,
-    start_from: Path | None = None,
+    start_from: str | None = None,
     cohorts: str | None = None,
 ) -> None:
     """The whole way of the job."""
@@ -213,7 +215,8 @@ def run(
     base = base_config(job, scale, root, release=release, seed=seed, scheme=scheme)
     manifest, excluded = prepared_cohort(base.dataset, scale.folds, home / "cache", skip_faulty)
     if start_from is not None:
-        base = replace(base, training=replace(base.training, start_from=str(start_from.expanduser().resolve())))
+        weights = start_from if is_uri(start_from) else str(Path(start_from).expanduser().resolve())
+        base = replace(base, training=replace(base.training, start_from=weights))
     name = study or "-".join(filter(None, (job.dataset, release)))
     where, state = store_and_state(store, home, name)
     searched = Study(

@@ -151,6 +151,22 @@ def trials(store: StoreOption = "results", study: StudyOption = None, as_json: J
 
 
 @app.command()
+def weights(
+    store: StoreOption = "results",
+    study: StudyOption = None,
+    trial: Annotated[str | None, typer.Option(help="One run that `branchpoint trials` lists; else every one.")] = None,
+    out: Annotated[Path, typer.Option(help="Folder to write; one folder in it for each run.")] = Path("weights"),
+) -> None:
+    """Copy the weights that finalists kept, with their Configs, from the bucket or folder of a study."""
+    from branchpoint.report.weights import fetch_weights
+    from branchpoint.store import Store
+
+    opened = Store(store)
+    for folder in fetch_weights(opened, _study(opened, study), trial, out.resolve()):
+        print(f"weights: {folder}")
+
+
+@app.command()
 def sql(
     query: Annotated[
         str, typer.Argument(help="DuckDB SQL over studies, trials, epochs, figures, affinities, proposals.")

@@ -1,11 +1,14 @@
-"""A folder in an object store, whose objects are whole or absent."""
+"""Folders on a disk or in an object store, whose files are whole or absent, whatever dies when."""
 
 from __future__ import annotations
 
+import os
+import tempfile
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 PIECE_BYTES = 16 * 1024**2
@@ -24,6 +27,46 @@ def joined(uri: str, name: str) -> str:
 
 
 @dataclass(frozen=True)
+class Disk:
+    """What lies below the folder ``path``, hidden files aside; names are relative to it."""
+
+    path: Path
+
+    def __truediv__(self, name: str) -> Disk:
+        return Disk(self.path / name)
+
+    def __str__(self) -> str:
+        return str(self.path)
+
+    def names(self) -> list[str]:
+        """Files directly in it, sorted."""
+        files = self.path.iterdir() if self.path.is_dir() else ()
+        return sorted(path.name for path in files if path.is_file() and not path.name.startswith("."))
+
+    def holds(self, name: str) -> bool:
+        """Whether there is such a file."""
+        return (self.path / name).is_file()
+
+    def read(self, name: str) -> bytes:
+        """Content of a file.
+
+        Raises:
+            FileNotFoundError: there is none.
+        """
+        return (self.path / name).read_bytes()
+
+    def write(self, name: str, content: bytes | memoryview) -> None:
+        """Replace a file by ``content``: it holds all of it, safe from a loss of power, or what it held before."""
+        path = self.path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, content)
+
+    def remove(self, name: str) -> None:
+        """Delete a file; one that is gone already does not matter."""
+        (self.path / name).unlink(missing_ok=True)
+
+
+@dataclass(frozen=True)
 class Bucket:
     """What lies below ``uri``, such as ``s3://bucket/folder?region=eu-central-1``; names are relative to it."""
 
@@ -35,14 +78,22 @@ class Bucket:
     def __reduce__(self) -> tuple[Any, ...]:
         return Bucket, (self.uri,)
 
-    def sizes(self, under: str = "") -> dict[str, int]:
+    def __str__(self) -> str:
+        return self.uri
+
+    def names(self) -> list[str]:
+        """Objects directly in it, sorted."""
+        return sorted(self.sizes(recursive=False))
+
+    def sizes(self, under: str = "", recursive: bool = True) -> dict[str, int]:
         """Bytes of every object, or of those below the folder ``under``."""
         from pyarrow import fs as pafs
 
         filesystem, root = self._opened
-        selector = pafs.FileSelector(f"{root}/{under}".rstrip("/"), allow_not_found=True, recursive=True)
+        selector = pafs.FileSelector(f"{root}/{under}".rstrip("/"), allow_not_found=True, recursive=recursive)
         infos = filesystem.get_file_info(selector)
-        return {info.path[len(root) + 1 :]: info.size for info in infos if info.type == pafs.FileType.File}
+        files = [info for info in infos if info.type == pafs.FileType.File and not info.base_name.startswith(".")]
+        return {info.path[len(root) + 1 :]: info.size for info in files}
 
     def holds(self, name: str) -> bool:
         """Whether there is such an object."""
@@ -104,3 +155,32 @@ class Bucket:
 def _put(filesystem: Any, path: str, content: Any) -> None:
     with filesystem.open_output_stream(path) as stream:
         stream.write(content)
+
+
+Place = Disk | Bucket
+
+
+def place_of(where: Path | str | Place) -> Place:
+    """The folder at a path or URI."""
+    if isinstance(where, Disk | Bucket):
+        return where
+    return Bucket(where) if isinstance(where, str) and is_uri(where) else Disk(Path(where))
+
+
+def write_atomically(path: Path, content: bytes | memoryview) -> None:
+    """Write ``path`` so that, whatever dies when, it holds either all of ``content`` or what it held before."""
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from branchpoint.places import is_uri
 from branchpoint.values import require
 
 
@@ -106,7 +107,7 @@ class TrainingConfig:
         select_by: validation figure that names the best epoch: the weighted sum of losses (paper 003), or the mean of
             the tasks' primary metrics; auxiliary tasks count in neither.
         semi_supervised: how samples without a label teach the tasks that lack it; ``None``: not at all.
-        start_from: absolute path of weights to start from: a run's checkpoint folder or file, or a file of a
+        start_from: absolute path, or URI, of weights to start from: a run's checkpoint folder or file, or a file of a
             network's weights. What fits is taken and reported.
     """
 
@@ -129,5 +130,6 @@ class TrainingConfig:
             self.event_fraction is None or 0 < self.event_fraction < 1,
             "training.event_fraction", self.event_fraction, "must lie strictly between 0 and 1, or be None",
         )  # fmt: skip
-        require(not self.start_from or Path(self.start_from).is_absolute(), "training.start_from", self.start_from,
-                "must be an absolute path: workers run in other folders")  # fmt: skip
+        seen = not self.start_from or is_uri(self.start_from) or Path(self.start_from).is_absolute()
+        require(seen, "training.start_from", self.start_from,
+                "must be an absolute path, or a URI: workers run in other folders")  # fmt: skip

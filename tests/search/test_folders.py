@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from branchpoint.search.folders import StudyFolder
+from branchpoint.search.folders import StudyFolder, run_folder
 
 
 def test_must_be_absolute() -> None:
@@ -54,9 +54,9 @@ def test_changed_settings_are_named(tmp_path: Path) -> None:
 
 
 def test_attempts_are_counted_on_disk(tmp_path: Path) -> None:
-    run = StudyFolder(tmp_path).run("0003")
+    run = run_folder(tmp_path, "results", "study", "0003")
     assert run.attempts == 0
     for expected in (1, 2):
         with run.lock():
             assert run.begin_attempt() == expected
-    assert StudyFolder(tmp_path).run("0003").attempts == 2
+    assert run_folder(tmp_path, "results", "study", "0003").attempts == 2

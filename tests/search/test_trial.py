@@ -10,7 +10,6 @@ import pytest
 from search_toys import ToyFit, epochs_run, toy_value
 
 from branchpoint.config import Config
-from branchpoint.search.folders import StudyFolder
 from branchpoint.search.searcher import death_reason, record_death
 from branchpoint.search.trial import Outcome, Setup, Work, execute, known_outcomes
 from branchpoint.store import Store
@@ -42,7 +41,7 @@ def test_a_run_writes_its_epochs_and_its_end(setup: Setup, base: Config) -> None
     (row,) = rows(setup)
     assert (row["fingerprint"], row["candidate"], row["fold"]) == (base.fingerprint, base.candidate, 0)
     assert (row["parameters"], row["macs"], row["gpu_seconds"]) == (10, 20, 0.0)
-    assert not StudyFolder(setup.folder).run("0000").checkpoints.exists(), "nothing resumes from them any more"
+    assert not setup.run_folder("0000").checkpoints.exists(), "nothing resumes from them any more"
 
 
 def test_an_ended_run_is_not_run_again(setup: Setup, base: Config) -> None:

@@ -147,7 +147,7 @@ class Finals:
     def _done(self, work: Work, known: Outcome | None) -> bool:
         if known is None:
             return False
-        return known.state != "COMPLETE" or self.study.folder.run(work.name).network.exists()
+        return known.state != "COMPLETE" or self.study.setup().run_folder(work.name).has_network
 
     def _test(self, tested: Mapping[str, Finalist], concurrency: int) -> None:
         study, setup = self.study, self.study.setup()

@@ -1,6 +1,8 @@
-"""The state folder of a study: journal, locks, attempts, checkpoints. It must lie where every worker sees it.
+"""The state of a study: journal, locks, attempts, checkpoints, weights of finalists.
 
-Results are in the store alone. What lies here makes a study resumable; with the folder lost, the results stay.
+It lies in a folder that every worker sees. Where the results store is a bucket, what runs keep (attempts, checkpoints,
+weights) lies beside it there, and the folder is the driver's alone. Results are in the store alone. What lies here
+makes a study resumable; with it lost, the results stay.
 """
 
 from __future__ import annotations
@@ -14,6 +16,9 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
+
+from branchpoint.places import Bucket, Disk, Place, is_uri
 
 
 def home_folder(given: Path | None) -> Path:
@@ -60,10 +65,6 @@ class StudyFolder:
         """What Ray Tune writes; of no use after the run."""
         return self.path / "ray"
 
-    def run(self, name: str) -> RunFolder:
-        """The folder of one run (trial, or fold of a finalist)."""
-        return RunFolder(self.path / "runs" / name)
-
     @contextmanager
     def lock(self) -> Iterator[None]:
         """Keeps a second driver out; freed by the system when this process dies, however it dies.
@@ -104,44 +105,70 @@ class StudyFolder:
             )
 
 
+NETWORK = "network.pt"
+"""Weights of the best epoch, with their Config beside them; kept for finalists."""
+
+
 class RunFolder:
-    """What one run keeps between its attempts."""
+    """What one run (trial, or fold of a finalist) keeps between its attempts.
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    Args:
+        place: on a disk that every worker sees, or in a bucket.
+    """
+
+    def __init__(self, place: Place) -> None:
+        self.place = place
 
     @property
-    def checkpoints(self) -> Path:
+    def checkpoints(self) -> Path | Bucket:
         """Where the training loop keeps its checkpoints."""
-        return self.path / "checkpoints"
+        place = self.place / "checkpoints"
+        return place.path if isinstance(place, Disk) else place
 
     @property
-    def network(self) -> Path:
-        """Weights of the best epoch; kept for finalists."""
-        return self.path / "network.pt"
+    def has_network(self) -> bool:
+        """Whether weights were kept."""
+        return self.place.holds(NETWORK)
 
     @contextmanager
     def lock(self) -> Iterator[None]:
-        """Waits while another process (left over from a killed driver) still runs this run."""
-        self.path.mkdir(parents=True, exist_ok=True)
-        with (self.path / "run.lock").open("a") as file:
+        """Waits while another process (left over from a killed driver) still runs this run.
+
+        A bucket has no locks: there a process that was cut off may end beside its successor, as an earlier attempt.
+        """
+        if isinstance(self.place, Bucket):
+            yield
+            return
+        self.place.path.mkdir(parents=True, exist_ok=True)
+        with (self.place.path / "run.lock").open("a") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             yield
 
     @property
     def attempts(self) -> int:
         """How often the run was started."""
-        return len(list(self.path.glob("attempt-*")))
+        return sum(name.startswith("attempt-") for name in self.place.names())
 
     def begin_attempt(self) -> int:
         """Count one more start, and return the count. Call it under :meth:`lock`."""
         attempt = self.attempts + 1
-        (self.path / f"attempt-{attempt:03d}").touch(exist_ok=False)
+        self.place.write(f"attempt-{attempt:03d}", socket.gethostname().encode())
         return attempt
 
     def drop_checkpoints(self) -> None:
         """The run has ended: nothing will resume from them."""
-        shutil.rmtree(self.checkpoints, ignore_errors=True)
+        if isinstance(self.checkpoints, Path):
+            shutil.rmtree(self.checkpoints, ignore_errors=True)
+            return
+        for name in self.checkpoints.names():
+            self.checkpoints.remove(name)
+
+
+def run_folder(state: Path, store: str, study: str, run: str) -> RunFolder:
+    """The folder of ``run``: in ``state``, or beside the ``store`` where that is a bucket."""
+    if is_uri(store):
+        return RunFolder(Bucket(store) / f".state/{quote(study, safe='')}/runs/{quote(run, safe='')}")
+    return RunFolder(Disk(state / "runs" / run))
 
 
 def write_text(path: Path, text: str) -> None:

@@ -21,7 +21,7 @@ import numpy as np
 from branchpoint.config import Config
 from branchpoint.search.depot import cohort_here, cohort_source
 from branchpoint.search.figures import figure_records
-from branchpoint.search.folders import StudyFolder
+from branchpoint.search.folders import NETWORK, StudyFolder, run_folder
 from branchpoint.search.progress import Progress
 from branchpoint.search.session import Resources, living_nodes, preflight, session
 from branchpoint.search.testing import evaluate_run, fold_references, references_of_folds, test_summaries
@@ -85,9 +85,9 @@ class Retraining:
             works.append(Work(f"{config.candidate}-fold{fold}", config.to_json(), stage="final"))
         return works
 
-    def network(self, work: Work) -> Path:
-        """Where the weights of a fold are kept."""
-        return StudyFolder(self.state).run(work.name).network
+    def network(self, work: Work) -> str:
+        """Path or URI of the weights of a fold."""
+        return str(run_folder(self.state, self.store, self.study, work.name).place / NETWORK)
 
     def run(self) -> list[Outcome]:
         """Train every fold that is not complete yet, and write the test figures.
@@ -168,7 +168,7 @@ class Retraining:
         return known_outcomes(Store(self.store), self.study, self._setup().objective, stage="final")
 
     def _done(self, work: Work, known: Outcome | None) -> bool:
-        return known is not None and known.state == "COMPLETE" and self.network(work).exists()
+        return known is not None and known.state == "COMPLETE" and self._setup().run_folder(work.name).has_network
 
     def _settings(self) -> dict[str, Any]:
         anyfold = replace(self.config, split=replace(self.config.split, fold=0))

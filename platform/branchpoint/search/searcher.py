@@ -21,7 +21,6 @@ from ray.tune.schedulers import FIFOScheduler
 from ray.tune.search import Searcher
 
 from branchpoint.config import Config
-from branchpoint.search.folders import StudyFolder
 from branchpoint.search.gate import StartGate
 from branchpoint.search.suggestions import Suggestions
 from branchpoint.search.trial import Outcome, Setup, Work, known_outcomes, running_record
@@ -142,6 +141,7 @@ class TuneSearcher(Searcher):
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         if "outcome" not in result:
+            self._gate.begun(self._work[trial_id].name)  # a worker that does not see the gate's folder cannot say so
             self._runs.report(self._work[trial_id].name, result["epoch"], result["value"])
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
@@ -175,7 +175,7 @@ def record_death(work: Work, setup: Setup, text: str) -> Outcome:
     known = known_outcomes(store, setup.study, setup.objective).get(work.name)
     if known:
         return known
-    attempts = max(1, StudyFolder(setup.folder).run(work.name).attempts)
+    attempts = max(1, setup.run_folder(work.name).attempts)
     record = running_record(setup.study, work.name, Config.from_json(work.config), work.stage, attempts)
     outcome = Outcome(name=work.name, state="FAILED", value=math.nan, reason=death_reason(text), traceback=text)
     store.writer(setup.study).trial(replace(record, state="FAILED", reason=outcome.reason, finished=datetime.now(UTC)))

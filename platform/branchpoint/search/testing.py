@@ -9,7 +9,6 @@ from __future__ import annotations
 import io
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -17,9 +16,9 @@ import ray
 
 from branchpoint.config import Config
 from branchpoint.datasets.splits import split
-from branchpoint.search.folders import StudyFolder
+from branchpoint.search.folders import NETWORK
 from branchpoint.search.session import Resources
-from branchpoint.search.trial import Setup, Work, open_prepared
+from branchpoint.search.trial import Setup, Work
 from branchpoint.tasks import build_task
 from branchpoint.tasks.base import Summary
 from branchpoint.training.references import Reference
@@ -54,13 +53,12 @@ def evaluate_run(work: Work, setup: Setup, part: Literal["test", "validation"] =
     """What the network of a finished run does on the test (or validation) patients of its fold."""
     import torch
 
-    folder = StudyFolder(setup.folder).run(work.name)
-    kept = folder.path / f"{part}.npz"
-    if not kept.exists():
+    place, kept = setup.run_folder(work.name).place, f"{part}.npz"
+    if not place.holds(kept):
         config = Config.from_json(work.config)
-        weights = torch.load(folder.network, map_location="cpu", weights_only=True)
-        _save(kept, _evaluate(config, setup, weights, part))
-    return load_summaries(kept)
+        weights = torch.load(io.BytesIO(place.read(NETWORK)), map_location="cpu", weights_only=True)
+        place.write(kept, _packed(_evaluate(config, setup, weights, part)))
+    return load_summaries(place.read(kept))
 
 
 def evaluate_untrained(config: str, setup: Setup) -> Summaries:
@@ -77,7 +75,7 @@ def _evaluate(
     from branchpoint.training.evaluation import evaluate
 
     torch.set_num_threads(setup.cpus)
-    prepared = open_prepared(setup.prepared, setup.source)
+    prepared = setup.cohort()
     network = build(config)
     if weights is not None:
         network.load_state_dict(dict(weights))
@@ -90,7 +88,7 @@ def references_of_folds(text: str, setup: Setup, folds: Sequence[int]) -> list[l
     from branchpoint.training.measurements import measure
     from branchpoint.training.references import references
 
-    config, prepared = Config.from_json(text), open_prepared(setup.prepared, setup.source)
+    config, prepared = Config.from_json(text), setup.cohort()
     measured = measure(prepared)
     tasks = [build_task(task) for task in config.tasks]
     found = []
@@ -117,19 +115,17 @@ def _on_ray(calls: Sequence[tuple[Callable[..., Any], tuple[Any, ...]]], resourc
     return [done[position] for position in range(len(calls))]
 
 
-def _save(path: Path, summaries: Summaries) -> None:
-    from branchpoint.training.checkpoint import write_atomically
-
+def _packed(summaries: Summaries) -> bytes:
     buffer = io.BytesIO()
     flat = {f"{task}/{name}": values for task, summary in summaries.items() for name, values in summary.items()}
     np.savez(buffer, **flat)  # type: ignore[arg-type]
-    write_atomically(path, buffer.getbuffer())
+    return buffer.getvalue()
 
 
-def load_summaries(path: Path) -> Summaries:
+def load_summaries(content: bytes) -> Summaries:
     """What :func:`evaluate_run` kept."""
     summaries: dict[str, dict[str, np.ndarray]] = {}
-    with np.load(path) as flat:
+    with np.load(io.BytesIO(content)) as flat:
         for key in flat.files:
             task, name = key.rsplit("/", 1)
             summaries.setdefault(task, {})[name] = flat[key]

@@ -21,7 +21,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from branchpoint.config import Config
-from branchpoint.search.folders import RunFolder, StudyFolder
+from branchpoint.places import Place
+from branchpoint.search.folders import NETWORK, RunFolder, run_folder
 from branchpoint.store import EpochRecord, State, Store, TrialRecord
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ class Setup:
     Attributes:
         study: its name.
         store: URI of the results store.
-        folder: state folder of the study, seen by every worker.
+        folder: state folder of the study, seen by every worker unless the store is a bucket.
         prepared: manifest of the prepared cohort.
         source: where a node that does not see ``prepared`` gets the cohort from, once.
         objective: metric that ranks runs.
@@ -86,6 +87,10 @@ class Setup:
     fit: Fit | None = None
     checkpoint_seconds: float = CHECKPOINT_SECONDS
     open_cohort: Callable[[Path], Any] | None = None
+
+    def run_folder(self, name: str) -> RunFolder:
+        """What the run ``name`` keeps."""
+        return run_folder(self.folder, self.store, self.study, name)
 
     def cohort(self) -> Any:
         """The cohort, on this node."""
@@ -117,11 +122,11 @@ def execute(work: Work, setup: Setup, report: Callable[[int, float], None]) -> O
     A run that the store says has ended is not run again. While another process still runs it, this one waits. A run
     that does not fit into memory is tried once more, in smaller parts of a batch, where that gives the same result.
     """
-    folder = StudyFolder(setup.folder).run(work.name)
+    folder = setup.run_folder(work.name)
     store = Store(setup.store)
     with folder.lock():
         known = known_outcomes(store, setup.study, setup.objective).get(work.name) if folder.attempts else None
-        if known and not (setup.keep_network and known.state == "COMPLETE" and not folder.network.exists()):
+        if known and not (setup.keep_network and known.state == "COMPLETE" and not folder.has_network):
             return known
         attempt = _Attempt(work, setup, folder, store, folder.begin_attempt())
         outcome = attempt.run(report)
@@ -170,7 +175,7 @@ class _Attempt:
             result = self._fit(report)
             outcome = self._judge(result)
             if self.setup.keep_network and outcome.state == "COMPLETE":
-                _save_network(result, self.config, self.folder.network)
+                _save_network(result, self.config, self.folder.place)
             self._finish(outcome, result)
         except Exception as error:
             outcome = self._failed(error)
@@ -297,19 +302,18 @@ def _smaller(config: Config, error: Exception) -> Config | None:
     return with_smaller_batches(config, error)  # type: ignore[arg-type]
 
 
-def _save_network(result: FitResult, config: Config, path: Path) -> None:
+def _save_network(result: FitResult, config: Config, place: Place) -> None:
     """The Config goes beside the weights, so that another run can start from them."""
     import io
 
     import torch
 
-    from branchpoint.training.checkpoint import write_atomically
     from branchpoint.training.starting import CONFIG_FILE
 
-    write_atomically(path.with_name(CONFIG_FILE), config.to_json().encode())
+    place.write(CONFIG_FILE, config.to_json().encode())
     buffer = io.BytesIO()
     torch.save({name: tensor.cpu() for name, tensor in result.network.state_dict().items()}, buffer)
-    write_atomically(path, buffer.getbuffer())
+    place.write(NETWORK, buffer.getbuffer())
 
 
 def _free_memory() -> None:

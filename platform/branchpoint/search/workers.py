@@ -23,6 +23,7 @@ from ray import cloudpickle
 from ray.util import get_current_placement_group
 
 from branchpoint.config import Config
+from branchpoint.places import Place
 from branchpoint.search.mailbox import open_mailbox
 from branchpoint.search.session import Resources
 
@@ -71,7 +72,7 @@ class WorkersFit:
         config: Config,
         prepared: Path,
         *,
-        checkpoint_dir: Path,
+        checkpoint_dir: Path | Place,
         checkpoint_seconds: float,
         report: Callable[[EpochReport], bool],
     ) -> FitResult:
@@ -147,7 +148,7 @@ class _Part:
 
     config: str
     prepared: Path
-    checkpoint_dir: Path
+    checkpoint_dir: Path | Place
     checkpoint_seconds: float
     mailbox: Any
     by: WorkersFit

@@ -1,15 +1,13 @@
-"""Checkpoints of a run: one file for each epoch, never half-visible, checked when read.
+"""Checkpoints of a run: one file for each epoch, on a disk or in a bucket, never half-visible, checked when read.
 
-A file is written beside its place, synced and renamed. Its name carries the CRC-32 of its bytes, so a truncated or
-damaged file is recognised, and the one before it is used.
+The name of a file carries the CRC-32 of its bytes, so a truncated or damaged file is recognised, and the one before it
+is used.
 """
 
 from __future__ import annotations
 
 import io
-import os
 import re
-import tempfile
 import warnings
 import zlib
 from collections.abc import Mapping
@@ -19,6 +17,8 @@ from typing import Any
 
 import torch
 
+from branchpoint.places import Disk, Place, place_of
+
 _NAME = re.compile(r"epoch-(\d{5})-([0-9a-f]{8})\.pt")
 
 
@@ -26,26 +26,26 @@ class Checkpoints:
     """The checkpoints in one folder, of one run.
 
     Args:
-        folder: made where it is missing; of one process at a time.
+        folder: path, or place in a bucket; of one process at a time.
         run: names the run (Config and data); a checkpoint of another run is refused.
         keep: newest epochs kept; two, so that a damaged one costs one epoch.
     """
 
-    def __init__(self, folder: Path, run: str, keep: int = 2) -> None:
-        self.folder, self.run, self.keep = folder, run, keep
-        folder.mkdir(parents=True, exist_ok=True)
-        for path in folder.glob(".epoch-*.tmp"):
-            path.unlink(missing_ok=True)  # what a killed process was writing
+    def __init__(self, folder: Path | Place, run: str, keep: int = 2) -> None:
+        self.place, self.run, self.keep = place_of(folder), run, keep
+        if isinstance(self.place, Disk):
+            self.place.path.mkdir(parents=True, exist_ok=True)
+            for path in self.place.path.glob(".epoch-*.tmp"):
+                path.unlink(missing_ok=True)  # what a killed process was writing
 
-    def save(self, epoch: int, state: Mapping[str, Any]) -> Path:
-        """Write ``state`` (tensors, numbers, strings and containers of them); on return it is on disk."""
+    def save(self, epoch: int, state: Mapping[str, Any]) -> None:
+        """Write ``state`` (tensors, numbers, strings and containers of them); on return it is there."""
         buffer = io.BytesIO()
         torch.save({"run": self.run, "epoch": epoch, **state}, buffer)
         content = buffer.getbuffer()
-        path = self.folder / f"epoch-{epoch:05d}-{zlib.crc32(content):08x}.pt"
-        write_atomically(path, content)
-        self._drop_others(path, epoch)
-        return path
+        name = f"epoch-{epoch:05d}-{zlib.crc32(content):08x}.pt"
+        self.place.write(name, content)
+        self._drop_others(name, epoch)
 
     def newest(self) -> dict[str, Any] | None:
         """State of the newest readable checkpoint on the CPU, or ``None``; a damaged one gives a warning.
@@ -53,36 +53,32 @@ class Checkpoints:
         Raises:
             ValueError: the folder holds a checkpoint of another run.
         """
-        for _, path in sorted(self._files(), reverse=True):
-            state = _read(path)
+        for name in reversed(_names(self.place)):
+            state = _read(self.place, name)
             if state is None:
-                warnings.warn(f"checkpoint {path} is damaged; going on from the one before it", stacklevel=2)
+                warnings.warn(f"checkpoint {self.place / name} is damaged; going on from the one before it",
+                              stacklevel=2)  # fmt: skip
             elif state["run"] != self.run:
                 raise ValueError(
-                    f"checkpoint {path} belongs to run {state['run']}, not to {self.run}: the Config or the data "
-                    "changed; give another checkpoint folder or remove this one"
+                    f"checkpoint {self.place / name} belongs to run {state['run']}, not to {self.run}: the Config or "
+                    "the data changed; give another checkpoint folder or remove this one"
                 )
             else:
                 return state
         return None
 
-    def _files(self) -> list[tuple[int, Path]]:
-        matches = ((_NAME.fullmatch(path.name), path) for path in self.folder.iterdir())
-        return [(int(match[1]), path) for match, path in matches if match]
-
-    def _drop_others(self, written: Path, epoch: int) -> None:
+    def _drop_others(self, written: str, epoch: int) -> None:
         """Remove old epochs, and what an earlier, damaged course left of this epoch and later ones."""
-        files = sorted(self._files(), reverse=True)
-        older = [path for number, path in files if number < epoch]
-        superseded = [path for number, path in files if number >= epoch and path != written]
-        for path in [*older[self.keep - 1 :], *superseded]:
-            path.unlink(missing_ok=True)
+        names = _names(self.place)
+        older = [name for name in names if _epoch(name) < epoch]
+        superseded = [name for name in names if _epoch(name) >= epoch and name != written]
+        for name in [*older[: 1 - self.keep or None], *superseded]:
+            self.place.remove(name)
 
 
-def newest_in(folder: Path) -> Path | None:
-    """The newest undamaged checkpoint in ``folder``, whichever run wrote it; ``None`` where there is none."""
-    found = sorted(path for path in folder.glob("epoch-*.pt") if _NAME.fullmatch(path.name))
-    return next((path for path in reversed(found) if _read(path) is not None), None)
+def newest_in(place: Place) -> str | None:
+    """The newest undamaged checkpoint in ``place``, whichever run wrote it; ``None`` where there is none."""
+    return next((name for name in reversed(_names(place)) if _read(place, name) is not None), None)
 
 
 class BackgroundWriter:
@@ -94,7 +90,7 @@ class BackgroundWriter:
     def __init__(self, checkpoints: Checkpoints) -> None:
         self._checkpoints = checkpoints
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
-        self._writing: Future[Path] | None = None
+        self._writing: Future[None] | None = None
 
     def save(self, epoch: int, state: Mapping[str, Any]) -> None:
         """Begin to write ``state`` as it is now; raises what went wrong with the checkpoint before."""
@@ -126,28 +122,17 @@ def _held(state: Any) -> Any:
     return state
 
 
-def _read(path: Path) -> dict[str, Any] | None:
-    content = path.read_bytes()
-    match = _NAME.fullmatch(path.name)
-    if not match or f"{zlib.crc32(content):08x}" != match[2]:
+def _names(place: Place) -> list[str]:
+    """Checkpoints, the newest last."""
+    return sorted(name for name in place.names() if _NAME.fullmatch(name))
+
+
+def _epoch(name: str) -> int:
+    return int(name.split("-")[1])
+
+
+def _read(place: Place, name: str) -> dict[str, Any] | None:
+    content = place.read(name)
+    if name[-len("00000000.pt") : -len(".pt")] != f"{zlib.crc32(content):08x}":
         return None
     return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
-
-
-def write_atomically(path: Path, content: bytes | memoryview) -> None:
-    """Write ``path`` so that, whatever dies when, it holds either all of ``content`` or what it held before."""
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)

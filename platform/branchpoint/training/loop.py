@@ -16,6 +16,7 @@ from torch import Tensor
 from branchpoint import networks
 from branchpoint.config import Config
 from branchpoint.datasets.prepared import PreparedCohort
+from branchpoint.places import Place
 from branchpoint.training.checkpoint import BackgroundWriter, Checkpoints
 from branchpoint.training.distributed import Workers
 from branchpoint.training.epoch import train_epoch
@@ -43,7 +44,7 @@ def fit(
     config: Config,
     prepared: PreparedCohort,
     *,
-    checkpoint_dir: Path | None = None,
+    checkpoint_dir: Path | Place | None = None,
     checkpoint_seconds: float = 0.0,
     report: Callable[[EpochReport], bool] | None = None,
     device: torch.device | str | None = None,
@@ -58,8 +59,9 @@ def fit(
     Args:
         config: the whole run.
         prepared: its cohort.
-        checkpoint_dir: where an epoch's state is kept and a run that was cut off goes on from; the first worker's.
-            It is written while the next epoch trains, and is on disk when the one after it is begun, or on return.
+        checkpoint_dir: where (path, or place in a bucket) an epoch's state is kept and a run that was cut off goes on
+            from; the first worker's. It is written while the next epoch trains, and is there when the one after it is
+            begun, or on return.
         checkpoint_seconds: time between checkpoints; 0 writes one after each epoch. Short epochs take less time
             than writing their checkpoint.
         report: called after each epoch by every worker; ``False`` from any ends the run.
@@ -136,9 +138,9 @@ def _result(run: Run, progress: _Progress, stopped: bool) -> FitResult:
     )
 
 
-def _checkpoints(run: Run, folder: Path | None) -> Checkpoints | None:
+def _checkpoints(run: Run, folder: Path | Place | None) -> Checkpoints | None:
     """The first worker's; the others write none."""
-    return Checkpoints(Path(folder), run.identity) if folder is not None and run.workers.rank == 0 else None
+    return Checkpoints(folder, run.identity) if folder is not None and run.workers.rank == 0 else None
 
 
 def _state(run: Run, progress: _Progress) -> dict[str, Any]:

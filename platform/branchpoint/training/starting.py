@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from torch import Tensor
 
 from branchpoint.config import Config
 from branchpoint.networks import Network, topology_of, transfer
+from branchpoint.places import Bucket, Disk, Place, place_of
 from branchpoint.training.checkpoint import newest_in
 
 CONFIG_FILE = "config.json"
@@ -30,7 +32,7 @@ class Source:
         config: of that network; ``None`` where the file does not say.
     """
 
-    path: Path
+    path: str
     weights: Mapping[str, Tensor]
     config: Config | None
 
@@ -42,13 +44,14 @@ def start_from(path: str, network: Network) -> str:
     network's Config its topology is taken to be this one's. Tensors are copied where name and shape agree.
 
     Args:
-        path: a checkpoint (its best epoch is taken) or a folder of them; the folder of a finished run; or a file of
-            weights by name (a state dict), with the Config beside it as ``config.json`` or without.
+        path: path or URI of a checkpoint (its best epoch is taken) or a folder of them; of the folder of a finished
+            run; or of a file of weights by name (a state dict), with the Config beside it as ``config.json`` or
+            without.
 
     Raises:
         ValueError: there is no such file, it cannot be read, or nothing in it fits.
     """
-    source = read_weights(Path(path))
+    source = read_weights(path)
     parent = topology_of(source.config) if source.config is not None else network.topology
     kept = transfer(source.weights, parent, network)
     names = {name: tensor for name, tensor in network.state_dict().items() if not name.startswith("clinical.")}
@@ -64,28 +67,44 @@ def start_from(path: str, network: Network) -> str:
     return f"starts from {source.path}{origin}: {taken}; {_drawn_anew(kept)}"
 
 
-def read_weights(path: Path) -> Source:
+def read_weights(path: Path | str) -> Source:
     """What ``path`` holds; see :func:`start_from`."""
-    place = f"training.start_from is {str(path)!r}"
-    if path.is_dir():
-        found = path / NETWORK_FILE if (path / NETWORK_FILE).exists() else newest_in(path) or newest_in(
-            path / "checkpoints")  # fmt: skip
-        if found is None:
-            raise ValueError(f"{place}: the folder holds neither a checkpoint nor {NETWORK_FILE}")
-        path = found
-    if not path.is_file():
-        raise ValueError(f"{place}: there is no such file or folder")
+    asked = f"training.start_from is {str(path)!r}"
+    folder, name = _found(str(path), asked)
     try:
-        state: Any = torch.load(path, map_location="cpu", weights_only=True)
+        state: Any = torch.load(io.BytesIO(folder.read(name)), map_location="cpu", weights_only=True)
     except Exception as problem:  # torch raises many kinds for files that are not its own
-        raise ValueError(f"{place}: {path.name} is no file of weights that torch can read: {problem}") from problem
+        raise ValueError(f"{asked}: {name} is no file of weights that torch can read: {problem}") from problem
     if not isinstance(state, Mapping):
-        raise ValueError(f"{place}: {path.name} holds {type(state).__name__}, not weights by name")
+        raise ValueError(f"{asked}: {name} holds {type(state).__name__}, not weights by name")
     if "weights" in state and "config" in state:
-        return Source(path, state.get("best_weights") or state["weights"], Config.from_json(state["config"]))
+        weights = state.get("best_weights") or state["weights"]
+        return Source(str(folder / name), weights, Config.from_json(state["config"]))
     weights = {name: value for name, value in state.items() if isinstance(value, Tensor)}
-    beside = path.with_name(CONFIG_FILE)
-    return Source(path, weights, Config.from_json(beside.read_text()) if beside.exists() else None)
+    config = Config.from_json(folder.read(CONFIG_FILE).decode()) if folder.holds(CONFIG_FILE) else None
+    return Source(str(folder / name), weights, config)
+
+
+def _found(where: str, asked: str) -> tuple[Place, str]:
+    """Folder and name of the file that ``where`` means."""
+    above, _, last = where.partition("?")[0].rpartition("/")
+    folder = place_of(where)
+    names_a_file = last.endswith(".pt") if isinstance(folder, Bucket) else folder.path.is_file()
+    if names_a_file:
+        folder = (
+            Bucket(above + where[len(above) + 1 + len(last) :]) if isinstance(folder, Bucket) else Disk(Path(above))
+        )
+        if not folder.holds(last):
+            raise ValueError(f"{asked}: there is no such file or folder")
+        return folder, last
+    if isinstance(folder, Disk) and not folder.path.is_dir():
+        raise ValueError(f"{asked}: there is no such file or folder")
+    if folder.holds(NETWORK_FILE):
+        return folder, NETWORK_FILE
+    for place in (folder, folder / "checkpoints"):
+        if (newest := newest_in(place)) is not None:
+            return place, newest
+    raise ValueError(f"{asked}: the folder holds neither a checkpoint nor {NETWORK_FILE}")
 
 
 def _drawn_anew(kept: tuple[str, ...]) -> str:
