@@ -1,6 +1,6 @@
 """What a sampler that sees few trials of a long study loses against one that sees all, on made-up objectives.
 
-    python benchmarks/long_search.py --trials 3000 --seeds 5
+    python benchmarks/long_search.py --trials 3000 --seeds 5 [--shown 100]
 
 Each seed plants an optimum in a space with conditional parameters; values are noisy, 20 trials run at any time. Told
 apart: Optuna's TPE over all trials, the search's own (which sees the best and the latest, and whose models serve
@@ -22,9 +22,8 @@ import numpy as np
 import optuna
 from optuna.samplers import BaseSampler, RandomSampler, TPESampler
 
-from branchpoint.search.journal import SHOWN, open_journal
+from branchpoint.search import journal, suggestions
 from branchpoint.search.sampler import OneLookTPE
-from branchpoint.search.suggestions import serve_most
 
 STARTUP, RUNNING, NOISE = 10, 20, 0.05
 KINDS = ("plain", "tree", "forest", "net")
@@ -65,13 +64,15 @@ def all_trials(trials: int, seed: int) -> list[float]:
 
 def few_trials(trials: int, seed: int) -> list[float]:
     with tempfile.TemporaryDirectory() as folder:
-        journal = open_journal(Path(folder, "journal"))
-        study = optuna.create_study(storage=journal)
-        journal.forget(study._study_id, maximize=False)
+        kept = journal.open_journal(Path(folder, "journal"))
+        study = optuna.create_study(storage=kept)
+        kept.forget(study._study_id, maximize=False)
         tpe = OneLookTPE(STARTUP)
-        return search(
-            study, lambda number: tpe.seeded(seed * trials + number, serve_most(journal.finished)), trials, seed
-        )
+
+        def sampler(number: int) -> BaseSampler:
+            return tpe.seeded(seed * trials + number, suggestions.serve_most(kept.finished))
+
+        return search(study, sampler, trials, seed)
 
 
 def at_random(trials: int, seed: int) -> list[float]:
@@ -82,10 +83,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--trials", type=int, default=3000)
     parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--shown", type=int, default=journal.SHOWN, help="Finished trials that the search's own sees.")
     given = parser.parse_args()
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-    marks = [mark for mark in (SHOWN, 2 * SHOWN, given.trials // 2, given.trials) if mark <= given.trials]
+    journal.SHOWN = suggestions.SHOWN = given.shown
+    marks = sorted({mark for mark in (given.shown, given.trials // 2, given.trials) if mark <= given.trials})
     print(f"{given.seeds} seeds, {given.trials} trials, {RUNNING} at once; best so far, and mean of the 200 before")
     print(f"{'sampler':<22}" + "".join(f"{f'at {mark}':>24}" for mark in marks) + f"{'ms/suggestion':>15}")
     for label, run in {"TPE over all": all_trials, "TPE over few": few_trials, "random": at_random}.items():
