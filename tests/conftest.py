@@ -1,5 +1,6 @@
 """What holds for all tests."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,6 +10,10 @@ from hypothesis import settings
 # A busy machine is no fault of the code: time limits belong to whole tests (pytest-timeout), not to single examples.
 settings.register_profile("any machine", deadline=None)
 settings.load_profile("any machine")
+
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # Files run side by side, a core each: threads of torch would only wait for one another.
+    os.environ["OMP_NUM_THREADS"] = "1"
 
 
 @pytest.fixture(scope="session")
