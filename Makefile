@@ -26,7 +26,7 @@ demo: $(VENV)/.run
 	$(BIN)/python jobs/nas_hecktor.py --demo
 
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile $(TESTS)
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder $(TESTS)
 
 test-all: $(VENV)/.dev
 	$(BIN)/python -m pytest -m "slow or not slow" $(TESTS)
