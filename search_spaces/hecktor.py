@@ -10,23 +10,13 @@ how losses or gradients are balanced, and learning rate. The three configuration
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 import optuna
 
 from branchpoint.config import AnyTaskConfig, Config, DatasetConfig, SegmentationConfig, SurvivalConfig
-from branchpoint.search.spaces import (
-    measuring_point,
-    shared_point,
-    suggest_balancing,
-    suggest_head_inputs,
-    suggest_learned,
-    suggest_learning_rate,
-    suggest_network,
-    suggest_topology,
-    together,
-)
+from branchpoint.search.spaces import measuring_point, shared_point, together
+from branchpoint.search.volume_space import suggest_volume_config
 
 RELEASES_WITH_NODES = ("2022", "2025")
 RELEASES_WITHOUT_OUTCOME = ("2020",)
@@ -46,11 +36,7 @@ def base(dataset: DatasetConfig) -> Config:
 
 def space(trial: optuna.trial.BaseTrial, base: Config) -> Config:
     """The Config of ``trial``."""
-    tasks = suggest_learned(trial, base.tasks)
-    network = suggest_topology(trial, base, suggest_network(trial, base, tasks), tasks)
-    network = suggest_head_inputs(trial, network, tasks, CLINICAL.get(base.dataset.release, ELSEWHERE))
-    balancing = suggest_balancing(trial, base, tasks, network)
-    return replace(suggest_learning_rate(trial, base), tasks=tasks, network=network, balancing=balancing)
+    return suggest_volume_config(trial, base, CLINICAL.get(base.dataset.release, ELSEWHERE))
 
 
 def published(base: Config) -> Mapping[str, dict[str, Any]]:

@@ -16,6 +16,13 @@ if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ["OMP_NUM_THREADS"] = "1"
 
 
+def pytest_runtest_setup() -> None:
+    """Each test draws the same numbers, whichever ran before it."""
+    import torch
+
+    torch.manual_seed(0)
+
+
 @pytest.fixture(scope="session")
 def object_store() -> Iterator[str]:
     """End point of an S3 server on this machine; one for all tests, as its start takes seconds."""

@@ -6,7 +6,7 @@ image-level heads see, loss weights, how losses or gradients are balanced, and l
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -25,6 +25,15 @@ from branchpoint.search.spaces import (
     suggest_topology,
     together,
 )
+
+
+def suggest_volume_config(trial: optuna.trial.BaseTrial, base: Config, clinical: Sequence[str]) -> Config:
+    """The Config of ``trial``; image-level heads may see ``clinical``."""
+    tasks = suggest_learned(trial, base.tasks)
+    network = suggest_topology(trial, base, suggest_network(trial, base, tasks), tasks)
+    network = suggest_head_inputs(trial, network, tasks, clinical)
+    balancing = suggest_balancing(trial, base, tasks, network)
+    return replace(suggest_learning_rate(trial, base), tasks=tasks, network=network, balancing=balancing)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,11 +66,7 @@ class VolumeSpace:
 
     def space(self, trial: optuna.trial.BaseTrial, base: Config) -> Config:
         """The Config of ``trial``."""
-        tasks = suggest_learned(trial, base.tasks)
-        network = suggest_topology(trial, base, suggest_network(trial, base, tasks), tasks)
-        network = suggest_head_inputs(trial, network, tasks, self.clinical)
-        balancing = suggest_balancing(trial, base, tasks, network)
-        return replace(suggest_learning_rate(trial, base), tasks=tasks, network=network, balancing=balancing)
+        return suggest_volume_config(trial, base, self.clinical)
 
     def published(self, base: Config) -> Mapping[str, dict[str, Any]]:
         """Label to parameter values: every task together, each alone, and outlines that are measured."""
