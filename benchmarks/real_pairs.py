@@ -9,18 +9,15 @@ adds to a score, beside the sum that the pairs predict, with Spearman's rank cor
 
 from __future__ import annotations
 
-import argparse
 import tempfile
 import time
-import warnings
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
 
 import numpy as np
-import torch
-from real_relations import chosen_trees, ph2, sts
+from real_relations import begin, chosen_trees, command_line
 from scipy.stats import spearmanr
 
 from branchpoint.config import Config
@@ -56,17 +53,10 @@ def total(config: Config, prepared: PreparedCohort) -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("dataset", choices=["sts", "ph2"])
-    parser.add_argument("--root", required=True)
+    parser = command_line(__doc__)
     parser.add_argument("--depths", type=int, nargs="+", default=[0, 2, 99])
-    parser.add_argument("--folds", type=int, default=2)
-    parser.add_argument("--trees", type=int, default=8)
-    parser.add_argument("--store", default="")
     options = parser.parse_args()
-    torch.set_num_threads(1)
-    warnings.simplefilter("ignore")
-    config = {"sts": sts, "ph2": ph2}[options.dataset](str(Path(options.root).resolve()))
+    config = begin(options)
     with tempfile.TemporaryDirectory() as folder:
         store = Store(options.store or f"{folder}/results")
         prepared, _ = checked_cohort(config.dataset, Path(folder, "cache"), folds=config.split.folds)

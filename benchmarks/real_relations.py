@@ -84,18 +84,29 @@ def chosen_trees(trees: SharingTrees, proposed: Topology, count: int) -> dict[st
     return unique
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def command_line(description: str | None) -> argparse.ArgumentParser:
+    """What benchmarks on real relations ask for."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("dataset", choices=["sts", "ph2"])
     parser.add_argument("--root", required=True)
-    parser.add_argument("--every", type=int, default=2)
     parser.add_argument("--trees", type=int, default=8)
     parser.add_argument("--folds", type=int, default=2)
     parser.add_argument("--store", default="")
-    options = parser.parse_args()
+    return parser
+
+
+def begin(options: argparse.Namespace) -> Config:
+    """The Config of the dataset; one thread, no warnings."""
     torch.set_num_threads(1)
     warnings.simplefilter("ignore")
-    config = {"sts": sts, "ph2": ph2}[options.dataset](str(Path(options.root).resolve()))
+    return {"sts": sts, "ph2": ph2}[options.dataset](str(Path(options.root).resolve()))
+
+
+def main() -> None:
+    parser = command_line(__doc__)
+    parser.add_argument("--every", type=int, default=2)
+    options = parser.parse_args()
+    config = begin(options)
     with tempfile.TemporaryDirectory() as folder:
         store = Store(options.store or f"{folder}/results")
         affinities, proposals = measure_relations(config, store, options.dataset, Path(folder, "cache"),

@@ -95,6 +95,14 @@ class Job:
         """This job on the data in ``root``."""
         return self if root is None or self.of_folder is None else self.of_folder(root.expanduser().resolve(), release)
 
+    def scale(self, name: str, given: Mapping[str, Any]) -> Scale:
+        """The scale ``name`` with what ``given`` says of its fields; ValueError for millimetres of pictures."""
+        chosen = {f.name: given[f.name] for f in fields(Scale) if given.get(f.name) is not None}
+        if self.dimensions == 2 and "spacing_mm" in chosen:
+            raise ValueError(f"--spacing-mm is {chosen['spacing_mm']:g}: pictures of {self.dataset} have no "
+                             "millimetres, use --size")  # fmt: skip
+        return replace(self.scales[name], **chosen)
+
     def grid(self, scale: Scale) -> tuple[int, ...]:
         """Edges of a sample; ValueError where their number is not that of the dimensions."""
         edges = (scale.size,) * self.dimensions if isinstance(scale.size, int) else scale.size
@@ -171,17 +179,10 @@ def main(job: Job) -> None:
         asked = job.at(data_root, release)
         name = "smoke" if smoke else "demo" if demo else asked.default if data_root is None else "paper"
         given: dict[str, Any] = {**locals(), "size": None if size is None else edges(size)}
-        chosen = {f.name: given[f.name] for f in fields(Scale) if given.get(f.name) is not None}
-        scale = replace(asked.scales[name], **chosen)
-        if asked.dimensions == 2 and "spacing_mm" in chosen:
-            raise ValueError(
-                f"--spacing-mm is {spacing_mm:g}: pictures of {job.dataset} have no millimetres, use --size"
-            )
-        place = home_folder(home)
+        scale, place = asked.scale(name, given), home_folder(home)
         resources = Resources(
             cpus=cpus_per_trial, gpus=gpus_per_trial, concurrency=concurrency, memory_gb=memory_gb,
-            growing=growing,
-            workers=workers_per_trial,
+            growing=growing, workers=workers_per_trial,
         )  # fmt: skip
         run(asked, scale, place, resources, data_root=data_root, release=release, seed=seed, skip_faulty=skip_faulty,
             scheme=scheme, store=store, study=study, address=address, start_from=start_from,

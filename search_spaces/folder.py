@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -73,8 +74,9 @@ def _task(name: str, target: Target) -> AnyTaskConfig:
     return SurvivalConfig(name=name, target=name)
 
 
+@lru_cache(maxsize=8)
 def space_of(dataset: DatasetConfig) -> PictureSpace | VolumeSpace:
-    """The space that the folder's declaration asks for.
+    """The space that the folder's declaration asks for, read once: a search keeps the space that it began with.
 
     Raises:
         ValueError: there is no declaration, or it is wrong.

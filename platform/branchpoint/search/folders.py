@@ -40,7 +40,7 @@ def store_and_state(store: str | None, home: Path, study: str) -> tuple[str, Pat
         store: folder or URI; ``None``: ``results`` in ``home``.
         home: of :func:`home_folder`.
     """
-    if store is not None and "://" in store:
+    if store is not None and is_uri(store):
         return store, home / ".state" / study
     folder = Path(store or home / "results").expanduser().resolve()
     return str(folder), folder / ".state" / study

@@ -54,14 +54,14 @@ class VolumeSpace:
 
     def base(self, dataset: DatasetConfig) -> Config:
         """What all candidates share; budget and seed are left to the job."""
-        events = any(task.kind == "survival" for task in self.tasks)
+        training = TrainingConfig(select_by="score")
+        if all(task.kind != "survival" for task in self.tasks):
+            training = replace(training, event_fraction=None)
         return Config(
             dataset=dataset,
             tasks=self.tasks,
             network=NetworkConfig(in_channels=self.channels, measured_channel=self.measured_channel),
-            training=TrainingConfig(select_by="score")
-            if events
-            else TrainingConfig(event_fraction=None, select_by="score"),
+            training=training,
         )
 
     def space(self, trial: optuna.trial.BaseTrial, base: Config) -> Config:
