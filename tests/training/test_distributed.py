@@ -7,86 +7,19 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
+from global_batch import CPU, gradients, history, in_bf16, one_labelled_mask
 from spheres import MemoryCohort, small_config
 
-from branchpoint.balancing import Step
 from branchpoint.config import Config
 from branchpoint.training.distributed import Workers
-from branchpoint.training.loop import EpochReport, fit
-from branchpoint.training.losses import task_losses
+from branchpoint.training.loop import fit
 from branchpoint.training.run import build_run
 
-CPU = torch.device("cpu")
 SIZE = 2
-
-
-def one_labelled_mask() -> MemoryCohort:
-    """Most global batches have no mask, and where there is one, one worker lacks it."""
-    cohort = MemoryCohort()
-    cohort.labelled["tumour"][:] = False
-    cohort.labelled["tumour"][np.arange(0, 24, 6)] = True
-    return cohort
-
-
-def gradients(config: Config, cohort: MemoryCohort, sizes: tuple[int, ...]) -> list[dict[str, Any]]:
-    """Gradient and losses of the first weights on global batches of ``sizes`` samples."""
-    run = build_run(config, cohort, CPU)
-    steps = []
-    for size in sizes:
-        indices = np.resize(run.folds.train, 24)[:size]
-        for dropout in run.dropouts:
-            dropout.see(run.workers.rows(size), size)
-        torch.manual_seed(size)
-        run.network.train()
-        run.optimizer.zero_grad()
-        batch = cohort.batch(indices[run.workers.rows(size)])
-        labelled = {name: values[indices] for name, values in cohort.labelled.items()}
-        losses = task_losses(run.trained, run.forward(batch), batch, labelled, run.workers)
-        run.balancer.backward(Step(losses, run.network, run.workers.add_up, 1))
-        steps.append(
-            {
-                "losses": {name: float(loss.value) for name, loss in losses.items()},
-                "gradient": {name: p.grad.clone() for name, p in run.network.named_parameters() if p.grad is not None},
-                "parameters": len(list(run.network.parameters())),
-            }
-        )
-    return steps
-
-
-def history(config: Config, cohort: MemoryCohort, folder: Path, stop_rank: int = -1) -> dict[str, Any]:
-    """A whole run, cut off after epoch 2 where ``stop_rank`` says so, and gone on with."""
-    stopped = None
-    if stop_rank >= 0:
-        mine = not dist.is_initialized() or dist.get_rank() == stop_rank
-        broken = fit(
-            config,
-            cohort,
-            checkpoint_dir=folder,
-            report=lambda entry: not (mine and entry.epoch == 2),
-            device="cpu",
-        )
-        stopped = broken.stopped and len(broken.history) == 2
-    entries: list[EpochReport] = []
-    result = fit(
-        config, cohort, checkpoint_dir=folder, report=lambda entry: entries.append(entry) is None, device="cpu"
-    )
-    return {
-        "history": [dict(entry.metrics) for entry in result.history],
-        "reported": [entry.epoch for entry in entries],
-        "weights": result.network.state_dict(),
-        "stopped": stopped,
-    }
-
-
-def in_bf16(config: Config) -> Config:
-    """With a gradient that is clipped at nearly every step."""
-    config = replace(config, training=replace(config.training, precision="bf16"))
-    return replace(config, optimizer=replace(config.optimizer, clip_norm=0.5))
 
 
 def batchnorm_error(config: Config, cohort: MemoryCohort) -> str:
