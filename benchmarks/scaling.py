@@ -15,8 +15,6 @@ import argparse
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -27,12 +25,10 @@ import torch.multiprocessing as mp
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
 sys.path.insert(0, str(Path(__file__).parent))
+from device_rates import on_device
 from training_loop import NoiseCohort, config_of
 
-from branchpoint import networks
 from branchpoint.config import Config
-from branchpoint.datasets.batch import Batch
-from branchpoint.tasks import build_task
 from branchpoint.training.distributed import Workers
 from branchpoint.training.epoch import train_epoch
 from branchpoint.training.loop import fit
@@ -146,57 +142,6 @@ def start(options: argparse.Namespace) -> None:
                            report=lambda entry: True)  # fmt: skip
                 seconds = float((folder / "first-step").read_text()) - submitted
                 print(f"{size:8d} {number:>7} {seconds:28.1f}", flush=True)
-
-
-@contextmanager
-def compiled_or_not(network: torch.nn.Module, wanted: bool) -> Iterator[Callable[..., Any]]:
-    yield torch.compile(network) if wanted else network
-    torch._dynamo.reset()
-
-
-def device_rate(
-    config: Config, device: torch.device, layout: torch.memory_format, compiled: bool, rounds: int
-) -> float:
-    """Samples per second of forward, backward and step on one batch that lies on the device."""
-    cohort = NoiseCohort(config.training.batch_size, config.dataset.size_voxels[0])
-    batch: Batch = cohort.batch(range(config.training.batch_size)).to(device)
-    network = networks.build(config).to(device).to(memory_format=layout).train()
-    tasks = [build_task(task) for task in config.tasks]
-    optimizer = torch.optim.Adam(network.parameters(), fused=True)
-    image = batch.inputs["image"].contiguous(memory_format=layout)
-    best = float("inf")
-    with compiled_or_not(network, compiled) as forward:
-        for number in range(rounds + 2):
-            started = time.perf_counter()
-            with torch.autocast(device.type, torch.bfloat16, enabled=config.training.precision == "bf16"):
-                outputs = forward({**batch.inputs, "image": image})
-            losses = [task.loss(outputs[task.name].float(), *task.target(batch)) for task in tasks]
-            optimizer.zero_grad()
-            torch.stack(losses).sum().backward()
-            optimizer.step()
-            if device.type == "cuda":
-                torch.cuda.synchronize()
-            best = min(best, time.perf_counter() - started if number > 1 else best)
-    return config.training.batch_size / best
-
-
-def on_device(options: argparse.Namespace) -> None:
-    """Samples per second of one device in each precision, layout and way of running."""
-    device = torch.device(options.device)
-    if device.type == "cuda" and not torch.cuda.is_available():
-        raise SystemExit("--part device: no CUDA here; run it where a GPU is, or see its table with --device cpu")
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU"
-    print(f"\n{name}, {options.size} cubed, width {options.width}, batch {options.batch}, torch {torch.__version__}")
-    print(f"{'precision':>10} {'layout':>14} {'compiled':>9} {'samples/s':>10}")
-    torch.backends.cudnn.benchmark = True
-    for precision in ("fp32", "bf16"):
-        for layout in (torch.contiguous_format, torch.channels_last_3d):
-            for compiled in (False, True) if options.compile else (False,):
-                config, _ = scaled(options, options.batch)
-                config = replace(config, training=replace(config.training, precision=precision))
-                rate = device_rate(config, device, layout, compiled, options.rounds)
-                named = str(layout).removeprefix("torch.").removesuffix("_format")
-                print(f"{precision:>10} {named:>14} {'yes' if compiled else 'no':>9} {rate:10.2f}", flush=True)
 
 
 def main() -> None:

@@ -1,6 +1,7 @@
 """What the training loop costs over a bare torch loop with the same network, batches, losses and optimiser.
 
     python benchmarks/training_loop.py [--size 32] [--width 8] [--batch 4] [--patients 40] [--epochs 4] [--threads 1]
+                                       [--device cuda]
 
 The bare loop is what one would write by hand: it indexes tensors in memory, augments, adds Cox and Dice, steps Adam,
 and after each epoch computes losses and metrics on the validation fold; no checkpoint, no checks, no reports. Both
@@ -85,12 +86,14 @@ def now() -> np.ndarray:
     return np.array([time.perf_counter(), time.process_time()])
 
 
-def bare_epochs(config: Config, cohort: NoiseCohort, layout: torch.memory_format) -> list[np.ndarray]:
+def bare_epochs(
+    config: Config, cohort: NoiseCohort, layout: torch.memory_format, device: torch.device
+) -> list[np.ndarray]:
     """Seconds of each epoch of a loop written by hand."""
     folds = split(cohort, config.split)
     sampler = EventBalancedSampler.of(cohort, folds.train, config.training, "survival", 0)
     tasks = [build_task(task) for task in config.tasks]
-    network = networks.build(config).to(memory_format=layout)
+    network = networks.build(config).to(device).to(memory_format=layout)
     optimizer = torch.optim.Adam(network.parameters(), lr=1e-3, fused=True)
     generator = torch.Generator().manual_seed(0)
     half = config.training.precision == "bf16"
@@ -99,9 +102,9 @@ def bare_epochs(config: Config, cohort: NoiseCohort, layout: torch.memory_format
         started = now()
         network.train()
         for rows in sampler.epoch(epoch):
-            batch = augment(cohort.batch(rows), config.training.augmentation, 4.0, generator)
+            batch = augment(cohort.batch(rows).to(device), config.training.augmentation, 4.0, generator)
             optimizer.zero_grad()
-            with torch.autocast("cpu", torch.bfloat16, enabled=half):
+            with torch.autocast(device.type, torch.bfloat16, enabled=half):
                 outputs = network({"image": batch.inputs["image"].contiguous(memory_format=layout)})
             losses = [
                 task.loss(outputs[task.name].float(), batch.targets[task.name], batch.labelled[task.name])
@@ -113,8 +116,8 @@ def bare_epochs(config: Config, cohort: NoiseCohort, layout: torch.memory_format
         summaries = []
         with torch.no_grad():
             for start in range(0, len(folds.validation), config.training.batch_size):
-                batch = cohort.batch(folds.validation[start : start + config.training.batch_size])
-                with torch.autocast("cpu", torch.bfloat16, enabled=half):
+                batch = cohort.batch(folds.validation[start : start + config.training.batch_size]).to(device)
+                with torch.autocast(device.type, torch.bfloat16, enabled=half):
                     outputs = network({"image": batch.inputs["image"].contiguous(memory_format=layout)})
                 summaries.append([
                     task.summarize(outputs[task.name], batch.targets[task.name], batch.labelled[task.name])
@@ -122,16 +125,16 @@ def bare_epochs(config: Config, cohort: NoiseCohort, layout: torch.memory_format
                 ])  # fmt: skip
         for number, task in enumerate(tasks):
             parts = [summary[number] for summary in summaries]
-            task.metrics({name: torch.cat([part[name] for part in parts]).numpy() for name in parts[0]})
+            task.metrics({name: torch.cat([part[name] for part in parts]).cpu().numpy() for name in parts[0]})
         seconds.append(now() - started)
     return seconds
 
 
-def our_epochs(config: Config, cohort: NoiseCohort) -> list[np.ndarray]:
+def our_epochs(config: Config, cohort: NoiseCohort, device: torch.device) -> list[np.ndarray]:
     """Seconds of each epoch of ``fit``, with a checkpoint each epoch."""
     marks: list[np.ndarray] = []
     with tempfile.TemporaryDirectory() as folder:
-        fit(config, cohort, checkpoint_dir=Path(folder), device="cpu",
+        fit(config, cohort, checkpoint_dir=Path(folder), device=device,
             report=lambda entry: marks.append(now()) is None)  # fmt: skip
     return list(np.diff(marks, axis=0))
 
@@ -142,14 +145,20 @@ def main() -> None:
     for name, value in defaults.items():
         parser.add_argument(f"--{name}", type=int, default=value)
     parser.add_argument("--precision", choices=("fp32", "bf16"), default="fp32")
+    parser.add_argument("--device", default="cpu")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    config, cohort = config_of(options), NoiseCohort(options.patients, options.size)
-    layout = memory_format(config.network, 3, torch.device("cpu"))
+    torch.backends.cudnn.benchmark = True  # as fit does
+    config, cohort, device = (
+        config_of(options),
+        NoiseCohort(options.patients, options.size),
+        torch.device(options.device),
+    )
+    layout = memory_format(config.network, 3, device)
     loops = {
-        "bare, contiguous": lambda: bare_epochs(config, cohort, torch.contiguous_format),
-        "bare, same layout as ours": lambda: bare_epochs(config, cohort, layout),
-        "fit, with checkpoints": lambda: our_epochs(config, cohort),
+        "bare, contiguous": lambda: bare_epochs(config, cohort, torch.contiguous_format, device),
+        "bare, same layout as ours": lambda: bare_epochs(config, cohort, layout, device),
+        "fit, with checkpoints": lambda: our_epochs(config, cohort, device),
     }
     seconds: dict[str, list[np.ndarray]] = {name: [] for name in loops}
     for _ in range(options.rounds):
