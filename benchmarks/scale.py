@@ -1,6 +1,6 @@
 """What a search of many trials costs its driver, the rule that stops trials, and the store: real code, fake trials.
 
-    python benchmarks/scale.py --trials 100000 --concurrent 1000 --every 5000 [--no-store]
+    python benchmarks/scale.py --trials 100000 --concurrent 1000 --every 5000 [--no-store | --random]
 
 Searcher, suggestions, journal, rule and store are those of a search; the trials only report. Ray's own controller and
 processes are not part of it. All runs in one process, so that the parts' processor time can be told apart: `suggest`,
@@ -37,10 +37,19 @@ from branchpoint.store import EpochRecord, Store, Writer
 from search_spaces import hecktor
 
 
+class AtRandom(Suggestions):
+    """Suggestions that cost next to nothing, to look at the store of a long search."""
+
+    def _sampler(self, number: int, at_random: bool) -> Any:
+        return super()._sampler(number, True)
+
+
 class FakeTune:
     """Hands out runs as Ray Tune does, ``concurrent`` at once, on a clock of its own."""
 
-    def __init__(self, folder: Path, trials: int, concurrent: int, epochs: int, writes: bool = True) -> None:
+    def __init__(
+        self, folder: Path, trials: int, concurrent: int, epochs: int, writes: bool = True, at_random: bool = False
+    ) -> None:
         base = hecktor.base(DatasetConfig(name="hecktor", root="/data", release="2021"))
         self.base = replace(base, training=replace(base.training, epochs=epochs))
         self.epochs, self.concurrent, self.writes = epochs, concurrent, writes
@@ -48,7 +57,8 @@ class FakeTune:
         (folder / "state").mkdir()
         self.store = Store(setup.store)
         self.journal = folder / "state" / "journal.log"
-        self.suggestions = Suggestions(self.journal, "scale", hecktor.space, self.base, trials=trials)
+        kind = AtRandom if at_random else Suggestions
+        self.suggestions = kind(self.journal, "scale", hecktor.space, self.base, trials=trials)
         gate = StartGate(folder / "gate")
         self.gate = gate
         self.searcher = TuneSearcher(SearchRuns(self.suggestions), setup, Deaths(), gate, lambda outcome: None)
@@ -134,14 +144,14 @@ class FakeTrial:
         return False
 
 
-def measure(trials: int, concurrent: int, epochs: int, every: int, writes: bool) -> None:
+def measure(trials: int, concurrent: int, epochs: int, every: int, writes: bool, at_random: bool) -> None:
     """One table; each row is about the trials since the row before."""
     parts = ("suggest", "report", "tell", "judge", "store")
     print(f"{trials} trials, {concurrent} at once, up to {epochs} epochs; processor milliseconds per call")
     print(f"{'ended':>8} {'driver ms/trial':>16}" + "".join(f"{part:>9}" for part in parts)
           + f"{'store rows/s':>14} {'files':>6} {'journal MB':>11} {'memory MB':>10}")  # fmt: skip
     with tempfile.TemporaryDirectory() as folder:
-        tune = FakeTune(Path(folder), trials, concurrent, epochs, writes)
+        tune = FakeTune(Path(folder), trials, concurrent, epochs, writes, at_random)
         last = 0
         for ended in tune.run():
             if ended % every and ended != trials:
@@ -171,5 +181,6 @@ if __name__ == "__main__":
     parser.add_argument("--epochs", type=int, default=9)
     parser.add_argument("--every", type=int, default=500, help="Trials of a row.")
     parser.add_argument("--no-store", action="store_true", help="Leave out the rows that workers write.")
+    parser.add_argument("--random", action="store_true", help="Draw suggestions at random: the store alone counts.")
     given = parser.parse_args()
-    measure(given.trials, given.concurrent, given.epochs, given.every, not given.no_store)
+    measure(given.trials, given.concurrent, given.epochs, given.every, not given.no_store, given.random)
