@@ -28,9 +28,7 @@ def one_labelled_mask() -> MemoryCohort:
     return cohort
 
 
-def gradients(
-    config: Config, cohort: MemoryCohort, sizes: tuple[int, ...], device: torch.device = CPU
-) -> list[dict[str, Any]]:
+def gradients(config: Config, cohort: Any, sizes: tuple[int, ...], device: torch.device = CPU) -> list[dict[str, Any]]:
     """Gradient and losses of the first weights on global batches of ``sizes`` samples."""
     run = build_run(config, cohort, device)
     steps = []
@@ -41,8 +39,8 @@ def gradients(
         torch.manual_seed(size)
         run.network.train()
         run.optimizer.zero_grad()
-        batch = cohort.batch(indices[run.workers.rows(size)]).to(device)
-        labelled = {name: values[indices] for name, values in cohort.labelled.items()}
+        batch = run.prepared.batch(indices[run.workers.rows(size)]).to(device)
+        labelled = {name: values[indices] for name, values in run.prepared.labelled.items()}
         losses = task_losses(run.trained, run.forward(batch), batch, labelled, run.workers)
         run.balancer.backward(Step(losses, run.network, run.workers.add_up, 1))
         steps.append(
@@ -58,7 +56,7 @@ def gradients(
 
 
 def history(
-    config: Config, cohort: MemoryCohort, folder: Path, stop_rank: int = -1, device: torch.device = CPU
+    config: Config, cohort: Any, folder: Path, stop_rank: int = -1, device: torch.device = CPU
 ) -> dict[str, Any]:
     """A whole run, cut off after epoch 2 where ``stop_rank`` says so, and gone on with."""
     stopped = None
