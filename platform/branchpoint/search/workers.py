@@ -25,6 +25,7 @@ from ray.util import get_current_placement_group
 from branchpoint.config import Config
 from branchpoint.places import Place
 from branchpoint.search.mailbox import open_mailbox
+from branchpoint.search.process_group import torch_config
 from branchpoint.search.session import Resources
 
 if TYPE_CHECKING:
@@ -103,8 +104,6 @@ class WorkersFit:
 
     def _train(self, part: _Part, name: str) -> bytes:
         """What the first worker returns, when all have ended."""
-        from ray.train.torch import TorchConfig
-
         # Its annotations are those of the interface before version 2 of Ray Train.
         train: Any = importlib.import_module("ray.train")
         trainers: Any = importlib.import_module("ray.train.torch")
@@ -115,7 +114,7 @@ class WorkersFit:
             _work,
             train_loop_config={"part": part},
             # NCCL takes no two workers on one GPU.
-            torch_config=TorchConfig(backend="nccl" if gpus >= 1 else "gloo"),
+            torch_config=torch_config("nccl" if gpus >= 1 else "gloo"),
             scaling_config=train.ScalingConfig(
                 num_workers=self.resources.workers, use_gpu=gpus > 0, resources_per_worker=self.resources.request,
             ),

@@ -1,0 +1,71 @@
+"""One training by two workers, each on a host of its own: one host dies, another comes, the result is as unbroken."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from ray_hosts import PORT, ROOT, SHORT_PATIENCE, Host, two_hosts, wait_until, why_no_hosts
+
+HERE = Path(__file__).parent
+FOLDERS = [ROOT / "tests" / "search", ROOT / "tests" / "training", HERE]
+sys.path[:0] = map(str, FOLDERS)
+
+from workers_driver import CONFIG, EPOCHS, STUDY  # noqa: E402
+from workers_toys import open_spheres  # noqa: E402
+
+from branchpoint.store import Store  # noqa: E402
+from branchpoint.training.loop import fit  # noqa: E402
+
+REASON = why_no_hosts()
+pytestmark = [pytest.mark.skipif(REASON is not None, reason=str(REASON)), pytest.mark.timeout(900)]
+ABSENCE_SECONDS = 40.0
+"""Longer than the 30 s that Ray Train waits for the workers of one start."""
+
+
+@pytest.fixture
+def hosts() -> Iterator[tuple[Host, Host]]:
+    """One core each, so that the two workers are on two hosts."""
+    paths = os.pathsep.join(map(str, (ROOT / "platform", *FOLDERS)))
+    token = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": os.urandom(16).hex()}
+    with two_hosts({**SHORT_PATIENCE, **token, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1"}) as (head, other):
+        for host in (head, other):
+            host.environment["RAY_ADDRESS"] = f"{head.address}:{PORT}"
+        head.start_ray(None, "--include-dashboard=false", cpus=1)
+        other.start_ray(head, cpus=1)
+        yield head, other
+
+
+def noted(folder: Path, rank: int) -> list[tuple[int, str]]:
+    """Epochs that a rank trained, and where."""
+    path = folder / f"rank{rank}.txt"
+    words = [line.split() for line in path.read_text().splitlines()] if path.exists() else []
+    return [(int(epoch), address) for epoch, address in words]
+
+
+@pytest.mark.slow
+def test_a_dead_host_s_worker_starts_anew_where_a_node_comes(tmp_path: Path, hosts: tuple[Host, Host]) -> None:
+    head, other = hosts
+    driver = head.start(sys.executable, str(HERE / "workers_driver.py"), str(tmp_path), head.address,
+                        output=tmp_path / "driver.txt")  # fmt: skip
+    said = tmp_path / "driver.txt"
+    wait_until(lambda: driver.poll() is not None or len(noted(tmp_path, 1)) >= 3, "three epochs are trained")
+    assert driver.poll() is None, said.read_text()
+    assert {noted(tmp_path, rank)[0][1] for rank in (0, 1)} == {head.address, other.address}
+    other.kill()
+    with pytest.raises(AssertionError, match="in vain"):
+        wait_until(lambda: driver.poll() is not None, "the run ends", seconds=ABSENCE_SECONDS)
+    other.mend()
+    other.start_ray(head, cpus=1)
+    assert driver.wait(timeout=400) == 0, said.read_text()
+    assert said.read_text().split()[-1:] == ["COMPLETE"], said.read_text()
+    unbroken = fit(CONFIG, open_spheres(tmp_path), device="cpu")
+    epochs = Store(str(tmp_path / "results")).epochs(STUDY).to_pylist(maps_as_pydicts="strict")
+    assert [row["epoch"] for row in epochs] == list(range(1, EPOCHS + 1))
+    for row, expected in zip(epochs, unbroken.history, strict=True):
+        assert row["metrics"] == pytest.approx(dict(expected.metrics), rel=5e-4, abs=5e-5, nan_ok=True)
+    for rank in (0, 1):
+        assert len(noted(tmp_path, rank)) <= EPOCHS + 2, "from the last checkpoint, not anew"
