@@ -13,15 +13,20 @@ import pytest
 SCRIPT = Path(__file__).resolve().parents[2] / "cluster" / "slurm.sh"
 
 STAND_INS = {
-    "scontrol": 'printf "node1\\nnode2\\nnode3\\n"',
     # Options aside, runs the command here; the process keeps its id, as srun's does until its step ends.
-    "srun": 'echo "srun $*" >> "$NOTES"; while [[ "$1" == --* ]]; do shift; done; exec "$@"',
-    "hostname": "echo 10.0.0.1 fe80::1",
+    "srun": """
+echo "srun ${*//$'\\n'/ }" >> "$NOTES"; echo $$ >> "$NOTES.steps"
+while [[ "$1" == --* ]]; do shift; done; exec "$@" """,
+    "scancel": 'echo "scancel $*" >> "$NOTES"; kill $(cat "$NOTES.steps") 2> /dev/null',
+    "hostname": '[ "$1" = --ip-address ] && echo 127.0.1.1 fe80::1 || echo 10.0.0.1 172.17.0.1',
     "ray": """
 echo "ray $* mode=$RAY_AUTH_MODE" >> "$NOTES"
-if [ "$1" = start ]; then echo $$ >> "$NOTES.pids"; exec sleep 600; fi""",
+[ "$1" = start ] || exit 0
+for option; do [[ "$option" != --temp-dir=* ]] || mkdir -p "${option#*=}/session"; done
+[ -z "${RAY_FAILS:-}" ] || exit 1
+echo $$ >> "$NOTES.pids"; exec sleep 600""",
     "python": """
-if [ "$1" = -c ]; then [ "$(grep -c "^ray start" "$NOTES")" -ge 2 ] && echo 3 || echo 0; exit; fi
+if [ "$1" = -c ]; then steps=$(cat "$NOTES.pids" | wc -l); [ $steps -lt 2 ] && echo $steps || echo 3; exit; fi
 echo "job $* at $RAY_ADDRESS" >> "$NOTES"; [ "$1" = slow.py ] && exec sleep 600; exit "${JOB_CODE:-0}" """,
 }
 
@@ -34,7 +39,7 @@ def environment(tmp_path: Path) -> dict[str, str]:
         (stand_ins / name).write_text(f"#!/usr/bin/env bash\n{body}\n")
         (stand_ins / name).chmod(0o755)
     slurm = {
-        "SLURM_JOB_ID": "123456", "SLURM_JOB_NODELIST": "node[1-3]", "SLURM_JOB_NUM_NODES": "3",
+        "SLURM_JOB_ID": "123456", "SLURMD_NODENAME": "node1", "SLURM_JOB_NUM_NODES": "3",
         "SLURM_CPUS_PER_TASK": "16", "NOTES": str(tmp_path / "notes"), "TMPDIR": str(tmp_path),
     }  # fmt: skip
     return {**os.environ, **slurm, "PATH": f"{stand_ins}{os.pathsep}{os.environ['PATH']}"}
@@ -66,17 +71,30 @@ def test_runs_the_command_on_a_cluster_and_ends_it(tmp_path: Path, environment: 
     assert "3 of 3 nodes have joined" in done.stdout
     notes = Path(environment["NOTES"]).read_text().splitlines()
     port = 20000 + 123456 % 20000
-    (head,) = [note for note in notes if note.startswith("srun") and "ray start --head" in note]
+    (head,) = [note for note in notes if note.startswith("srun") and "--head" in note]
     assert "--nodelist=node1" in head
-    assert f"--node-ip-address=10.0.0.1 --port={port} --dashboard-host=127.0.0.1" in head
-    (others,) = [
-        note for note in notes if note.startswith("srun") and f"ray start --block --address=10.0.0.1:{port}" in note
-    ]
-    assert "--nodes=2 --ntasks=2 --exclude=node1 --no-kill" in others
+    assert f"--head --node-ip-address=10.0.0.1 --port={port} --dashboard-host=127.0.0.1" in head
+    (others,) = [note for note in notes if note.startswith("srun") and f"--address=10.0.0.1:{port}" in note]
+    assert "--overlap --no-kill --kill-on-bad-exit=0 --nodes=2 --ntasks=2 --exclude=node1" in others
     assert f"job jobs/nas_hecktor.py --smoke at 10.0.0.1:{port}" in notes
-    assert all(note.endswith("mode=token") for note in notes if note.startswith("ray start"))
-    assert any("rm -rf" in note and "ray-123456" in note for note in notes), "folders on the nodes are removed"
+    started = [note for note in notes if note.startswith("ray start")]
+    assert len(started) == 2
+    assert all(f"--temp-dir={tmp_path}/ray-123456 --num-cpus=16" in note for note in started)
+    assert all(note.endswith("mode=token") for note in started)
+    assert "scancel --quiet --signal=TERM 123456" in notes
+    assert not (tmp_path / "ray-123456").exists()
     assert not living(environment["NOTES"])
+
+
+def test_says_when_ray_does_not_start(tmp_path: Path, environment: dict[str, str]) -> None:
+    done = subprocess.run(["bash", str(SCRIPT), "python", "job.py"], env={**environment, "RAY_FAILS": "1"},
+                          cwd=tmp_path, capture_output=True, text=True, timeout=100)  # fmt: skip
+    assert done.returncode == 1
+    assert "Ray did not start on node1" in done.stderr
+    notes = Path(environment["NOTES"]).read_text()
+    assert notes.count("ray start --block") == 4, "the step and three tries"
+    assert "job job.py" not in notes
+    assert not (tmp_path / "ray-123456").exists()
 
 
 def test_a_signal_before_the_end_of_the_allocation_ends_everything(tmp_path: Path, environment: dict[str, str]) -> None:
@@ -92,6 +110,7 @@ def test_a_signal_before_the_end_of_the_allocation_ends_everything(tmp_path: Pat
     script.send_signal(signal.SIGTERM)
     assert script.wait(timeout=100) == 143
     assert not living(str(notes))
+    assert not (tmp_path / "ray-123456").exists()
 
 
 def test_outside_of_slurm_it_says_what_to_do(tmp_path: Path, environment: dict[str, str]) -> None:

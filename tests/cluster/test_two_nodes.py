@@ -112,6 +112,11 @@ def in_mid_search(folder: Path, on: Host, driver: subprocess.Popen[bytes]) -> di
 
 def check_end(folder: Path, driver: subprocess.Popen[bytes], finished: dict[str, dict[str, Any]]) -> None:
     assert driver.wait(timeout=300) == 0, (folder / "driver.txt").read_text()
+    check_trials(folder, finished)
+
+
+def check_trials(folder: Path, finished: dict[str, dict[str, Any]]) -> None:
+    """All are complete, and no epoch was run again but the one that an end of its attempt cut."""
     after = rows(folder)
     assert len(after) == two_nodes_study(folder).trials
     assert {row["state"] for row in after.values()} == {"COMPLETE"}
