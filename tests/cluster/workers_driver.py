@@ -1,4 +1,4 @@
-"""A driver of one run by two workers on a cluster: python workers_driver.py FOLDER ADDRESS_OF_ITS_NODE."""
+"""A driver of one run by two workers on a cluster: python workers_driver.py FOLDER STORE ADDRESS_OF_ITS_NODE."""
 
 from __future__ import annotations
 
@@ -42,11 +42,11 @@ class SlowFit:
         return fit(config, prepared, report=note, device="cpu", **rest)
 
 
-def main(folder: Path, address: str) -> None:
+def main(folder: Path, store: str, address: str) -> None:
     import ray
 
     ray.init(_node_ip_address=address, log_to_driver=False, logging_level="ERROR")
-    setup = Setup(study=STUDY, store=str(folder / "results"), folder=folder / "state", prepared=folder,
+    setup = Setup(study=STUDY, store=store, folder=folder / "state", prepared=folder,
                   open_cohort=open_spheres, fit=SlowFit(folder))  # fmt: skip
     with session("auto"):
         outcome = execute(Work("0000", CONFIG.to_json()), with_workers(setup, Resources(workers=2)), lambda *_: None)
@@ -54,4 +54,4 @@ def main(folder: Path, address: str) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), sys.argv[2])
+    main(Path(sys.argv[1]), *sys.argv[2:])

@@ -122,7 +122,7 @@ def test_one_worker_stops_all_and_all_resume(computed: tuple[dict[str, Any], lis
     _, several = computed
     for worker in several:
         assert worker["resumed"]["stopped"]
-        assert worker["resumed"]["reported"] == [3]
+        assert worker["resumed"]["reported"] == [2, 3], "the last one again: its report may have been lost"
         assert repr(worker["resumed"]["history"]) == repr(worker["run"]["history"])
 
 

@@ -137,7 +137,8 @@ def test_resumed_run_equals_the_unbroken_one_bit_for_bit(tmp_path: Path, cohort:
     resumed = fit(
         config, cohort, checkpoint_dir=tmp_path, report=lambda entry: reported.append(entry.epoch) is None, device="cpu"
     )
-    assert reported == {"after epoch 5": []}.get(moment, [3, 4, 5])
+    expected = {"after epoch 5": [5]}.get(moment, [2, 3, 4, 5])
+    assert reported == expected, "the report of the checkpointed epoch may have been lost"
     assert same(curves(resumed), curves(unbroken))
     assert resumed.best_epoch == unbroken.best_epoch
     for name, weight in unbroken.network.state_dict().items():
@@ -157,7 +158,7 @@ def test_damaged_checkpoint_costs_one_epoch(tmp_path: Path, config: Config, coho
             report=lambda entry: reported.append(entry.epoch) is None,
             device="cpu",
         )
-    assert reported == [2, 3]
+    assert reported == [1, 2, 3]
     assert same(curves(resumed), curves(unbroken))
 
 

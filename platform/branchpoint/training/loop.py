@@ -64,7 +64,8 @@ def fit(
             begun, or on return.
         checkpoint_seconds: time between checkpoints; 0 writes one after each epoch. Short epochs take less time
             than writing their checkpoint.
-        report: called after each epoch by every worker; ``False`` from any ends the run.
+        report: called after each epoch by every worker; ``False`` from any ends the run. A run that goes on reports
+            the last epoch of its checkpoint again.
         device: ``None`` takes the current GPU, or the CPU where there is none.
 
     Raises:
@@ -78,15 +79,22 @@ def fit(
         run = build_run(config, prepared, device)
         checkpoints = _checkpoints(run, checkpoint_dir)
         progress = _resumed(run, checkpoints)
-        stopped, saved = False, time.monotonic()
+        # The report of the epoch that was checkpointed last may have been lost with whoever was to hear of it.
+        stopped = _told(run, report, progress.history[-1]) if progress.history else False
+        saved = time.monotonic()
         with BackgroundWriter(checkpoints) if checkpoints is not None else nullcontext() as writer:
             while len(progress.history) < config.training.epochs and not stopped:
                 entry = _one_epoch(run, progress)
                 if writer is not None and time.monotonic() - saved >= checkpoint_seconds:
                     writer.save(entry.epoch, _state(run, progress))
                     saved = time.monotonic()
-                stopped = any(run.workers.gather_objects(report is not None and report(entry) is False))
+                stopped = _told(run, report, entry)
     return _result(run, progress, stopped)
+
+
+def _told(run: Run, report: Callable[[EpochReport], bool] | None, entry: EpochReport) -> bool:
+    """Report an epoch; whether any worker's report ends the run."""
+    return any(run.workers.gather_objects(report is not None and report(entry) is False))
 
 
 def _one_epoch(run: Run, progress: _Progress) -> EpochReport:
