@@ -1,6 +1,6 @@
 """How data-parallel training scales, how long it takes to begin, and one GPU's samples per second.
 
-    chrt -r 1 python benchmarks/scaling.py [--size 32] [--width 8] [--batch 8] [--workers 1 2] [--rounds 5]
+    python benchmarks/scaling.py [--size 48] [--width 8] [--batch 8] [--workers 1 2] [--rounds 5]
     python benchmarks/scaling.py --part start              # from submission to the first step, by Ray Train
     python benchmarks/scaling.py --part device --size 144  # where CUDA is; --device cpu for a look at the table
 
@@ -146,7 +146,7 @@ def start(options: argparse.Namespace) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    for name, value in {"size": 32, "width": 8, "batch": 8, "patients": 40, "epochs": 4, "rounds": 5}.items():
+    for name, value in {"size": 48, "width": 8, "batch": 8, "patients": 40, "epochs": 4, "rounds": 5}.items():
         parser.add_argument(f"--{name}", type=int, default=value)
     parser.add_argument("--workers", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--precision", choices=("fp32", "bf16"), default="fp32")
