@@ -1,6 +1,5 @@
 """For every balancer two real gloo processes do what one does on the same global batches, step after step."""
 
-import multiprocessing
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -9,10 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-import torch.distributed as dist
-import torch.multiprocessing as mp
 from spheres import MemoryCohort, small_config
 from torch import Tensor
+from two_processes import Computed, alone_and_by_two
 
 from branchpoint.balancing import Step
 from branchpoint.balancing_config import GRADIENT_METHODS, LOSS_METHODS
@@ -22,7 +20,6 @@ from branchpoint.training.run import build_run
 from branchpoint.training.same_batch import SameBatch
 
 CPU = torch.device("cpu")
-SIZE = 2
 EPOCHS = (1, 1, 2, 2, 3, 3)
 SAMPLES = (8, 5, 1, 6, 3, 7)
 TREE = Topology(
@@ -88,34 +85,20 @@ def train(config: Config, cohort: MemoryCohort) -> dict[str, Any]:
     return {"gradients": gradients, "weights": weights}
 
 
-def _worker(rank: int, folder: Path) -> None:
-    torch.set_num_threads(1)
-    dist.init_process_group("gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=SIZE)
-    try:
-        results = {method: train(config, holed_cohort()) for method, config in scenarios().items()}
-        torch.save(results, folder / f"{rank}.pt")
-    finally:
-        dist.destroy_process_group()
+def trained(folder: Path) -> dict[str, Any]:
+    return {method: train(config, holed_cohort()) for method, config in scenarios().items()}
 
 
 @pytest.fixture(scope="module")
-def computed(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """What one process computed for every method, and what each of two did."""
+def computed(tmp_path_factory: pytest.TempPathFactory) -> Computed:
+    """By every method."""
     pytest.importorskip("torchjd", reason="the extra 'balancing' is not installed")
     pytest.importorskip("cvxpy", reason="the extra 'balancing' is not installed")
-    folder = tmp_path_factory.mktemp("workers")
-    multiprocessing.set_forkserver_preload(["torch._dynamo", "cvxpy", "branchpoint.training.loop"])
-    context = mp.start_processes(_worker, (folder,), nprocs=SIZE, join=False, start_method="forkserver")
-    alone = {method: train(config, holed_cohort()) for method, config in scenarios().items()}
-    while not context.join():
-        pass
-    return alone, [torch.load(folder / f"{rank}.pt", weights_only=False) for rank in range(SIZE)]
+    return alone_and_by_two(trained, tmp_path_factory.mktemp("workers"), "cvxpy")
 
 
 @pytest.mark.parametrize("method", sorted(scenarios()))
-def test_workers_give_the_gradient_of_one_process(
-    computed: tuple[dict[str, Any], list[dict[str, Any]]], method: str
-) -> None:
+def test_workers_give_the_gradient_of_one_process(computed: Computed, method: str) -> None:
     """Also for uneven shares, fewer samples than workers, and labels that a worker or all workers lack."""
     alone, (first, second) = computed
     expected = alone[method]
@@ -130,7 +113,7 @@ def test_workers_give_the_gradient_of_one_process(
             assert first[method]["weights"][step][name] == pytest.approx(weight, rel=2e-3), (step, name)
 
 
-def test_methods_differ(computed: tuple[dict[str, Any], list[dict[str, Any]]]) -> None:
+def test_methods_differ(computed: Computed) -> None:
     """A method that silently does what another does would pass the test above."""
     alone, _ = computed
     seen = {tuple(results["gradients"][-1][:40].tolist()) for results in alone.values()}

@@ -9,10 +9,9 @@ from typing import Any
 
 import pytest
 import torch
-import torch.distributed as dist
-import torch.multiprocessing as mp
 from global_batch import CPU, gradients, history, in_bf16
 from spheres import MemoryCohort, small_config
+from two_processes import Computed, alone_and_by_two
 
 from branchpoint import networks
 from branchpoint.balancing_config import GRADIENT_METHODS, LOSS_METHODS
@@ -23,7 +22,6 @@ from branchpoint.training.loop import fit
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA here")
 
 GPU = torch.device("cuda", 0)
-SIZE = 2
 OURS = ("radiomics_unet", "senorm_unet", "unet", "transformer_unet", "resformer_sequential", "resformer_parallel",
         "u2net", "u2net_small")  # fmt: skip
 
@@ -134,7 +132,8 @@ def test_every_balancer_trains(tmp_path: Path, method: str) -> None:
     assert here["history"][-1]["train/loss"] == pytest.approx(there["history"][-1]["train/loss"], rel=5e-2)
 
 
-def scenarios(folder: Path) -> dict[str, Any]:
+def results(folder: Path) -> dict[str, Any]:
+    _without_tf32()
     config = small_config()
     batchnorm = replace(config, network=replace(config.network, unit="batchnorm"))
     return {
@@ -144,27 +143,13 @@ def scenarios(folder: Path) -> dict[str, Any]:
     }
 
 
-def _worker(rank: int, folder: Path) -> None:
-    _without_tf32()
-    dist.init_process_group("gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=SIZE)
-    try:
-        torch.save(scenarios(folder / "several"), folder / f"{rank}.pt")
-    finally:
-        dist.destroy_process_group()
-
-
 @pytest.fixture(scope="module")
-def computed(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    folder = tmp_path_factory.mktemp("workers")
-    mp.spawn(_worker, (folder,), nprocs=SIZE)
-    _without_tf32()
-    return scenarios(folder / "alone"), [torch.load(folder / f"{rank}.pt", weights_only=False) for rank in range(SIZE)]
+def computed(tmp_path_factory: pytest.TempPathFactory) -> Computed:
+    return alone_and_by_two(results, tmp_path_factory.mktemp("workers"))
 
 
 @pytest.mark.parametrize("unit", ["senorm", "batchnorm"])
-def test_two_workers_on_one_gpu_give_the_gradient_of_one(
-    computed: tuple[dict[str, Any], list[dict[str, Any]]], unit: str
-) -> None:
+def test_two_workers_on_one_gpu_give_the_gradient_of_one(computed: Computed, unit: str) -> None:
     """Batch norm becomes SyncBatchNorm."""
     alone, several = computed
     for step, expected in enumerate(alone[unit]):
@@ -177,7 +162,7 @@ def test_two_workers_on_one_gpu_give_the_gradient_of_one(
 
 
 def test_two_workers_on_one_gpu_give_the_run_of_one(
-    computed: tuple[dict[str, Any], list[dict[str, Any]]],
+    computed: Computed,
 ) -> None:
     alone, (first, second) = computed
     assert repr(first["run"]["history"]) == repr(second["run"]["history"])

@@ -1,8 +1,6 @@
 """Two real gloo processes do what one does on the same global batches."""
 
 import itertools
-import multiprocessing
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,16 +8,14 @@ from typing import Any
 import pytest
 import torch
 import torch.distributed as dist
-import torch.multiprocessing as mp
 from global_batch import CPU, gradients, history, in_bf16, one_labelled_mask
 from spheres import MemoryCohort, small_config
+from two_processes import SIZE, Computed, alone_and_by_two
 
 from branchpoint.config import Config
 from branchpoint.training.distributed import Workers
 from branchpoint.training.loop import fit
 from branchpoint.training.run import build_run
-
-SIZE = 2
 
 
 def batchnorm_error(config: Config, cohort: MemoryCohort) -> str:
@@ -35,49 +31,32 @@ def refusal_of_another_run(config: Config, cohort: MemoryCohort, folder: Path) -
     return str(caught.value)
 
 
-def scenarios(folder: Path) -> dict[str, Callable[[], Any]]:
-    """Name to what both one process and several compute."""
+def results(folder: Path) -> dict[str, Any]:
+    """What both one process and several compute, and what only several can."""
     config = small_config()
     instancenorm = replace(config, network=replace(config.network, unit="instancenorm"))
     efron = replace(config, tasks=(*config.tasks[:1], replace(config.tasks[1], ties="efron"), *config.tasks[2:]))
-    return {
-        "senorm": lambda: gradients(config, MemoryCohort(), (8, 5, 1)),
-        "instancenorm": lambda: gradients(instancenorm, MemoryCohort(), (6,)),
-        "few masks": lambda: gradients(efron, one_labelled_mask(), (4, 7)),
-        "bf16": lambda: history(in_bf16(config), MemoryCohort(), folder / "bf16"),
-        "run": lambda: history(config, MemoryCohort(), folder / "run"),
-        "resumed": lambda: history(config, MemoryCohort(), folder / "resumed", stop_rank=SIZE - 1),
+    found: dict[str, Any] = {
+        "senorm": gradients(config, MemoryCohort(), (8, 5, 1)),
+        "instancenorm": gradients(instancenorm, MemoryCohort(), (6,)),
+        "few masks": gradients(efron, one_labelled_mask(), (4, 7)),
+        "bf16": history(in_bf16(config), MemoryCohort(), folder / "bf16"),
+        "run": history(config, MemoryCohort(), folder / "run"),
+        "resumed": history(config, MemoryCohort(), folder / "resumed", stop_rank=SIZE - 1),
     }
-
-
-def _worker(rank: int, folder: Path) -> None:
-    torch.set_num_threads(1)
-    dist.init_process_group("gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=SIZE)
-    try:
-        results = {name: compute() for name, compute in scenarios(folder / "several").items()}
-        results["batchnorm"] = batchnorm_error(small_config(), MemoryCohort())
-        results["refusal"] = refusal_of_another_run(small_config(), MemoryCohort(), folder / "several" / "run")
-        torch.save(results, folder / f"{rank}.pt")
-    finally:
-        dist.destroy_process_group()
+    if dist.is_initialized():
+        found["batchnorm"] = batchnorm_error(config, MemoryCohort())
+        found["refusal"] = refusal_of_another_run(config, MemoryCohort(), folder / "run")
+    return found
 
 
 @pytest.fixture(scope="module")
-def computed(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """What one process computed, and what each of two did."""
-    folder = tmp_path_factory.mktemp("workers")
-    # A server that has imported everything forks the workers: half the time of importing it in each of them.
-    multiprocessing.set_forkserver_preload(["torch._dynamo", "sksurv.metrics", "branchpoint.training.loop"])
-    context = mp.start_processes(_worker, (folder,), nprocs=SIZE, join=False, start_method="forkserver")
-    torch.set_num_threads(1)
-    alone = {name: compute() for name, compute in scenarios(folder / "alone").items()}
-    while not context.join():
-        pass
-    return alone, [torch.load(folder / f"{rank}.pt", weights_only=False) for rank in range(SIZE)]
+def computed(tmp_path_factory: pytest.TempPathFactory) -> Computed:
+    return alone_and_by_two(results, tmp_path_factory.mktemp("workers"), "sksurv.metrics")
 
 
 @pytest.mark.parametrize("name", ["senorm", "instancenorm", "few masks"])
-def test_gradient_of_the_global_batch(computed: tuple[dict[str, Any], list[dict[str, Any]]], name: str) -> None:
+def test_gradient_of_the_global_batch(computed: Computed, name: str) -> None:
     """Also for uneven shares, for a batch smaller than the workers, and where one worker or all lack a label."""
     alone, several = computed
     for step, expected in enumerate(alone[name]):
@@ -89,7 +68,7 @@ def test_gradient_of_the_global_batch(computed: tuple[dict[str, Any], list[dict[
                 torch.testing.assert_close(found["gradient"][parameter], gradient, rtol=1e-4, atol=2e-6)
 
 
-def test_workers_hold_the_same_bits(computed: tuple[dict[str, Any], list[dict[str, Any]]]) -> None:
+def test_workers_hold_the_same_bits(computed: Computed) -> None:
     _, (first, second) = computed
     for name, weight in first["run"]["weights"].items():
         assert torch.equal(weight, second["run"]["weights"][name]), name
@@ -97,7 +76,7 @@ def test_workers_hold_the_same_bits(computed: tuple[dict[str, Any], list[dict[st
 
 
 @pytest.mark.parametrize("name", ["run", "resumed"])
-def test_whole_run_equals_one_process(computed: tuple[dict[str, Any], list[dict[str, Any]]], name: str) -> None:
+def test_whole_run_equals_one_process(computed: Computed, name: str) -> None:
     """Three epochs with augmentation, dropout and event-balanced batches."""
     alone, several = computed
     for worker in several:
@@ -108,7 +87,7 @@ def test_whole_run_equals_one_process(computed: tuple[dict[str, Any], list[dict[
                 assert found[metric] == pytest.approx(value, rel=2e-4, abs=2e-5, nan_ok=True), metric
 
 
-def test_reduced_precision_and_clipping(computed: tuple[dict[str, Any], list[dict[str, Any]]]) -> None:
+def test_reduced_precision_and_clipping(computed: Computed) -> None:
     """Both see the global batch; sums in another order differ by a unit in the last of bfloat16's 8 bits."""
     alone, several = computed
     assert repr(several[0]["bf16"]["history"]) == repr(several[1]["bf16"]["history"])
@@ -118,7 +97,7 @@ def test_reduced_precision_and_clipping(computed: tuple[dict[str, Any], list[dic
             assert found[metric] == pytest.approx(expected[metric], rel=2e-2), metric
 
 
-def test_one_worker_stops_all_and_all_resume(computed: tuple[dict[str, Any], list[dict[str, Any]]]) -> None:
+def test_one_worker_stops_all_and_all_resume(computed: Computed) -> None:
     _, several = computed
     for worker in several:
         assert worker["resumed"]["stopped"]
@@ -126,13 +105,13 @@ def test_one_worker_stops_all_and_all_resume(computed: tuple[dict[str, Any], lis
         assert repr(worker["resumed"]["history"]) == repr(worker["run"]["history"])
 
 
-def test_batch_norm_on_cpu_workers_is_refused(computed: tuple[dict[str, Any], list[dict[str, Any]]]) -> None:
+def test_batch_norm_on_cpu_workers_is_refused(computed: Computed) -> None:
     _, several = computed
     assert "over 2 CPU workers" in several[0]["batchnorm"]
 
 
 def test_every_worker_hears_of_a_refused_checkpoint(
-    computed: tuple[dict[str, Any], list[dict[str, Any]]],
+    computed: Computed,
 ) -> None:
     _, (first, second) = computed
     assert first["refusal"] == second["refusal"]

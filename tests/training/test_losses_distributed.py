@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
@@ -10,10 +9,9 @@ from typing import Any, get_args, get_type_hints
 import numpy as np
 import pytest
 import torch
-import torch.distributed as dist
-import torch.multiprocessing as mp
 from flat_cohort import DISC, HOG, LARGE, FlatCohort, flat_config
 from global_batch import gradients, history
+from two_processes import Computed, alone_and_by_two
 
 from branchpoint.config import (
     AnyTaskConfig,
@@ -29,7 +27,6 @@ from branchpoint.config import (
     SurvivalConfig,
 )
 
-SIZE = 2
 SEMI = SemiSupervisedConfig(threshold=0.6, start=0.0, ramp=0.0, consistency_weight=0.5, noise=0.3)
 
 
@@ -88,29 +85,13 @@ def scenarios(folder: Path) -> dict[str, Any]:
     return found | {"semi-supervised": history(semi, ManyLabels(), folder / "semi")["history"]}
 
 
-def _worker(rank: int, folder: Path) -> None:
-    torch.set_num_threads(1)
-    dist.init_process_group("gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=SIZE)
-    try:
-        torch.save(scenarios(folder / "several"), folder / f"{rank}.pt")
-    finally:
-        dist.destroy_process_group()
-
-
 @pytest.fixture(scope="module")
-def computed(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """What one process computed, and what each of two did."""
-    folder = tmp_path_factory.mktemp("losses")
-    multiprocessing.set_forkserver_preload(["torch._dynamo", "sksurv.metrics", "branchpoint.training.loop"])
-    context = mp.start_processes(_worker, (folder,), nprocs=SIZE, join=False, start_method="forkserver")
-    alone = scenarios(folder / "alone")
-    while not context.join():
-        pass
-    return alone, [torch.load(folder / f"{rank}.pt", weights_only=False) for rank in range(SIZE)]
+def computed(tmp_path_factory: pytest.TempPathFactory) -> Computed:
+    return alone_and_by_two(scenarios, tmp_path_factory.mktemp("losses"), "sksurv.metrics")
 
 
 @pytest.mark.parametrize("name", [task.name for task in tasks()])
-def test_the_gradient_of_the_global_batch(computed: tuple[dict[str, Any], list[dict[str, Any]]], name: str) -> None:
+def test_the_gradient_of_the_global_batch(computed: Computed, name: str) -> None:
     """Uneven shares, a batch smaller than the workers, and labels that one worker lacks."""
     alone, several = computed
     learned = 0.0
@@ -125,7 +106,7 @@ def test_the_gradient_of_the_global_batch(computed: tuple[dict[str, Any], list[d
     assert learned > 0
 
 
-def test_a_teacher_guides_both_workers_as_one(computed: tuple[dict[str, Any], list[dict[str, Any]]]) -> None:
+def test_a_teacher_guides_both_workers_as_one(computed: Computed) -> None:
     alone, several = computed
     for worker in several:
         for found, expected in zip(worker["semi-supervised"], alone["semi-supervised"], strict=True):
