@@ -26,7 +26,8 @@ from branchpoint.datasets.prepared import PreparedCohort
 from branchpoint.report.relations import print_pairs
 from branchpoint.search.pairs import propose_from_pairs
 from branchpoint.search.relations import sharing_trees
-from branchpoint.search.trial import Setup, Work, execute, known_outcomes
+from branchpoint.search.trial import execute
+from branchpoint.search.work import Setup, Work, known_outcomes
 from branchpoint.store import Store
 from branchpoint.tasks import build_task
 from branchpoint.topology import Topology

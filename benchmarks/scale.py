@@ -32,7 +32,8 @@ from branchpoint.search.gate import StartGate
 from branchpoint.search.halving import Halving, HalvingConfig
 from branchpoint.search.searcher import Deaths, SearchRuns, TuneSearcher
 from branchpoint.search.suggestions import Suggestions
-from branchpoint.search.trial import Outcome, Setup, Work, running_record
+from branchpoint.search.trial import running_record
+from branchpoint.search.work import Outcome, Setup, Work
 from branchpoint.store import EpochRecord, Store, Writer
 from search_spaces import hecktor
 

@@ -11,7 +11,8 @@ from workers_toys import open_spheres, spheres_config
 
 from branchpoint.config import Config
 from branchpoint.search.session import Resources, session
-from branchpoint.search.trial import Setup, Work, execute
+from branchpoint.search.trial import execute
+from branchpoint.search.work import Setup, Work
 from branchpoint.search.workers import with_workers
 from branchpoint.training.loop import EpochReport, FitResult, fit
 

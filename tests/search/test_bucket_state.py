@@ -27,7 +27,8 @@ from branchpoint.cli import app
 from branchpoint.networks import build
 from branchpoint.places import Bucket, joined
 from branchpoint.search.testing import evaluate_run
-from branchpoint.search.trial import Outcome, Setup, Work, execute
+from branchpoint.search.trial import execute
+from branchpoint.search.work import Outcome, Setup, Work
 from branchpoint.store import Store
 from branchpoint.training import checkpoint
 from branchpoint.training.checkpoint import Checkpoints

@@ -11,7 +11,8 @@ import torch
 from search_toys import ToyFit, epochs_run, toy_value
 
 from branchpoint.config import ClassificationConfig, Config
-from branchpoint.search.trial import Setup, Work, execute
+from branchpoint.search.trial import execute
+from branchpoint.search.work import Setup, Work
 from branchpoint.store import Store
 from branchpoint.training.errors import memory_errors_named
 

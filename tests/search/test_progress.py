@@ -6,7 +6,7 @@ import io
 import math
 
 from branchpoint.search.progress import Progress
-from branchpoint.search.trial import Outcome
+from branchpoint.search.work import Outcome
 
 
 class Clock:

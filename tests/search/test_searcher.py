@@ -12,7 +12,7 @@ from ray.tune.search import Searcher
 from branchpoint.config import Config
 from branchpoint.search.gate import StartGate
 from branchpoint.search.searcher import LOST_NODES, Deaths, ListedRuns, TuneSearcher, node_was_lost
-from branchpoint.search.trial import Outcome, Setup, Work
+from branchpoint.search.work import Outcome, Setup, Work
 from branchpoint.store import Store
 
 LOST = "ray.exceptions.ActorDiedError: ... The actor died because its node has died. Node Id: 0123"

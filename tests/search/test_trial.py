@@ -11,7 +11,8 @@ from search_toys import ToyFit, epochs_run, toy_value
 
 from branchpoint.config import Config
 from branchpoint.search.searcher import death_reason, record_death
-from branchpoint.search.trial import Outcome, Setup, Work, execute, known_outcomes
+from branchpoint.search.trial import execute
+from branchpoint.search.work import Outcome, Setup, Work, known_outcomes
 from branchpoint.store import Store
 
 

@@ -15,7 +15,8 @@ from workers_toys import Mishaps, NotingFit, noted, open_spheres, require_free, 
 from branchpoint.config import Config
 from branchpoint.search.session import Resources, living_nodes, preflight
 from branchpoint.search.study import Study
-from branchpoint.search.trial import Outcome, Setup, Work, execute
+from branchpoint.search.trial import execute
+from branchpoint.search.work import Outcome, Setup, Work
 from branchpoint.search.workers import with_workers
 from branchpoint.store import Store
 from branchpoint.training.loop import fit

@@ -9,7 +9,8 @@ from workers_toys import Mishaps, noted, open_spheres, require_free, spheres_con
 
 from branchpoint.places import Bucket
 from branchpoint.search.session import Resources
-from branchpoint.search.trial import Setup, Work, execute
+from branchpoint.search.trial import execute
+from branchpoint.search.work import Setup, Work
 from branchpoint.search.workers import with_workers
 from branchpoint.store import Store
 from branchpoint.training.loop import fit

@@ -17,8 +17,9 @@ from branchpoint.config import Config
 from branchpoint.search.halving import HalvingConfig
 from branchpoint.search.session import Resources
 from branchpoint.search.study import Study
-from branchpoint.search.trial import Setup, Work, execute
+from branchpoint.search.trial import execute
 from branchpoint.search.warden import open_warden
+from branchpoint.search.work import Setup, Work
 from branchpoint.search.workers import with_workers
 from branchpoint.store import Store
 from branchpoint.training.loop import fit

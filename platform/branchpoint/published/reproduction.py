@@ -18,7 +18,8 @@ from branchpoint.config import Config, MultilabelConfig
 from branchpoint.datasets.prepared import PreparedCohort
 from branchpoint.datasets.splits import split
 from branchpoint.published.experiment import Experiment, Part, Row
-from branchpoint.search.trial import Outcome, Setup, Work, execute
+from branchpoint.search.trial import execute
+from branchpoint.search.work import Outcome, Setup, Work
 from branchpoint.tasks.base import Summary
 from branchpoint.training.evaluation import pool
 

@@ -31,7 +31,7 @@ from branchpoint.search.runner import run_all
 from branchpoint.search.searcher import ListedRuns
 from branchpoint.search.study import Candidate, NoResultError, Study
 from branchpoint.search.testing import Summaries, fold_references, test_summaries, untrained_summaries
-from branchpoint.search.trial import Outcome, Work, known_outcomes, open_prepared
+from branchpoint.search.work import Outcome, Work, known_outcomes, open_prepared
 from branchpoint.store import Store
 
 BEST = "best found"

@@ -7,7 +7,7 @@ from typing import Any
 import ray
 
 from branchpoint.search.halving import Halving, HalvingConfig
-from branchpoint.search.trial import Setup
+from branchpoint.search.work import Setup
 from branchpoint.store import Store
 
 

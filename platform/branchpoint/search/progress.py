@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable
 from typing import TextIO
 
-from branchpoint.search.trial import Outcome
+from branchpoint.search.work import Outcome
 
 MINUTE = 60.0
 

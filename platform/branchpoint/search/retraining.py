@@ -25,7 +25,8 @@ from branchpoint.search.folders import NETWORK, StudyFolder, run_folder
 from branchpoint.search.progress import Progress
 from branchpoint.search.session import Resources, living_nodes, preflight, session
 from branchpoint.search.testing import evaluate_run, fold_references, references_of_folds, test_summaries
-from branchpoint.search.trial import Outcome, Setup, Work, execute, known_outcomes, package_versions
+from branchpoint.search.trial import execute, package_versions
+from branchpoint.search.work import Outcome, Setup, Work, known_outcomes
 from branchpoint.search.workers import with_workers
 from branchpoint.store import Store, StudyRecord
 from branchpoint.values import to_plain
@@ -56,7 +57,7 @@ class Retraining:
         resources: workers of a run, and what each gets.
         excluded: patients left out on purpose, for the record.
         address: of the Ray cluster; see :func:`branchpoint.search.session.session`.
-        hooks: fields of :class:`branchpoint.search.trial.Setup` to replace.
+        hooks: fields of :class:`branchpoint.search.work.Setup` to replace.
     """
 
     study: str

@@ -15,8 +15,9 @@ from branchpoint.search.gate import StartGate
 from branchpoint.search.progress import Progress
 from branchpoint.search.searcher import Deaths, Runs, TuneSearcher
 from branchpoint.search.session import Resources
-from branchpoint.search.trial import Setup, Work, execute
+from branchpoint.search.trial import execute
 from branchpoint.search.warden import open_warden
+from branchpoint.search.work import Setup, Work
 from branchpoint.search.workers import with_workers
 
 DRIVER = {"memory": 1.0}

@@ -23,7 +23,8 @@ from ray.tune.search import Searcher
 from branchpoint.config import Config
 from branchpoint.search.gate import StartGate
 from branchpoint.search.suggestions import Suggestions
-from branchpoint.search.trial import Outcome, Setup, Work, known_outcomes, running_record
+from branchpoint.search.trial import running_record
+from branchpoint.search.work import Outcome, Setup, Work, known_outcomes
 from branchpoint.store import Store
 
 LOST_NODES = 20

@@ -23,7 +23,8 @@ from branchpoint.search.points import check_points
 from branchpoint.search.progress import Progress
 from branchpoint.search.session import Resources, living_nodes, memory_limit, preflight, session
 from branchpoint.search.suggestions import Known, Space, Suggestions
-from branchpoint.search.trial import Outcome, Setup, known_outcomes, package_versions
+from branchpoint.search.trial import package_versions
+from branchpoint.search.work import Outcome, Setup, known_outcomes
 from branchpoint.store import Store, StudyRecord, TrialRecord
 from branchpoint.values import to_plain
 
@@ -70,7 +71,7 @@ class Study:
         resources: of a trial.
         excluded: patients left out on purpose, for the record.
         address: of the Ray cluster; see :func:`branchpoint.search.session.session`.
-        hooks: fields of :class:`branchpoint.search.trial.Setup` to replace, such as ``fit``.
+        hooks: fields of :class:`branchpoint.search.work.Setup` to replace, such as ``fit``.
     """
 
     name: str

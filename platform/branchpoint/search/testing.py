@@ -18,7 +18,7 @@ from branchpoint.config import Config
 from branchpoint.datasets.splits import split
 from branchpoint.search.folders import NETWORK
 from branchpoint.search.session import Resources
-from branchpoint.search.trial import Setup, Work
+from branchpoint.search.work import Setup, Work
 from branchpoint.tasks import build_task
 from branchpoint.tasks.base import Summary
 from branchpoint.training.references import Reference

@@ -30,7 +30,7 @@ from branchpoint.search.session import Resources
 
 if TYPE_CHECKING:
     from branchpoint.datasets.node_copy import Source
-    from branchpoint.search.trial import Fit, Setup
+    from branchpoint.search.work import Fit, Setup
     from branchpoint.training.results import EpochReport, FitResult
 
 ROOT_CAUSE_SECONDS = 5.0
@@ -54,7 +54,7 @@ class WorkersFit:
         resources: workers and what each gets.
         folder: for what Ray Train writes, seen by every worker.
         source: where a worker whose node does not see the manifest gets the cohort from, once for each node.
-        open_cohort: opens the manifest on each worker; ``None`` is :func:`branchpoint.search.trial.open_prepared`.
+        open_cohort: opens the manifest on each worker; ``None`` is :func:`branchpoint.search.work.open_prepared`.
         fit: what each worker calls; ``None`` is :func:`branchpoint.training.loop.fit`.
         restarts: how many lost workers a run survives.
         warden: frees the workers should the driver die; see :mod:`branchpoint.search.warden`.
@@ -195,7 +195,8 @@ def _work(settings: dict[str, Any]) -> bytes | None:
 
 
 def _fit(part: _Part, first: bool) -> FitResult:
-    from branchpoint.search.trial import open_prepared, training_fit
+    from branchpoint.search.trial import training_fit
+    from branchpoint.search.work import open_prepared
 
     def report(entry: EpochReport) -> bool:
         return not first or ray.get(part.mailbox.report.remote(cloudpickle.dumps(entry)))
