@@ -37,7 +37,7 @@ address="${HEAD_ADDRESS:-$(address_for_others)}"
 # Whoever can reach the ports needs this token. It lies in the home folder, readable by its owner alone.
 export RAY_AUTH_MODE=token RAY_USAGE_STATS_ENABLED=0 SRUN_CPUS_PER_TASK="$SLURM_CPUS_PER_TASK"
 export RAY_ADDRESS="$address:$port"
-ray get-auth-token --generate > /dev/null
+(umask 077; ray get-auth-token --generate > /dev/null)
 
 # On each node: Ray, and its folder goes with it, also when the allocation ends and no new step can remove it. The
 # signal reaches all of Ray's processes, and "ray start" would wait a minute for those that ended before it.

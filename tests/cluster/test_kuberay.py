@@ -70,9 +70,13 @@ def test_the_network_policy_covers_every_pod(name: str) -> None:
     assert [port["port"] for port in policy["ingress"][1]["ports"]] == [8265]
 
 
-def test_the_standing_cluster_s_disk_is_shared() -> None:
-    (claim,) = [other for other in documents("raycluster.yaml") if other["kind"] == "PersistentVolumeClaim"]
+def test_the_disk_is_shared_and_outlives_clusters() -> None:
+    (claim,) = documents("shared-disk.yaml")
+    kubernetes_validate.validate(claim, kubernetes_validate.latest_version(), strict=True)
+    assert claim["metadata"]["name"] == "branchpoint-shared"
     assert claim["spec"]["accessModes"] == ["ReadWriteMany"]
+    kinds = {manifest["kind"] for name in MANIFESTS for manifest in documents(name)}
+    assert claim["kind"] not in kinds, "deleting a cluster would delete cohorts and results"
 
 
 POD = "spec.headGroupSpec.template.spec"

@@ -25,6 +25,9 @@ def test_launcher_is_valid_by_ray_s_own_schema() -> None:
     assert "--dashboard-host=127.0.0.1" in start
     starts = [*config["head_start_ray_commands"], *config["worker_start_ray_commands"]]
     assert all("RAY_AUTH_MODE=token" in command for command in starts if "ray start" in command)
+    assert "--env=BRANCHPOINT_HOME=/shared/branchpoint" in config["docker"]["run_options"], "seen by all nodes"
+    for kind in config["available_node_types"].values():
+        assert kind["node_config"]["ImageId"].startswith("ami-"), "Ray's own choice is too old for the image's CUDA"
 
 
 def test_launcher_passes_ray_s_own_validation() -> None:
@@ -67,6 +70,7 @@ def test_containerfile() -> None:
     users = re.findall(r"^USER (\w+)", text, re.MULTILINE)
     assert users[-1] == "ray"
     assert "RAY_AUTH_MODE=token" in text
+    assert '" boto3' in text, "the launcher's head starts machines with it"
 
 
 @pytest.mark.parametrize("path", sorted(CLUSTER.iterdir()), ids=lambda path: path.name)
