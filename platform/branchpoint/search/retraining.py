@@ -117,13 +117,14 @@ class Retraining:
         if waiting:
             before = [known[work.name] for work in self.works() if work not in waiting]
             progress = Progress("fold", len(self.works()), self._setup().objective, before=before)
-            with ThreadPoolExecutor(self._concurrency(progress)) as threads:
+            at_once = self._concurrency(progress)
+            with ThreadPoolExecutor(at_once) as threads:
                 runs = {threads.submit(execute, work, self._run_setup(), lambda *_: None) for work in waiting}
                 while runs:
                     done, runs = wait(runs, timeout=1.0, return_when=FIRST_COMPLETED)
                     for run in done:
                         progress.ended(run.result())
-                    progress.tick(len(runs))
+                    progress.tick(min(len(runs), at_once))
             progress.finish()
         known = self._known()
         return [known[work.name] for work in self.works()]
