@@ -18,8 +18,10 @@ set -euo pipefail
 : "${SLURM_JOB_ID:?submit this file with sbatch}"
 [ -f .venv/bin/activate ] && . .venv/bin/activate
 
-# Ports and folders of its own, as other jobs may share a node; short, as socket paths are limited.
-port=$((20000 + SLURM_JOB_ID % 20000))
+# Ports and folders of its own, as other jobs may share a node: above those of Ray's workers, below those that Linux
+# gives away. The folder's name is short, as socket paths are limited.
+port=$((20000 + SLURM_JOB_ID % 3000 * 4))
+dashboard=$((port + 1))
 folder="${TMPDIR:-/tmp}/ray-$SLURM_JOB_ID"
 # The head runs where this script does: the command needs a part of Ray beside it.
 head="$SLURMD_NODENAME"
@@ -62,7 +64,8 @@ start() { # start [OPTION OF srun]... -- [OPTION OF ray start]...
   shift
   # --overlap: the command may have steps of its own beside these.
   srun --overlap --no-kill --kill-on-bad-exit=0 "${place[@]}" \
-    bash -c "$on_node" ray-node "$folder" --num-cpus="$SLURM_CPUS_PER_TASK" "$@" &
+    bash -c "$on_node" ray-node "$folder" --num-cpus="$SLURM_CPUS_PER_TASK" \
+    --dashboard-agent-listen-port=$((port + 2)) "$@" &
   steps+=($!)
 }
 finish() {
@@ -100,7 +103,7 @@ wait_for() { # wait_for NODES: until so many have joined, five minutes at most
 }
 # The dashboard and the job server stay on the head's loopback: reach them through SSH.
 start --nodes=1 --ntasks=1 --nodelist="$head" -- --head --node-ip-address="$address" --port="$port" \
-  --dashboard-host=127.0.0.1
+  --dashboard-host=127.0.0.1 --dashboard-port="$dashboard" --ray-client-server-port=$((port + 3))
 wait_for 1
 [ "$nodes" -gt 0 ] || { echo "Ray did not start on $head: see above" >&2; exit 1; }
 if [ "$SLURM_JOB_NUM_NODES" -gt 1 ]; then
@@ -117,7 +120,7 @@ if [ $# -gt 0 ]; then
   command=$!
   wait $command
 else
-  echo "submit with: ssh -L 8265:127.0.0.1:8265 $head, and RAY_AUTH_MODE=token ray job submit" \
+  echo "submit with: ssh -L 8265:127.0.0.1:$dashboard $head, and RAY_AUTH_MODE=token ray job submit" \
     "--address http://127.0.0.1:8265 --working-dir . -- python jobs/nas_hecktor.py"
   wait
 fi

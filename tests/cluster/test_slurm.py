@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import time
@@ -70,10 +71,12 @@ def test_runs_the_command_on_a_cluster_and_ends_it(tmp_path: Path, environment: 
     assert done.returncode == code, done.stdout + done.stderr
     assert "3 of 3 nodes have joined" in done.stdout
     notes = Path(environment["NOTES"]).read_text().splitlines()
-    port = 20000 + 123456 % 20000
+    port = 20000 + 123456 % 3000 * 4
     (head,) = [note for note in notes if note.startswith("srun") and "--head" in note]
     assert "--nodelist=node1" in head
     assert f"--head --node-ip-address=10.0.0.1 --port={port} --dashboard-host=127.0.0.1" in head
+    ports = re.findall(r"-port=(\d+)", head)
+    assert sorted(map(int, ports)) == [port, port + 1, port + 2, port + 3], "another cluster may share the node"
     (others,) = [note for note in notes if note.startswith("srun") and f"--address=10.0.0.1:{port}" in note]
     assert "--overlap --no-kill --kill-on-bad-exit=0 --nodes=2 --ntasks=2 --exclude=node1" in others
     assert f"job jobs/nas_hecktor.py --smoke at 10.0.0.1:{port}" in notes
