@@ -1,6 +1,9 @@
 """What holds for all tests."""
 
 import os
+import shutil
+import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,6 +24,34 @@ def pytest_runtest_setup() -> None:
     import torch
 
     torch.manual_seed(0)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _ray_folder() -> Iterator[None]:
+    """Where Ray keeps sockets and logs, unless a test says where; it and Ray's processes go with the tests."""
+    folder = tempfile.mkdtemp(prefix="bp")  # short, as socket paths are limited
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("RAY_TMPDIR", folder)
+        yield
+    end = time.monotonic() + 30
+    while (left := _ray_processes_of(folder)) and time.monotonic() < end:
+        time.sleep(0.2)
+    shutil.rmtree(folder, ignore_errors=True)
+    assert not left, f"processes of Ray outlive the tests: {left}"
+
+
+def _ray_processes_of(folder: str) -> list[str]:
+    """Command lines of Ray's processes whose environment names ``folder``."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            command = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+            of_ray = any(name in command for name in ("ray::", "raylet", "gcs_server", "/ray/"))
+            if of_ray and folder.encode() in (process / "environ").read_bytes():
+                found.append(f"{process.name} {command[:200]}")
+        except OSError:  # it has ended, or is another user's
+            continue
+    return found
 
 
 @pytest.fixture(scope="session")
