@@ -45,13 +45,21 @@ def _ray_processes_of(folder: str) -> list[str]:
     found = []
     for process in Path("/proc").glob("[0-9]*"):
         try:
-            command = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
-            of_ray = any(name in command for name in ("ray::", "raylet", "gcs_server", "/ray/"))
-            if of_ray and folder.encode() in (process / "environ").read_bytes():
-                found.append(f"{process.name} {command[:200]}")
+            command = (process / "cmdline").read_bytes().decode(errors="replace").split("\0")
+            if any(map(_is_of_ray, command)) and folder.encode() in (process / "environ").read_bytes():
+                found.append(f"{process.name} {' '.join(command)[:200]}")
         except OSError:  # it has ended, or is another user's
             continue
     return found
+
+
+def _is_of_ray(word: str) -> bool:
+    """Of a command: the title of a worker, a server, or one of Ray's own scripts."""
+    return (
+        word.startswith("ray::")
+        or word.endswith(("/raylet", "/gcs_server"))
+        or ("/ray/" in word and word.endswith(".py"))
+    )
 
 
 @pytest.fixture(scope="session")
