@@ -25,7 +25,6 @@ import numpy as np
 import torch
 
 from branchpoint.balancing import Step
-from branchpoint.balancing_config import GRADIENT_METHODS, LOSS_METHODS
 from branchpoint.config import (
     BalancingConfig,
     ClassificationConfig,
@@ -36,10 +35,11 @@ from branchpoint.config import (
     SplitConfig,
     TrainingConfig,
 )
+from branchpoint.config.balancing import GRADIENT_METHODS, LOSS_METHODS
 from branchpoint.datasets.batch import Batch
-from branchpoint.training.memory import peak_memory_bytes, reset_peak_memory
+from branchpoint.training.devices.memory import peak_memory_bytes, reset_peak_memory
 from branchpoint.training.run import Run, build_run
-from branchpoint.training.same_batch import SameBatch
+from branchpoint.training.step.same_batch import SameBatch
 
 
 class NoiseCohort:

@@ -34,8 +34,8 @@ import torch
 from branchpoint.config import AugmentationConfig, DatasetConfig
 from branchpoint.datasets.cohort import Cohort, MaskLabel, Patient
 from branchpoint.datasets.prepared import PreparedCohort, prepare
-from branchpoint.training.augmentation import augment
-from branchpoint.training.loading import prefetch
+from branchpoint.training.batches.augmentation import augment
+from branchpoint.training.batches.loading import prefetch
 
 SPACING_MM = 1.5
 BATCH = 4

@@ -15,7 +15,7 @@ from training_loop import NoiseCohort, config_of
 from branchpoint import networks
 from branchpoint.datasets.batch import Batch
 from branchpoint.tasks import build_task
-from branchpoint.training.memory import peak_memory_bytes, reset_peak_memory
+from branchpoint.training.devices.memory import peak_memory_bytes, reset_peak_memory
 
 
 @contextmanager

@@ -22,8 +22,8 @@ import numpy as np
 import optuna
 from optuna.samplers import BaseSampler, RandomSampler, TPESampler
 
-from branchpoint.search import journal, suggestions
-from branchpoint.search.sampler import OneLookTPE
+from branchpoint.search.suggest import journal, suggestions
+from branchpoint.search.suggest.sampler import OneLookTPE
 
 STARTUP, RUNNING, NOISE = 10, 20, 0.05
 KINDS = ("plain", "tree", "forest", "net")

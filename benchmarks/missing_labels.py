@@ -2,7 +2,7 @@
 
 A phantom of ISIC 2017 (lesion mask, diagnosis; HOG descriptors as an auxiliary task) is learned with all labels, and
 with half of the training labels of one task taken away, by several seeds. Figures are means over seeds on the same test
-pictures; intervals and differences are of a bootstrap over seeds and pictures (branchpoint.published.statistics). It
+pictures; intervals and differences are of a bootstrap over seeds and pictures (branchpoint.evaluation.statistics). It
 also counts the training pictures that an epoch brings to the network.
 
     python benchmarks/missing_labels.py            # some ten minutes on 2 cores
@@ -31,14 +31,14 @@ from branchpoint.config import (
     SplitConfig,
     TrainingConfig,
 )
-from branchpoint.datasets.phantoms import make_phantom
 from branchpoint.datasets.prepared import PreparedCohort, prepare
-from branchpoint.datasets.readers import read_cohort
+from branchpoint.datasets.readers.registry import read_cohort
 from branchpoint.datasets.splits import split
-from branchpoint.published.statistics import difference, estimate
+from branchpoint.evaluation.evaluation import evaluate
+from branchpoint.evaluation.statistics import difference, estimate
+from branchpoint.phantoms import make_phantom
 from branchpoint.tasks import build_task
 from branchpoint.tasks.base import Summary
-from branchpoint.training.evaluation import evaluate
 from branchpoint.training.loop import fit
 from branchpoint.training.run import build_run
 

@@ -34,7 +34,7 @@ from branchpoint.networks import build, estimate
 from branchpoint.networks.cost import measure
 from branchpoint.networks.encoders.swin import SwinStage
 from branchpoint.topology import Topology
-from branchpoint.training.layout import memory_format
+from branchpoint.training.devices.layout import memory_format
 
 MASK = SegmentationConfig(name="mask", target="mask")
 CLASS = ClassificationConfig(name="class", target="class", classes=2)

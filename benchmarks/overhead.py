@@ -28,9 +28,9 @@ import optuna
 import typer
 
 from branchpoint.config import Config, DatasetConfig, SegmentationConfig, SurvivalConfig
-from branchpoint.search.feasible import load_ahead
-from branchpoint.search.session import Resources, session
+from branchpoint.on_ray.session import Resources, session
 from branchpoint.search.study import Study
+from branchpoint.search.suggest.feasibility import load_ahead
 from branchpoint.store import Store
 
 
@@ -41,9 +41,9 @@ def seed_space(trial: optuna.trial.BaseTrial, base: Config) -> Config:
 
 def prepare_phantom(folder: Path) -> tuple[Path, Config]:
     """A small prepared cohort and a Config for it."""
-    from branchpoint.datasets.phantoms import make_phantom
     from branchpoint.datasets.prepared import prepare
-    from branchpoint.datasets.readers import read_cohort
+    from branchpoint.datasets.readers.registry import read_cohort
+    from branchpoint.phantoms import make_phantom
 
     root = make_phantom("hecktor", folder / "phantom", patients=20, spacing_scale=2.0, progress=False)
     dataset = DatasetConfig(root=str(root), spacing_mm=6.0, size_voxels=(24, 24, 24))

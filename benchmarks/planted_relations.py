@@ -19,6 +19,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from branchpoint.affinity.matrices import Affinities
+from branchpoint.affinity.relations import EVIDENCE, Proposals
+from branchpoint.commands.affinity import measure_relations
 from branchpoint.config import (
     Config,
     DatasetConfig,
@@ -28,12 +31,9 @@ from branchpoint.config import (
     SplitConfig,
     TrainingConfig,
 )
-from branchpoint.datasets.phantoms import make_phantom
-from branchpoint.datasets.phantoms.relations import FAMILIES
-from branchpoint.search.relations import EVIDENCE, Proposals
-from branchpoint.search.relations_run import measure_relations
+from branchpoint.phantoms import make_phantom
+from branchpoint.phantoms.relations import FAMILIES
 from branchpoint.store import Store
-from branchpoint.training.matrices import Affinities
 
 
 def planted_config(root: Path, seed: int, epochs: int) -> Config:

@@ -20,14 +20,14 @@ import numpy as np
 from real_relations import begin, chosen_trees, command_line
 from scipy.stats import spearmanr
 
+from branchpoint.affinity.pairs import propose_from_pairs
+from branchpoint.affinity.relations import sharing_trees
 from branchpoint.config import Config
-from branchpoint.datasets.checked import checked_cohort
+from branchpoint.datasets.pipeline import checked_cohort
 from branchpoint.datasets.prepared import PreparedCohort
+from branchpoint.execution.attempt import execute
+from branchpoint.execution.run_spec import Setup, Work, known_outcomes
 from branchpoint.report.relations import print_pairs
-from branchpoint.search.pairs import propose_from_pairs
-from branchpoint.search.relations import sharing_trees
-from branchpoint.search.trial import execute
-from branchpoint.search.work import Setup, Work, known_outcomes
 from branchpoint.store import Store
 from branchpoint.tasks import build_task
 from branchpoint.topology import Topology

@@ -20,6 +20,9 @@ import numpy as np
 import torch
 from scipy.stats import spearmanr
 
+from branchpoint.affinity.relations import sharing_trees, stage_affinities
+from branchpoint.affinity.sharing_tree import tree_gain
+from branchpoint.commands.affinity import measure_relations
 from branchpoint.config import (
     AugmentationConfig,
     ClassificationConfig,
@@ -34,9 +37,6 @@ from branchpoint.config import (
 )
 from branchpoint.datasets.prepared import PreparedCohort
 from branchpoint.report.relations import print_relations
-from branchpoint.search.relations import sharing_trees, stage_affinities
-from branchpoint.search.relations_run import measure_relations
-from branchpoint.search.sharing_tree import tree_gain
 from branchpoint.store import Store
 from branchpoint.topology import SharingTrees, Topology
 from branchpoint.training.loop import fit

@@ -28,12 +28,13 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from branchpoint.config import Config, DatasetConfig
-from branchpoint.search.gate import StartGate
-from branchpoint.search.halving import Halving, HalvingConfig
-from branchpoint.search.searcher import Deaths, SearchRuns, TuneSearcher
-from branchpoint.search.suggestions import Suggestions
-from branchpoint.search.trial import running_record
-from branchpoint.search.work import Outcome, Setup, Work
+from branchpoint.execution.attempt import running_record
+from branchpoint.execution.halving import Halving, HalvingConfig
+from branchpoint.execution.run_spec import Outcome, Setup, Work
+from branchpoint.on_ray.start_barrier import StartGate
+from branchpoint.on_ray.tune_searcher import Deaths, TuneSearcher
+from branchpoint.search.suggest.runs import SearchRuns
+from branchpoint.search.suggest.suggestions import Suggestions
 from branchpoint.store import EpochRecord, Store, Writer
 from search_spaces import hecktor
 

@@ -29,7 +29,7 @@ from device_rates import on_device
 from training_loop import NoiseCohort, config_of
 
 from branchpoint.config import Config
-from branchpoint.training.distributed import Workers
+from branchpoint.training.devices.distributed import Workers
 from branchpoint.training.epoch import train_epoch
 from branchpoint.training.loop import fit
 from branchpoint.training.run import build_run
@@ -122,8 +122,8 @@ class TimedFit:
 
 def start(options: argparse.Namespace) -> None:
     """Seconds from submission to the first step, for a first run and one that follows it in the same Ray."""
-    from branchpoint.search.session import Resources, session
-    from branchpoint.search.workers import WorkersFit
+    from branchpoint.on_ray.session import Resources, session
+    from branchpoint.on_ray.train_workers import WorkersFit
 
     config, patients = scaled(options, options.batch)
     config = replace(config, training=replace(config.training, epochs=1))

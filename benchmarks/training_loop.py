@@ -34,8 +34,8 @@ from branchpoint.datasets.batch import Batch
 from branchpoint.datasets.sampling import EventBalancedSampler
 from branchpoint.datasets.splits import split
 from branchpoint.tasks import build_task
-from branchpoint.training.augmentation import augment
-from branchpoint.training.layout import memory_format
+from branchpoint.training.batches.augmentation import augment
+from branchpoint.training.devices.layout import memory_format
 from branchpoint.training.loop import fit
 
 

@@ -5,8 +5,7 @@ There is no phantom: give --data-root, and --skip-faulty, as the release has a f
 
 from __future__ import annotations
 
-from common import Job, main, small_picture_scales
-
+from branchpoint.commands.search import Job, main, small_picture_scales
 from search_spaces import busi
 
 JOB = Job(

@@ -5,8 +5,7 @@ The official parts share no video. Without --data-root the cohort is a phantom.
 
 from __future__ import annotations
 
-from common import Job, Scale, main, picture_phantom
-
+from branchpoint.commands.search import Job, Scale, main, picture_phantom
 from search_spaces import cadis
 
 JOB = Job(

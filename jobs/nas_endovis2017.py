@@ -5,8 +5,7 @@ Folds keep videos together; ``--scheme paper`` tests videos 9 and 10. Without --
 
 from __future__ import annotations
 
-from common import Job, Scale, main, picture_phantom
-
+from branchpoint.commands.search import Job, Scale, main, picture_phantom
 from search_spaces import endovis2017
 
 JOB = Job(

@@ -9,11 +9,10 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from common import Job, Scale, main, small_picture_scales
-
+from branchpoint.commands.search import Job, Scale, main, small_picture_scales
 from branchpoint.config import DatasetConfig
-from branchpoint.datasets.folder_declaration import read_declaration
-from branchpoint.datasets.folder_table import declaration_file
+from branchpoint.datasets.readers.folder import declaration_file
+from branchpoint.datasets.readers.folder_declaration import read_declaration
 from search_spaces import folder
 
 VOLUMES = Job(

@@ -5,8 +5,7 @@ Without --data-root the cohort is a phantom with a known attainable C-index.
 
 from __future__ import annotations
 
-from common import Job, Scale, main
-
+from branchpoint.commands.search import Job, Scale, main
 from search_spaces import hecktor
 
 JOB = Job(

@@ -5,8 +5,7 @@ The scale ``paper`` is that of paper 001: 224 x 224, width 64. Without --data-ro
 
 from __future__ import annotations
 
-from common import Job, Scale, main, picture_phantom
-
+from branchpoint.commands.search import Job, Scale, main, picture_phantom
 from search_spaces import isic2017
 
 JOB = Job(

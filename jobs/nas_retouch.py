@@ -6,8 +6,7 @@ a domain. The scale ``paper`` is that of paper 001: 512 x 512, width 64. Without
 
 from __future__ import annotations
 
-from common import Job, Scale, main, picture_phantom
-
+from branchpoint.commands.search import Job, Scale, main, picture_phantom
 from search_spaces import retouch
 
 JOB = Job(

@@ -5,8 +5,7 @@ The cohort (32 patients) is small enough for a laptop at coarse spacing.
 
 from __future__ import annotations
 
-from common import Job, Scale, main
-
+from branchpoint.commands.search import Job, Scale, main
 from search_spaces import sts
 
 JOB = Job(

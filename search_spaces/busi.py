@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from branchpoint.config import AnyTaskConfig, ClassificationConfig, DatasetConfig, HogConfig, SegmentationConfig
-from branchpoint.search.picture_space import PictureSpace
+from branchpoint.search.space.images_2d import PictureSpace
 
 
 def tasks(dataset: DatasetConfig) -> tuple[AnyTaskConfig, ...]:

@@ -7,8 +7,8 @@ can serve all of them. The official parts share no video.
 from __future__ import annotations
 
 from branchpoint.config import AnyTaskConfig, DatasetConfig, HogConfig, SegmentationConfig
-from branchpoint.datasets.cadis import CLASS_NAMES
-from branchpoint.search.picture_space import PictureSpace
+from branchpoint.datasets.readers.cadis import CLASS_NAMES
+from branchpoint.search.space.images_2d import PictureSpace
 
 
 def tasks(dataset: DatasetConfig) -> tuple[AnyTaskConfig, ...]:

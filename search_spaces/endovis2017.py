@@ -7,8 +7,8 @@ the paper's (``--scheme paper``) are of two other videos.
 from __future__ import annotations
 
 from branchpoint.config import AnyTaskConfig, DatasetConfig, HogConfig, MultilabelConfig, SegmentationConfig
-from branchpoint.datasets.endovis2017 import PARTS, TYPES
-from branchpoint.search.picture_space import PictureSpace
+from branchpoint.datasets.readers.endovis2017 import PARTS, TYPES
+from branchpoint.search.space.images_2d import PictureSpace
 
 
 def tasks(dataset: DatasetConfig) -> tuple[AnyTaskConfig, ...]:

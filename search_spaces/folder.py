@@ -19,7 +19,9 @@ from branchpoint.config import (
     SegmentationConfig,
     SurvivalConfig,
 )
-from branchpoint.datasets.folder_declaration import (
+from branchpoint.datasets.preparation.image_files import is_volume
+from branchpoint.datasets.readers.folder import declaration_file
+from branchpoint.datasets.readers.folder_declaration import (
     ANY_NUMBER,
     ClassificationDeclaration,
     Declaration,
@@ -29,10 +31,8 @@ from branchpoint.datasets.folder_declaration import (
     Target,
     read_declaration,
 )
-from branchpoint.datasets.folder_table import declaration_file
-from branchpoint.datasets.pictures import is_volume
-from branchpoint.search.picture_space import PictureSpace
-from branchpoint.search.volume_space import VolumeSpace
+from branchpoint.search.space.images_2d import PictureSpace
+from branchpoint.search.space.volumes import VolumeSpace
 
 DEVIATIONS_IN_RANGE = 4
 """A declared range is taken for so many standard deviations of a number, around its middle."""

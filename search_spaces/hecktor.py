@@ -15,8 +15,8 @@ from typing import Any
 import optuna
 
 from branchpoint.config import AnyTaskConfig, Config, DatasetConfig, SegmentationConfig, SurvivalConfig
-from branchpoint.search.spaces import measuring_point, shared_point, together
-from branchpoint.search.volume_space import suggest_volume_config
+from branchpoint.search.space.parts import measuring_point, shared_point, together
+from branchpoint.search.space.volumes import suggest_volume_config
 
 RELEASES_WITH_NODES = ("2022", "2025")
 RELEASES_WITHOUT_OUTCOME = ("2020",)

@@ -7,7 +7,7 @@ space. Image-level heads may see age and sex as well.
 from __future__ import annotations
 
 from branchpoint.config import AnyTaskConfig, ClassificationConfig, DatasetConfig, SegmentationConfig
-from branchpoint.search.picture_space import PictureSpace
+from branchpoint.search.space.images_2d import PictureSpace
 
 
 def tasks(dataset: DatasetConfig) -> tuple[AnyTaskConfig, ...]:

@@ -9,7 +9,7 @@ from branchpoint.config import (
     RegressionConfig,
     SegmentationConfig,
 )
-from branchpoint.search.picture_space import PictureSpace
+from branchpoint.search.space.images_2d import PictureSpace
 
 
 def tasks(dataset: DatasetConfig) -> tuple[AnyTaskConfig, ...]:

@@ -6,7 +6,7 @@ Eight tasks, so that it is an open question which of them help each other.
 from __future__ import annotations
 
 from branchpoint.config import AnyTaskConfig, ClassificationConfig, DatasetConfig, OrdinalConfig, SegmentationConfig
-from branchpoint.search.picture_space import PictureSpace
+from branchpoint.search.space.images_2d import PictureSpace
 
 CRITERIA = {"pigment_network": 2, "dots_globules": 3, "streaks": 2, "regression_areas": 2, "blue_whitish_veil": 2}
 """Dermoscopic criteria and their classes."""

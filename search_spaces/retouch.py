@@ -7,8 +7,8 @@ them apart against the network (gradient reversal) is an auxiliary task.
 from __future__ import annotations
 
 from branchpoint.config import AnyTaskConfig, DatasetConfig, DomainConfig, MultilabelConfig, SegmentationConfig
-from branchpoint.datasets.retouch import FLUIDS, VENDORS
-from branchpoint.search.picture_space import PictureSpace
+from branchpoint.datasets.readers.retouch import FLUIDS, VENDORS
+from branchpoint.search.space.images_2d import PictureSpace
 
 
 def tasks(dataset: DatasetConfig) -> tuple[AnyTaskConfig, ...]:

@@ -9,19 +9,29 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "platform" / "branchpoint"
 
-# A room may import rooms of lower levels, its own, and others of its level.
-LEVELS = [
-    {"values", "places", "topology", "balancing_config", "task_config", "training_config"},
-    {"config"},
-    {"config_file", "tasks", "networks", "datasets", "store"},
-    {"balancing", "training"},
-    {"search"},
-    {"published"},
-    {"report"},
-    {"cli"},
-]
-LEVEL_OF = {room: level for level, rooms in enumerate(LEVELS) for room in rooms}
-CORE = {*LEVELS[0], "config", "tasks", "networks", "datasets", "balancing", "training"}
+# A room may import the rooms before it, and its own.
+ORDER = (
+    "io",
+    "topology",
+    "config",
+    "store",
+    "phantoms",
+    "datasets",
+    "balancing",
+    "tasks",
+    "networks",
+    "training",
+    "evaluation",
+    "affinity",
+    "execution",
+    "on_ray",
+    "published",
+    "search",
+    "report",
+    "commands",
+)
+LEVEL_OF = {room: level for level, room in enumerate(ORDER)}
+CORE = {"io", "topology", "config", "datasets", "balancing", "tasks", "networks", "training"}
 
 
 def room_of(path: Path) -> str:

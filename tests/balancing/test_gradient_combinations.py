@@ -8,15 +8,16 @@ import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
-from toys import Linear, step, weights
+
+from tests.balancing.toys import Linear, step, weights
 
 pytest.importorskip("torchjd", reason="the extra 'balancing' (TorchJD and its solvers) is not installed")
 pytest.importorskip("cvxpy", reason="the extra 'balancing' (TorchJD and its solvers) is not installed")
 
 from branchpoint.balancing import Balancer, build_balancer
 from branchpoint.balancing.combinations import build_combination, nash_weights, root
-from branchpoint.balancing_config import GRADIENT_METHODS
 from branchpoint.config import BalancingConfig
+from branchpoint.config.balancing import GRADIENT_METHODS
 
 CONFLICT = ((-4.0, 1.0, 1.0), (6.0, 1.0, 1.0))
 

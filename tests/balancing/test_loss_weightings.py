@@ -4,10 +4,10 @@ import math
 
 import pytest
 import torch
-from toys import Linear, step, weights
 
 from branchpoint.balancing import Balancer, build_balancer
 from branchpoint.config import BalancingConfig
+from tests.balancing.toys import Linear, step, weights
 
 ROWS = {"a": (2.0, 0.0), "b": (0.0, 3.0), "c": (1.0, -1.0)}
 METHODS = ("sum", "normalized_sum", "uncertainty", "dirichlet", "rlw", "gls", "dwa", "gradnorm", "dtp", "famo")
@@ -284,7 +284,7 @@ def test_state_goes_on_where_it_was(method: str, tmp_path) -> None:
 
 def test_learned_weights_are_in_the_optimiser_and_never_decayed() -> None:
     from branchpoint.config import OptimizerConfig
-    from branchpoint.training.optimizer import build_optimizer
+    from branchpoint.training.step.optimizer import build_optimizer
 
     for method in ("uncertainty", "gradnorm"):
         balancer = built(method)

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from benchmarks.planted_relations import found_families, mean_affinities, parting_depth, planted_config
-from branchpoint.datasets.phantoms import make_phantom
-from branchpoint.search.relations_run import measure_relations
+from branchpoint.commands.affinity import measure_relations
+from branchpoint.phantoms import make_phantom
 from branchpoint.store import Store
 
 

@@ -9,11 +9,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from flat_cohort import DISC, LARGE, FlatCohort, flat_config
-from search_toys import toy_space
-
-from branchpoint.search.session import Resources
+from branchpoint.on_ray.session import Resources
 from branchpoint.search.study import Study
+from tests.search.search_toys import toy_space
+from tests.training.flat_cohort import DISC, LARGE, FlatCohort, flat_config
 
 STUDY, EPOCHS, TRIALS = "bucket", 12, 2
 

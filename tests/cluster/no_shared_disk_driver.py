@@ -11,12 +11,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from search_toys import ToyResult
-from two_nodes_driver import NotingFit, two_nodes_study
-
 from branchpoint.config import Config
-from branchpoint.search.session import Resources
+from branchpoint.on_ray.session import Resources
 from branchpoint.search.study import Study
+from tests.cluster.two_nodes_driver import NotingFit, two_nodes_study
+from tests.search.search_toys import ToyResult
 
 
 @dataclass

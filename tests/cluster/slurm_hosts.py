@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from ray_hosts import Host, two_hosts, wait_until, why_no_hosts
+from tests.cluster.ray_hosts import Host, two_hosts, wait_until, why_no_hosts
 
 DAEMONS = ("munged", "slurmctld", "slurmd")
 NAMES = ("node1", "node2")

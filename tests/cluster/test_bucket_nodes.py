@@ -12,14 +12,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from ray_hosts import PORT, ROOT, SHORT_PATIENCE, Host, two_hosts, wait_until, why_no_hosts
+
+from tests.cluster.bucket_driver import EPOCHS, STUDY, TRIALS
+from tests.cluster.ray_hosts import PORT, ROOT, SHORT_PATIENCE, Host, two_hosts, wait_until, why_no_hosts
 
 HERE = Path(__file__).parent
-FOLDERS = [ROOT / "tests" / "search", ROOT / "tests" / "training", HERE]
-sys.path[:0] = map(str, FOLDERS)
-
-from bucket_driver import EPOCHS, STUDY, TRIALS  # noqa: E402
-
 REASON = why_no_hosts()
 pytestmark = [pytest.mark.skipif(REASON is not None, reason=str(REASON)), pytest.mark.timeout(900)]
 
@@ -29,7 +26,7 @@ fs.S3FileSystem(endpoint_override="{address}:5000", scheme="http", allow_bucket_
 """
 ROWS = """
 import json, sys
-from branchpoint.places import Bucket
+from branchpoint.io.storage import Bucket
 from branchpoint.store import Store
 store = Store(sys.argv[1])
 trials = [(row["trial"], row["attempt"], row["state"]) for row in store.trials(sys.argv[2], attempts="all").to_pylist()]
@@ -47,7 +44,7 @@ def disk(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def hosts(disk: Path) -> Iterator[tuple[Host, Host]]:
-    paths = os.pathsep.join(map(str, (ROOT / "platform", *FOLDERS)))
+    paths = os.pathsep.join(map(str, (ROOT / "platform", ROOT)))
     environment = {
         **SHORT_PATIENCE, "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": os.urandom(16).hex(), "PYTHONPATH": paths,
         "AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "key", "AWS_EC2_METADATA_DISABLED": "true",

@@ -14,7 +14,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from ray_hosts import ROOT, Host, two_hosts, wait_until, why_no_hosts
+
+from tests.cluster.ray_hosts import ROOT, Host, two_hosts, wait_until, why_no_hosts
 
 REASON = why_no_hosts()
 needs_hosts = pytest.mark.skipif(REASON is not None, reason=str(REASON))
@@ -32,7 +33,7 @@ def test_the_upload_is_small_and_whole(tmp_path: Path) -> None:
     assert package.stat().st_size < 2 * MEBIBYTE
     with zipfile.ZipFile(package) as packed:
         names = {name for name in packed.namelist() if not name.endswith("/")}
-    assert {"jobs/nas_hecktor.py", "platform/branchpoint/config.py", "search_spaces/hecktor.py"} <= names
+    assert {"jobs/nas_hecktor.py", "platform/branchpoint/config/config.py", "search_spaces/hecktor.py"} <= names
     assert {name.split("/")[0] for name in names} & {".venv", ".git", "results", "cache", "data", "tests"} == set()
     sources = {str(path.relative_to(ROOT)) for path in (ROOT / "platform" / "branchpoint").rglob("*.py")}
     assert sources <= names

@@ -8,9 +8,10 @@ from typing import Any
 import jsonschema
 import kubernetes_validate
 import pytest
-from cluster_files import MANIFESTS, changed, documents
-from kuberay_rules import faults
-from kuberay_schema import validate
+
+from tests.cluster.cluster_files import MANIFESTS, changed, documents
+from tests.cluster.kuberay_rules import faults
+from tests.cluster.kuberay_schema import validate
 
 
 def ray_spec(name: str) -> dict[str, Any]:

@@ -8,10 +8,11 @@ from typing import Any
 
 import jsonschema
 import pytest
-from cluster_files import MANIFESTS, changed, documents
-from kuberay_crd import schema_of
-from kuberay_rules import faults
-from kuberay_schema import validate
+
+from tests.cluster.cluster_files import MANIFESTS, changed, documents
+from tests.cluster.kuberay_crd import schema_of
+from tests.cluster.kuberay_rules import faults
+from tests.cluster.kuberay_schema import validate
 
 GROUP = "spec.workerGroupSpecs.0"
 

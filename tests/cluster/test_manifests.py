@@ -8,7 +8,8 @@ from pathlib import Path
 
 import jsonschema
 import pytest
-from cluster_files import CLUSTER, ROOT, documents
+
+from tests.cluster.cluster_files import CLUSTER, ROOT, documents
 
 
 def test_launcher_is_valid_by_ray_s_own_schema() -> None:

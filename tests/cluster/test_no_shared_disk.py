@@ -9,18 +9,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from ray_hosts import PORT, ROOT, SHORT_PATIENCE, Host, two_hosts, why_no_hosts
+
+from branchpoint.datasets.cache.node_copy import LOG
+from branchpoint.datasets.prepared import prepare
+from branchpoint.store import Store
+from tests.cluster.ray_hosts import PORT, ROOT, SHORT_PATIENCE, Host, two_hosts, why_no_hosts
+from tests.datasets.scans import toy_dataset, write_cohort
 
 HERE = Path(__file__).parent
-SEARCH_TESTS, DATASET_TESTS = ROOT / "tests" / "search", ROOT / "tests" / "datasets"
-sys.path[:0] = [str(SEARCH_TESTS), str(DATASET_TESTS)]
-
-from scans import toy_dataset, write_cohort  # noqa: E402
-
-from branchpoint.datasets.node_copy import LOG  # noqa: E402
-from branchpoint.datasets.prepared import prepare  # noqa: E402
-from branchpoint.store import Store  # noqa: E402
-
 REASON = why_no_hosts()
 pytestmark = [pytest.mark.skipif(REASON is not None, reason=str(REASON)), pytest.mark.timeout(900)]
 
@@ -39,7 +35,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def hosts(folder: Path) -> Iterator[tuple[Host, Host]]:
     """Head and another node, which sees nothing of the head's disk."""
-    paths = os.pathsep.join(map(str, (ROOT / "platform", SEARCH_TESTS, HERE)))
+    paths = os.pathsep.join(map(str, (ROOT / "platform", ROOT)))
     environment = {**SHORT_PATIENCE, "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": os.urandom(16).hex()}
     with two_hosts({**environment, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1"}) as (head, other):
         other.hidden.append(folder / "head")

@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ray_hosts import ROOT, SHORT_PATIENCE, wait_until
-from slurm_hosts import Slurm, real_slurm, why_no_slurm
-from test_two_nodes import HERE, SEARCH_TESTS, addresses, check_trials, rows
+
+from tests.cluster.ray_hosts import ROOT, SHORT_PATIENCE, wait_until
+from tests.cluster.slurm_hosts import Slurm, real_slurm, why_no_slurm
+from tests.cluster.test_two_nodes import HERE, addresses, check_trials, rows
 
 REASON = why_no_slurm()
 pytestmark = [
@@ -30,7 +31,7 @@ pytestmark = [
 def slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Slurm]:
     environment = {
         **SHORT_PATIENCE, "HOME": str(tmp_path_factory.mktemp("home")), "OMP_NUM_THREADS": "1",
-        "PYTHONPATH": os.pathsep.join(map(str, (ROOT / "platform", SEARCH_TESTS, HERE))),
+        "PYTHONPATH": os.pathsep.join(map(str, (ROOT / "platform", ROOT))),
     }  # fmt: skip
     with real_slurm(environment) as slurm:
         yield slurm

@@ -10,15 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ray_hosts import PORT, ROOT, SHORT_PATIENCE, Host, two_hosts, wait_until, why_no_hosts
 
-SEARCH_TESTS = ROOT / "tests" / "search"
-sys.path.insert(0, str(SEARCH_TESTS))
-
-from search_toys import epochs_run  # noqa: E402
-from two_nodes_driver import STUDY, two_nodes_study  # noqa: E402
-
-from branchpoint.store import Store  # noqa: E402
+from branchpoint.store import Store
+from tests.cluster.ray_hosts import PORT, ROOT, SHORT_PATIENCE, Host, two_hosts, wait_until, why_no_hosts
+from tests.cluster.two_nodes_driver import STUDY, two_nodes_study
+from tests.search.search_toys import epochs_run
 
 REASON = why_no_hosts()
 pytestmark = [pytest.mark.skipif(REASON is not None, reason=str(REASON)), pytest.mark.timeout(900)]
@@ -36,7 +32,7 @@ print(json.dumps({"groups": [state for state in groups if state != "REMOVED"],
 @pytest.fixture(scope="module")
 def hosts() -> Iterator[tuple[Host, Host]]:
     """The first is the head of the cluster; token authentication is on."""
-    paths = os.pathsep.join(map(str, (ROOT / "platform", SEARCH_TESTS, HERE)))
+    paths = os.pathsep.join(map(str, (ROOT / "platform", ROOT)))
     token = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": os.urandom(16).hex()}
     with two_hosts({**SHORT_PATIENCE, **token, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1"}) as (head, other):
         for host in (head, other):

@@ -10,17 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ray_hosts import PORT, ROOT, SHORT_PATIENCE, Host, two_hosts, wait_until, why_no_hosts
+
+from branchpoint.training.loop import fit
+from tests.cluster.ray_hosts import PORT, ROOT, SHORT_PATIENCE, Host, two_hosts, wait_until, why_no_hosts
+from tests.cluster.workers_driver import CONFIG, EPOCHS, STUDY
+from tests.on_ray.workers_toys import open_spheres
 
 HERE = Path(__file__).parent
-FOLDERS = [ROOT / "tests" / "search", ROOT / "tests" / "training", HERE]
-sys.path[:0] = map(str, FOLDERS)
-
-from workers_driver import CONFIG, EPOCHS, STUDY  # noqa: E402
-from workers_toys import open_spheres  # noqa: E402
-
-from branchpoint.training.loop import fit  # noqa: E402
-
 REASON = why_no_hosts()
 pytestmark = [pytest.mark.skipif(REASON is not None, reason=str(REASON)), pytest.mark.timeout(900)]
 ABSENCE_SECONDS = 40.0
@@ -36,7 +32,7 @@ print(json.dumps(rows))
 @pytest.fixture
 def hosts() -> Iterator[tuple[Host, Host]]:
     """One core each, so that the two workers are on two hosts."""
-    paths = os.pathsep.join(map(str, (ROOT / "platform", *FOLDERS)))
+    paths = os.pathsep.join(map(str, (ROOT / "platform", ROOT)))
     environment = {
         **SHORT_PATIENCE, "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": os.urandom(16).hex(), "PYTHONPATH": paths,
         "AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "key", "AWS_EC2_METADATA_DISABLED": "true",

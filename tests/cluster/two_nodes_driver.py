@@ -8,12 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from search_toys import ToyFit, ToyResult, toy_space
-
 from branchpoint.config import Config, DatasetConfig, SurvivalConfig, TrainingConfig
-from branchpoint.search.halving import HalvingConfig
-from branchpoint.search.session import Resources
+from branchpoint.execution.halving import HalvingConfig
+from branchpoint.on_ray.session import Resources
 from branchpoint.search.study import Study
+from tests.search.search_toys import ToyFit, ToyResult, toy_space
 
 STUDY = "two-nodes"
 

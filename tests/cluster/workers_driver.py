@@ -7,14 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from workers_toys import open_spheres, spheres_config
-
 from branchpoint.config import Config
-from branchpoint.search.session import Resources, session
-from branchpoint.search.trial import execute
-from branchpoint.search.work import Setup, Work
-from branchpoint.search.workers import with_workers
+from branchpoint.execution.attempt import execute
+from branchpoint.execution.run_spec import Setup, Work
+from branchpoint.on_ray.session import Resources, session
+from branchpoint.on_ray.train_workers import with_workers
 from branchpoint.training.loop import EpochReport, FitResult, fit
+from tests.on_ray.workers_toys import open_spheres, spheres_config
 
 STUDY, EPOCHS = "two", 6
 CONFIG = spheres_config(EPOCHS)

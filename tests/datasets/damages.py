@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk
 from nibabel.nifti1 import Nifti1Header
-from release_builder import IDS, STS_IDS, Release
+
+from tests.datasets.release_builder import IDS, STS_IDS, Release
 
 PID = IDS[1]
 """The damaged patient, who has no event, so that events still suffice without it."""

@@ -11,8 +11,8 @@ from PIL import Image
 
 from branchpoint.config import DatasetConfig
 from branchpoint.datasets.check import check_cohort
-from branchpoint.datasets.problems import Problem
-from branchpoint.datasets.readers import read_cohort
+from branchpoint.datasets.problems.problem import Problem
+from branchpoint.datasets.readers.registry import read_cohort
 
 SIZE = (40, 56)
 """(height, width) of the pictures."""

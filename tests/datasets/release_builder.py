@@ -12,8 +12,8 @@ import SimpleITK as sitk
 
 from branchpoint.config import DatasetConfig
 from branchpoint.datasets.check import check_cohort
-from branchpoint.datasets.problems import Problem
-from branchpoint.datasets.readers import read_cohort
+from branchpoint.datasets.problems.problem import Problem
+from branchpoint.datasets.readers.registry import read_cohort
 
 IDS = tuple(f"CHUM-{number:03d}" for number in range(1, 7))
 STS_IDS = tuple(f"STS_{number:03d}" for number in range(1, 7))

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from damages import PID, Damage, both, cell, one
-from release_builder import IDS, STS_IDS, Release
+from tests.datasets.damages import PID, Damage, both, cell, one
+from tests.datasets.release_builder import IDS, STS_IDS, Release
 
 EVENT, DAYS, HPV = "Progression", "Progression free survival", "HPV status (0=-, 1=+)"
 SICK = STS_IDS[2]

@@ -6,14 +6,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import release_builder
-from damages import PID
-from release_builder import FOLDS, IDS, Release
 
 from branchpoint.config import DatasetConfig
-from branchpoint.datasets.checked import checked_cohort
+from branchpoint.datasets.pipeline import checked_cohort
 from branchpoint.datasets.prepared import PreparedCohort
-from branchpoint.datasets.problems import CohortError
+from branchpoint.datasets.problems.problem import CohortError
+from tests.datasets import release_builder
+from tests.datasets.damages import PID
+from tests.datasets.release_builder import FOLDS, IDS, Release
 
 
 def checked(release: Release, cache: Path, *, without_faulty: bool = False) -> tuple[PreparedCohort, tuple[str, ...]]:

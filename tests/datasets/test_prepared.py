@@ -11,12 +11,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from scans import toy_dataset, write_cohort
 
 from branchpoint.config import DatasetConfig
 from branchpoint.datasets.cohort import Box
+from branchpoint.datasets.preparation.volumes import preprocess
 from branchpoint.datasets.prepared import PreparedCohort, prepare
-from branchpoint.datasets.preprocessing import preprocess
+from tests.datasets.scans import toy_dataset, write_cohort
 
 
 @pytest.fixture(scope="module")
@@ -149,7 +149,7 @@ def test_progress_is_one_line_where_there_is_no_terminal(tmp_path: Path, capsys:
 
 def test_real_patients(tmp_path: Path) -> None:
     """Two patients of STS, CT 0.98 x 0.98 x 3.27 mm and PET 4.69 x 4.69 x 3.27 mm, end to end."""
-    from branchpoint.datasets.readers import read_cohort
+    from branchpoint.datasets.readers.registry import read_cohort
 
     root = Path(os.environ.get("BRANCHPOINT_DATA", "")) / "sts"
     if not os.environ.get("BRANCHPOINT_DATA") or not root.is_dir():

@@ -14,9 +14,9 @@ import pytest
 import SimpleITK as sitk
 import torch
 
-from branchpoint.datasets.checked import checked_cohort
-from branchpoint.datasets.phantoms import make_phantom
-from branchpoint.search.points import config_at
+from branchpoint.datasets.pipeline import checked_cohort
+from branchpoint.phantoms import make_phantom
+from branchpoint.search.space.points import config_at
 from branchpoint.training.loop import fit
 
 JOBS = Path(__file__).resolve().parents[2] / "jobs"
@@ -65,7 +65,7 @@ def volumes(root: Path, patients: int = 8) -> Path:
 
 def first_epoch(root: Path, cache: Path) -> dict[str, float]:
     """Metrics of the network of all tasks after one epoch at the smallest scale."""
-    common: Any = importlib.import_module("common")
+    common: Any = importlib.import_module("branchpoint.commands.search")
     job = importlib.import_module("nas_folder").JOB.at(root, "")
     base = common.base_config(job, job.scales["smoke"], root)
     prepared, _ = checked_cohort(base.dataset, cache, folds=base.split.folds)

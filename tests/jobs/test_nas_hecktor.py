@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from branchpoint.datasets.phantoms import make_phantom
+from branchpoint.phantoms import make_phantom
 from branchpoint.store import Store
 
 ROOT = Path(__file__).resolve().parents[2]

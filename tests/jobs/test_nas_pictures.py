@@ -15,10 +15,10 @@ import torch
 from branchpoint.config import Config
 from branchpoint.datasets.check import check_cohort, refuse_if_faulty
 from branchpoint.datasets.check import skip_faulty as without_faulty
-from branchpoint.datasets.phantoms import make_phantom
 from branchpoint.datasets.prepared import prepare
-from branchpoint.datasets.readers import read_cohort
-from branchpoint.search.points import config_at
+from branchpoint.datasets.readers.registry import read_cohort
+from branchpoint.phantoms import make_phantom
+from branchpoint.search.space.points import config_at
 from branchpoint.store import Store
 from branchpoint.training.loop import fit
 
@@ -37,7 +37,7 @@ def job_of(name: str) -> Any:
 
 def first_epoch(name: str, root: Path, cache: Path) -> dict[str, float]:
     """Metrics of the last published configuration (auxiliary tasks learned beside) after one epoch."""
-    common, job = importlib.import_module("common"), job_of(name)
+    common, job = importlib.import_module("branchpoint.commands.search"), job_of(name)
     base: Config = common.base_config(job, job.scales["smoke"], root, release=job.release)
     cohort = read_cohort(base.dataset)
     problems = check_cohort(cohort, base.dataset, workers=1, folds=base.split.folds)
@@ -89,7 +89,7 @@ def test_from_a_phantom_to_figures(tmp_path: Path) -> None:
 
 
 def test_wrong_sizes_and_schemes_are_refused_before_anything_is_read(tmp_path: Path) -> None:
-    common, job = importlib.import_module("common"), job_of("cadis")
+    common, job = importlib.import_module("branchpoint.commands.search"), job_of("cadis")
     assert common.edges("270x480") == (270, 480)
     assert common.edges("96") == 96
     with pytest.raises(ValueError, match="'96,96'"):

@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
+from branchpoint.affinity.relations import EVIDENCE, tree_record
+from branchpoint.affinity.sharing_tree import TreeProposal
 from branchpoint.config import Config
-from branchpoint.datasets.phantoms import make_phantom
 from branchpoint.networks import stage_counts, topology_of
-from branchpoint.search.points import config_at
-from branchpoint.search.relations import EVIDENCE, tree_record
-from branchpoint.search.sharing_tree import TreeProposal
+from branchpoint.phantoms import make_phantom
+from branchpoint.search.space.points import config_at
 from branchpoint.store import Store
 from branchpoint.topology import Topology
 
@@ -33,7 +33,7 @@ def bare(config: Config) -> Config:
 @pytest.mark.timeout(1200)
 def test_proposals_become_the_first_trials(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(JOBS))
-    job, common = importlib.import_module("nas_hecktor").JOB, importlib.import_module("common")
+    job, common = importlib.import_module("nas_hecktor").JOB, importlib.import_module("branchpoint.commands.search")
     root = make_phantom("hecktor", tmp_path / "release", patients=20, spacing_scale=2.0, progress=False)
     base: Config = common.base_config(job, replace(job.scales["smoke"], epochs=1), root, release=job.release)
     encoder, decoder = stage_counts(base)

@@ -9,7 +9,7 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from branchpoint.cli import app
+from branchpoint.commands.cli import app
 from branchpoint.config import Config, HogConfig, MultilabelConfig, SegmentationConfig, SplitConfig
 from branchpoint.networks import Network
 from branchpoint.published import Experiment, Shrunk, experiments, find

@@ -3,11 +3,10 @@
 import sys
 from pathlib import Path
 
-from search_toys import ToyFit, toy_space
-
 from branchpoint.config import Config, DatasetConfig, SurvivalConfig, TrainingConfig
-from branchpoint.search.session import Resources, session
+from branchpoint.on_ray.session import Resources, session
 from branchpoint.search.study import Study
+from tests.search.search_toys import ToyFit, toy_space
 
 
 def toy_study(folder: Path) -> Study:

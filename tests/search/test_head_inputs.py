@@ -6,7 +6,7 @@ import optuna
 import pytest
 
 from branchpoint.config import DatasetConfig
-from branchpoint.search.points import config_at
+from branchpoint.search.space.points import config_at
 from search_spaces import hecktor, sts
 
 SPACES = {"hecktor": (hecktor, hecktor.CLINICAL["2021"]), "sts": (sts, sts.CLINICAL)}

@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from search_driver import toy_study
-from search_toys import epochs_run
 
 from branchpoint.store import Store
+from tests.search.search_driver import toy_study
+from tests.search.search_toys import epochs_run
 
 HERE = Path(__file__).parent
 
@@ -44,7 +44,7 @@ def processes_of(ray_folder: Path) -> list[int]:
 
 
 def start(folder: Path, ray_folder: Path) -> subprocess.Popen[str]:
-    environment = {**os.environ, "PYTHONPATH": str(HERE)}
+    environment = {**os.environ, "PYTHONPATH": str(HERE.parents[1])}
     command = [sys.executable, str(HERE / "search_driver.py"), str(folder), str(ray_folder)]
     return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 

@@ -12,22 +12,22 @@ from typing import Any
 import numpy as np
 import pytest
 import ray as ray_package
-from search_toys import ToyFit, epochs_run, narrow_space, toy_space, toy_value
 
 from branchpoint.config import Config
-from branchpoint.places import PIECE_BYTES
-from branchpoint.search.depot import cohort_source
-from branchpoint.search.halving import HalvingConfig
-from branchpoint.search.session import Resources, session
+from branchpoint.execution.halving import HalvingConfig
+from branchpoint.io.storage import PIECE_BYTES
+from branchpoint.on_ray.cohort_server import cohort_source
+from branchpoint.on_ray.session import Resources, session
 from branchpoint.search.study import Study
 from branchpoint.store import Store
+from tests.search.search_toys import ToyFit, epochs_run, narrow_space, toy_space, toy_value
 
 
 @pytest.fixture(scope="module", autouse=True)
 def ray() -> Iterator[None]:
     temp_dir = Path(tempfile.mkdtemp(prefix="bp"))
     with pytest.MonkeyPatch.context() as environment:
-        environment.setenv("PYTHONPATH", str(Path(__file__).parent))
+        environment.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
         with session("local", cpus=2, temp_dir=temp_dir):
             yield
     shutil.rmtree(temp_dir, ignore_errors=True)

@@ -9,8 +9,8 @@ import pytest
 
 from branchpoint.config import Config, DatasetConfig
 from branchpoint.networks import estimate
-from branchpoint.search.points import check_points, config_at
-from branchpoint.search.spaces import learned
+from branchpoint.search.space.parts import learned
+from branchpoint.search.space.points import check_points, config_at
 from search_spaces import folder
 
 PICTURES = """

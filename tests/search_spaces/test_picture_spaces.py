@@ -9,9 +9,9 @@ import pytest
 
 from branchpoint.config import Config, DatasetConfig
 from branchpoint.networks import estimate, topology_of
-from branchpoint.search.picture_space import ENCODERS
-from branchpoint.search.points import check_points, config_at
-from branchpoint.search.spaces import learned, main_tasks
+from branchpoint.search.space.images_2d import ENCODERS
+from branchpoint.search.space.parts import learned, main_tasks
+from branchpoint.search.space.points import check_points, config_at
 from search_spaces import busi, cadis, endovis2017, isic2017, origa, ph2, retouch
 
 STUDIES = [

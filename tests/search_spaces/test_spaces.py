@@ -9,8 +9,8 @@ import pytest
 
 from branchpoint.config import Config, DatasetConfig
 from branchpoint.networks import estimate, topology_of
-from branchpoint.search.points import check_points, config_at
-from branchpoint.search.spaces import depths, learned
+from branchpoint.search.space.parts import depths, learned
+from branchpoint.search.space.points import check_points, config_at
 from search_spaces import hecktor, sts
 
 SIZES = [(16, 16, 16), (24, 32, 24), (144, 144, 144)]

@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from branchpoint.config.serialization import from_plain, to_plain
 from branchpoint.topology import Cascade, Exchange, Topology
 from branchpoint.topology.dataflow import ancestors, head_node, nodes, order, reads
-from branchpoint.values import from_plain, to_plain
 from tests.topology.topology_strategies import sharing_trees, topologies
 
 SEPARATE = Topology.separate("abc", "ab", 3, 2)

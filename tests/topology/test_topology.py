@@ -2,8 +2,8 @@
 
 import pytest
 
+from branchpoint.config.serialization import from_plain, to_plain
 from branchpoint.topology import Topology
-from branchpoint.values import from_plain, to_plain
 
 
 def test_equal_networks_are_equal_values():

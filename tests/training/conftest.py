@@ -4,9 +4,9 @@ from collections.abc import Iterator
 
 import pytest
 import torch
-from spheres import MemoryCohort, small_config
 
 from branchpoint.config import Config
+from tests.training.spheres import MemoryCohort, small_config
 
 
 @pytest.fixture

@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 import torch
 import torch.distributed as dist
-from spheres import MemoryCohort
 
 from branchpoint.balancing import Step
 from branchpoint.config import Config
 from branchpoint.training.loop import EpochReport, fit
-from branchpoint.training.losses import task_losses
 from branchpoint.training.run import build_run
+from branchpoint.training.step.losses import task_losses
+from tests.training.spheres import MemoryCohort
 
 CPU = torch.device("cpu")
 

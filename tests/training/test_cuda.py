@@ -9,15 +9,15 @@ from typing import Any
 
 import pytest
 import torch
-from global_batch import CPU, gradients, history, in_bf16
-from spheres import MemoryCohort, small_config
-from two_processes import Computed, alone_and_by_two
 
 from branchpoint import networks
-from branchpoint.balancing_config import GRADIENT_METHODS, LOSS_METHODS
 from branchpoint.config import BalancingConfig, Config, DatasetConfig, NetworkConfig, TrainingConfig
+from branchpoint.config.balancing import GRADIENT_METHODS, LOSS_METHODS
 from branchpoint.training.errors import TrainingOutOfMemory, with_smaller_batches
 from branchpoint.training.loop import fit
+from tests.training.global_batch import CPU, gradients, history, in_bf16
+from tests.training.spheres import MemoryCohort, small_config
+from tests.training.two_processes import Computed, alone_and_by_two
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA here")
 

@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from spheres import MemoryCohort, small_config
 from torch import Tensor
 
 from branchpoint import networks
@@ -17,6 +16,7 @@ from branchpoint.training.errors import TrainingDiverged, TrainingOutOfMemory
 from branchpoint.training.loop import EpochReport, FitResult, fit
 from branchpoint.training.run import build_run
 from branchpoint.training.validation import validate
+from tests.training.spheres import MemoryCohort, small_config
 
 CPU = torch.device("cpu")
 

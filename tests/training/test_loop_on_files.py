@@ -14,12 +14,12 @@ from branchpoint.config import (
     SurvivalConfig,
     TrainingConfig,
 )
-from branchpoint.datasets.phantoms import make_phantom
 from branchpoint.datasets.prepared import PreparedCohort, prepare
-from branchpoint.datasets.readers import read_cohort
+from branchpoint.datasets.readers.registry import read_cohort
 from branchpoint.datasets.splits import split
+from branchpoint.evaluation.evaluation import evaluate, metric_values
+from branchpoint.phantoms import make_phantom
 from branchpoint.tasks import build_task
-from branchpoint.training.evaluation import evaluate, metric_values
 from branchpoint.training.loop import fit
 
 

@@ -21,10 +21,10 @@ from branchpoint.config import (
     TrainingConfig,
 )
 from branchpoint.datasets.check import check_cohort, refuse_if_faulty
-from branchpoint.datasets.phantoms import make_phantom
 from branchpoint.datasets.prepared import PreparedCohort, prepare
-from branchpoint.datasets.readers import read_cohort
-from branchpoint.training.evaluation import evaluate
+from branchpoint.datasets.readers.registry import read_cohort
+from branchpoint.evaluation.evaluation import evaluate
+from branchpoint.phantoms import make_phantom
 from branchpoint.training.loop import fit
 
 SIZE = (32, 32)

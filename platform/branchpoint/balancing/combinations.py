@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from branchpoint.balancing.gradient_combination import Combination
-from branchpoint.balancing_config import BalancingConfig
+from branchpoint.config.balancing import BalancingConfig
 
 RIDGE = 1e-8
 """What is added to the diagonal of a Gramian, relative to it (Nash-MTL) or to its mean (projections)."""

@@ -8,13 +8,13 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from branchpoint.config import DatasetConfig
 from branchpoint.datasets.checks.geometry import patient_problems
+from branchpoint.datasets.checks.image_cohort import distinct_by_group, groups_problems, named, picture_problems
 from branchpoint.datasets.checks.inspection import FileJob, FileReport, inspect_files
 from branchpoint.datasets.checks.outcomes import outcome_problems
-from branchpoint.datasets.checks.picture_rules import distinct_by_group, groups_problems, named, picture_problems
 from branchpoint.datasets.cohort import Cohort, MaskLabel, Patient
-from branchpoint.datasets.problems import CohortError, Problem
-from branchpoint.datasets.readers import Reader, reader_of
-from branchpoint.datasets.rulebook import problem
+from branchpoint.datasets.problems.problem import CohortError, Problem
+from branchpoint.datasets.problems.rulebook import problem
+from branchpoint.datasets.readers.registry import Reader, reader_of
 
 _COHORT_RULES = ("too-few-events", "few-events", "few-cases", "time-unit")
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from branchpoint.datasets.problems import Problem
+from branchpoint.datasets.problems.problem import Problem
 
 
 @dataclass(frozen=True)

@@ -19,9 +19,11 @@ import torch
 from torch import Tensor
 
 from branchpoint.config import DatasetConfig
+from branchpoint.config.serialization import to_plain
 from branchpoint.datasets.batch import Batch
-from branchpoint.datasets.building import build_missing
-from branchpoint.datasets.cache import InputHashes, VolumeCache, fingerprint, volume_key, write_text
+from branchpoint.datasets.build import build_missing
+from branchpoint.datasets.cache.image_keys import picture_key
+from branchpoint.datasets.cache.store import InputHashes, VolumeCache, fingerprint, volume_key, write_text
 from branchpoint.datasets.cohort import (
     Cohort,
     Label,
@@ -32,10 +34,8 @@ from branchpoint.datasets.cohort import (
     SurvivalLabel,
     TargetKind,
 )
-from branchpoint.datasets.geometry import Window
-from branchpoint.datasets.picture_cache import picture_key
-from branchpoint.datasets.placement import Placement
-from branchpoint.values import to_plain
+from branchpoint.datasets.preparation.grid import Window
+from branchpoint.datasets.preparation.placement import Placement
 
 LOST_WARNING = 0.01
 """Share of an outline outside the window from which on a patient is named in a warning."""

@@ -17,11 +17,11 @@ import numpy as np
 from branchpoint.config import Config, MultilabelConfig
 from branchpoint.datasets.prepared import PreparedCohort
 from branchpoint.datasets.splits import split
+from branchpoint.evaluation.evaluation import pool
+from branchpoint.execution.attempt import execute
+from branchpoint.execution.run_spec import Outcome, Setup, Work
 from branchpoint.published.experiment import Experiment, Part, Row
-from branchpoint.search.trial import execute
-from branchpoint.search.work import Outcome, Setup, Work
 from branchpoint.tasks.base import Summary
-from branchpoint.training.evaluation import pool
 
 HEAVIEST = 100.0
 """Limit of a label's weight, for labels that are almost never there."""
@@ -83,7 +83,7 @@ class Reproduction:
 
     def summaries(self, row: Row, part: Part) -> list[dict[str, Summary]]:
         """For each seed, task to the summary of all folds; of seeds whose every fold completed."""
-        from branchpoint.search.testing import evaluate_run
+        from branchpoint.on_ray.held_out_runs import evaluate_run
 
         works, setup = self.works(row), self.setup(row)
         found = []

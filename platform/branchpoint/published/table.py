@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from branchpoint.evaluation.statistics import FEWEST_GROUPS, Estimate, difference, estimate
 from branchpoint.published.experiment import Column, Experiment, Row
 from branchpoint.published.reproduction import Reproduction
-from branchpoint.published.statistics import FEWEST_GROUPS, Estimate, difference, estimate
 from branchpoint.store import FigureRecord
 from branchpoint.tasks import build_task
 from branchpoint.tasks.base import Summary, Task, select

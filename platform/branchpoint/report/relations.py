@@ -11,18 +11,18 @@ from typing import TYPE_CHECKING, Any
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
+from branchpoint.config.serialization import from_plain
 from branchpoint.report.tables import number, print_rows
 from branchpoint.topology import Topology
 from branchpoint.topology.svg import svg_drawing
 from branchpoint.topology.text import text_tree
-from branchpoint.values import from_plain
 
 if TYPE_CHECKING:
-    from branchpoint.search.grouping import Grouping
-    from branchpoint.search.pairs import PairQualities
-    from branchpoint.search.relations import Proposals
-    from branchpoint.search.sharing_tree import TreeProposal
-    from branchpoint.training.matrices import Affinities
+    from branchpoint.affinity.grouping import Grouping
+    from branchpoint.affinity.matrices import Affinities
+    from branchpoint.affinity.pairs import PairQualities
+    from branchpoint.affinity.relations import Proposals
+    from branchpoint.affinity.sharing_tree import TreeProposal
 
 Row = Mapping[str, Any]
 

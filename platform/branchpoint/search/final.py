@@ -25,13 +25,13 @@ import numpy as np
 from branchpoint.config import Config
 from branchpoint.datasets.prepared import PreparedCohort
 from branchpoint.datasets.splits import split
-from branchpoint.search.figures import figure_records
-from branchpoint.search.progress import Progress
-from branchpoint.search.runner import run_all
-from branchpoint.search.searcher import ListedRuns
+from branchpoint.evaluation.estimates import figure_records
+from branchpoint.execution.progress import Progress
+from branchpoint.execution.run_spec import Outcome, Work, known_outcomes, open_prepared
+from branchpoint.execution.runs import ListedRuns
+from branchpoint.on_ray.held_out_runs import Summaries, fold_references, test_summaries, untrained_summaries
+from branchpoint.on_ray.tune_runner import run_all
 from branchpoint.search.study import Candidate, NoResultError, Study
-from branchpoint.search.testing import Summaries, fold_references, test_summaries, untrained_summaries
-from branchpoint.search.work import Outcome, Work, known_outcomes, open_prepared
 from branchpoint.store import Store
 
 BEST = "best found"

@@ -19,17 +19,17 @@ from typing import Any
 import numpy as np
 
 from branchpoint.config import Config
-from branchpoint.search.depot import cohort_here, cohort_source
-from branchpoint.search.figures import figure_records
-from branchpoint.search.folders import NETWORK, StudyFolder, run_folder
-from branchpoint.search.progress import Progress
-from branchpoint.search.session import Resources, living_nodes, preflight, session
-from branchpoint.search.testing import evaluate_run, fold_references, references_of_folds, test_summaries
-from branchpoint.search.trial import execute, package_versions
-from branchpoint.search.work import Outcome, Setup, Work, known_outcomes
-from branchpoint.search.workers import with_workers
+from branchpoint.config.serialization import to_plain
+from branchpoint.evaluation.estimates import figure_records
+from branchpoint.execution.attempt import execute, package_versions
+from branchpoint.execution.progress import Progress
+from branchpoint.execution.run_spec import Outcome, Setup, Work, known_outcomes
+from branchpoint.execution.state import NETWORK, StudyFolder, run_folder
+from branchpoint.on_ray.cohort_server import cohort_here, cohort_source
+from branchpoint.on_ray.held_out_runs import evaluate_run, fold_references, references_of_folds, test_summaries
+from branchpoint.on_ray.session import Resources, living_nodes, preflight, session
+from branchpoint.on_ray.train_workers import with_workers
 from branchpoint.store import Store, StudyRecord
-from branchpoint.values import to_plain
 
 LABEL = "trained"
 PROTOCOL = (
@@ -56,8 +56,8 @@ class Retraining:
         state: folder for checkpoints and weights, seen by every worker.
         resources: workers of a run, and what each gets.
         excluded: patients left out on purpose, for the record.
-        address: of the Ray cluster; see :func:`branchpoint.search.session.session`.
-        hooks: fields of :class:`branchpoint.search.work.Setup` to replace.
+        address: of the Ray cluster; see :func:`branchpoint.on_ray.session.session`.
+        hooks: fields of :class:`branchpoint.execution.run_spec.Setup` to replace.
     """
 
     study: str

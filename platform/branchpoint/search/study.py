@@ -15,18 +15,18 @@ from pathlib import Path
 from typing import Any
 
 from branchpoint.config import Config
-from branchpoint.search.depot import cohort_here, cohort_source
-from branchpoint.search.feasible import fits_memory, load_ahead
-from branchpoint.search.folders import StudyFolder
-from branchpoint.search.halving import HalvingConfig
-from branchpoint.search.points import check_points
-from branchpoint.search.progress import Progress
-from branchpoint.search.session import Resources, living_nodes, memory_limit, preflight, session
-from branchpoint.search.suggestions import Known, Space, Suggestions
-from branchpoint.search.trial import package_versions
-from branchpoint.search.work import Outcome, Setup, known_outcomes
+from branchpoint.config.serialization import to_plain
+from branchpoint.execution.attempt import package_versions
+from branchpoint.execution.halving import HalvingConfig
+from branchpoint.execution.progress import Progress
+from branchpoint.execution.run_spec import Outcome, Setup, known_outcomes
+from branchpoint.execution.state import StudyFolder
+from branchpoint.on_ray.cohort_server import cohort_here, cohort_source
+from branchpoint.on_ray.session import Resources, living_nodes, memory_limit, preflight, session
+from branchpoint.search.space.points import check_points
+from branchpoint.search.suggest.feasibility import fits_memory, load_ahead
+from branchpoint.search.suggest.suggestions import Known, Space, Suggestions
 from branchpoint.store import Store, StudyRecord, TrialRecord
-from branchpoint.values import to_plain
 
 PROTOCOL = (
     "Candidates were compared on the validation patients of one fold; these patients are left out of every test "
@@ -58,20 +58,20 @@ class Study:
         base: dataset, tasks, budget, split and seed, which every candidate shares.
         space: gives a Config for a trial; raises ValueError where values do not fit together.
         points: parameter values that are tried first, such as published configurations.
-        prior: values of some parameters that are tried next, see :mod:`branchpoint.search.prior`.
+        prior: values of some parameters that are tried next, see :mod:`branchpoint.search.space.prior`.
         prepared: manifest of the prepared cohort.
         cohorts: bucket (URI) from which nodes that do not see ``prepared`` take the cohort; ``None``: from this driver.
         store: URI of the results store.
         state: folder for journal, locks and checkpoints, seen by every worker; see
-            :class:`branchpoint.search.folders.StudyFolder`.
+            :class:`branchpoint.execution.state.StudyFolder`.
         trials: how many to start. May be raised later.
         objective: metric of an epoch that ranks candidates.
         maximize: whether greater values are better.
         halving: stops trials early; ``None`` trains each to its end.
         resources: of a trial.
         excluded: patients left out on purpose, for the record.
-        address: of the Ray cluster; see :func:`branchpoint.search.session.session`.
-        hooks: fields of :class:`branchpoint.search.work.Setup` to replace, such as ``fit``.
+        address: of the Ray cluster; see :func:`branchpoint.on_ray.session.session`.
+        hooks: fields of :class:`branchpoint.execution.run_spec.Setup` to replace, such as ``fit``.
     """
 
     name: str
@@ -122,9 +122,9 @@ class Study:
 
     def search(self, concurrency: int) -> None:
         """Run trials until the budget is spent or the space holds nothing new."""
-        from branchpoint.search.judge import RemoteJudge
-        from branchpoint.search.runner import run_all
-        from branchpoint.search.searcher import SearchRuns
+        from branchpoint.on_ray.pruner_actor import RemoteJudge
+        from branchpoint.on_ray.tune_runner import run_all
+        from branchpoint.search.suggest.runs import SearchRuns
 
         before = self._ended()
         suggestions = self._suggestions(before)

@@ -214,7 +214,7 @@ class AffinityRecord:
 
     Attributes:
         fingerprint: of the Config that was trained while it was measured.
-        measure: such as ``excess``; see :class:`branchpoint.training.matrices.Matrix`.
+        measure: such as ``excess``; see :class:`branchpoint.affinity.matrices.Matrix`.
         stage: such as ``all`` or ``encoder 2``.
         recipient, source: tasks; how much the source's step lowers the recipient's loss.
         mean, error: over ``n`` measurements; NaN where the two do not share the stage.

@@ -13,15 +13,15 @@ from torch import Tensor
 from branchpoint.balancing import Step, TaskLoss, collect_gradients
 from branchpoint.datasets.batch import Batch
 from branchpoint.networks.adversarial import set_progress
-from branchpoint.training.augmentation import apply_params, make_params
+from branchpoint.training.batches.augmentation import apply_params, make_params
+from branchpoint.training.batches.loading import prefetch
+from branchpoint.training.devices.randomness import AUGMENTATION, derived_seed
 from branchpoint.training.errors import TrainingDiverged
-from branchpoint.training.loading import prefetch
-from branchpoint.training.optimizer import clip_gradient, learning_rate, set_learning_rate
-from branchpoint.training.performance import Performance
-from branchpoint.training.randomness import AUGMENTATION, derived_seed
 from branchpoint.training.run import Run
-from branchpoint.training.same_batch import SameBatch
-from branchpoint.training.semi_supervised import guide
+from branchpoint.training.step.optimizer import clip_gradient, learning_rate, set_learning_rate
+from branchpoint.training.step.performance import Performance
+from branchpoint.training.step.same_batch import SameBatch
+from branchpoint.training.step.semi_supervised import guide
 
 
 class _Finite:

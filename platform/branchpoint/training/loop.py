@@ -16,15 +16,15 @@ from torch import Tensor
 from branchpoint import networks
 from branchpoint.config import Config
 from branchpoint.datasets.prepared import PreparedCohort
-from branchpoint.places import Place
-from branchpoint.training.checkpoint import BackgroundWriter, Checkpoints
-from branchpoint.training.distributed import Workers
+from branchpoint.io.storage import Place
+from branchpoint.training.devices.distributed import Workers
+from branchpoint.training.devices.memory import peak_memory_bytes, reset_peak_memory
+from branchpoint.training.devices.randomness import TRAINING, derived_seed
 from branchpoint.training.epoch import train_epoch
 from branchpoint.training.errors import memory_errors_named
-from branchpoint.training.memory import peak_memory_bytes, reset_peak_memory
-from branchpoint.training.randomness import TRAINING, derived_seed
 from branchpoint.training.results import EpochReport, FitResult, RunCost
 from branchpoint.training.run import Run, build_run, local_batch_size
+from branchpoint.training.state.checkpoint import BackgroundWriter, Checkpoints
 from branchpoint.training.validation import validate
 
 __all__ = ["EpochReport", "FitResult", "RunCost", "fit"]

@@ -17,13 +17,13 @@ from branchpoint.datasets.prepared import PreparedCohort
 from branchpoint.datasets.sampling import EventBalancedSampler
 from branchpoint.datasets.splits import Split, split
 from branchpoint.tasks import Task, build_task
-from branchpoint.training.distributed import Workers
-from branchpoint.training.layout import memory_format
-from branchpoint.training.optimizer import build_optimizer
-from branchpoint.training.randomness import BALANCING, BatchDropout, derived_seed, install_batch_dropout
-from branchpoint.training.samples import Samples, clinical_notes
-from branchpoint.training.starting import start_from
-from branchpoint.training.teacher import Teacher
+from branchpoint.training.batches.samples import Samples, clinical_notes
+from branchpoint.training.devices.distributed import Workers
+from branchpoint.training.devices.layout import memory_format
+from branchpoint.training.devices.randomness import BALANCING, BatchDropout, derived_seed, install_batch_dropout
+from branchpoint.training.state.warm_start import start_from
+from branchpoint.training.step.optimizer import build_optimizer
+from branchpoint.training.step.teacher import Teacher
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,8 @@ from torch import Tensor
 
 from branchpoint.datasets.batch import Batch
 from branchpoint.tasks.base import Summary, Task
+from branchpoint.training.batches.loading import prefetch
 from branchpoint.training.errors import TrainingDiverged
-from branchpoint.training.loading import prefetch
 from branchpoint.training.run import Run
 
 

@@ -8,8 +8,8 @@ import numpy as np
 
 from branchpoint.datasets.checks.inspection import FileReport
 from branchpoint.datasets.cohort import Box, Patient
-from branchpoint.datasets.problems import Problem
-from branchpoint.datasets.rulebook import problem
+from branchpoint.datasets.problems.problem import Problem
+from branchpoint.datasets.problems.rulebook import problem
 
 MARGIN_MM = 10.0
 """A contour or box may pass an image's border by this: two of the coarsest PET voxels, or one slice."""

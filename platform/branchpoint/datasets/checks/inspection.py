@@ -15,9 +15,9 @@ from branchpoint.datasets.checks.headers import Fault, is_nifti, nifti_faults
 from branchpoint.datasets.checks.intensities import INTENSITY_RULES
 from branchpoint.datasets.checks.processes import map_in_processes
 from branchpoint.datasets.files import listed
-from branchpoint.datasets.images import Grid, grid_of, read_image
-from branchpoint.datasets.problems import Problem
-from branchpoint.datasets.rulebook import problem
+from branchpoint.datasets.preparation.volume_files import Grid, grid_of, read_image
+from branchpoint.datasets.problems.problem import Problem
+from branchpoint.datasets.problems.rulebook import problem
 
 MASK_MAX_SHARE = 0.5
 """A tumour fills less than half of any volume; a mask that fills more has background and tumour exchanged."""

@@ -7,8 +7,8 @@ from collections import Counter
 import numpy as np
 
 from branchpoint.datasets.cohort import Cohort, SurvivalLabel
-from branchpoint.datasets.problems import Problem
-from branchpoint.datasets.rulebook import problem
+from branchpoint.datasets.problems.problem import Problem
+from branchpoint.datasets.problems.rulebook import problem
 
 MIN_EVENTS_PER_FOLD = 2
 """One event gives a fold's C-index a single row of comparisons."""

@@ -1,0 +1,174 @@
+"""Answer one question about a study on pictures without a search: equal networks and budgets, several seeds, all folds.
+
+``--question tasks``: is a task learned better together with the others than alone?
+``--question hog``: does learning HOG beside the mask help, and does it help more than learning zeros of the same size?
+
+Every picture is tested by networks that have not seen it; the epoch is chosen on validation pictures. Figures are means
+over seeds, intervals and paired tests a bootstrap over seeds and pictures; trivial references stand beside them.
+Started again after a kill, the same command goes on where it was.
+"""
+
+from __future__ import annotations
+
+import importlib
+import math
+import shlex
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Literal
+
+import numpy as np
+import typer
+
+from branchpoint.commands.search import Job, base_config, edges, home_folder, phantom_root, prepared_cohort
+from branchpoint.config import AnyTaskConfig, Config, HogConfig
+from branchpoint.datasets.prepared import PreparedCohort
+from branchpoint.datasets.splits import split
+from branchpoint.evaluation.bootstrap import Interval, intervals
+from branchpoint.evaluation.measurements import measure
+from branchpoint.evaluation.references import pool_references, references
+from branchpoint.evaluation.statistics import Estimate
+from branchpoint.execution.state import StudyFolder
+from branchpoint.published.experiment import Column, Experiment, Row
+from branchpoint.published.reproduction import Reproduction
+from branchpoint.published.table import Findings, findings, records
+from branchpoint.search.space.parts import main_tasks
+from branchpoint.store import Store, StudyRecord
+from branchpoint.tasks import build_task
+
+TOGETHER, ALONE = "all tasks together", "{} alone"
+WITHOUT, WITH, CONTROL = "without auxiliary task", "with HOG", "with zeros of the same size"
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+
+
+@app.command(help=__doc__)
+def command(
+    study: Annotated[str, typer.Option(help="Job of pictures: ph2, busi, origa, isic2017, ...")],
+    question: Annotated[str, typer.Option(help="tasks or hog.")],
+    data_root: Annotated[Path | None, typer.Option(help="Folder of the release; else a phantom.")] = None,
+    scale: Annotated[str, typer.Option(help="A scale of the job.")] = "demo",
+    size: Annotated[str | None, typer.Option(help="Pixels along each edge, or along both: 270x480.")] = None,
+    folds: Annotated[int | None, typer.Option(help="Folds of the cross-validation.")] = None,
+    epochs: Annotated[int | None, typer.Option(help="Epochs of a run.")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Samples of a training step.")] = None,
+    seeds: Annotated[int, typer.Option(min=1, help="Runs of each row and fold.")] = 3,
+    only: Annotated[list[str] | None, typer.Option(help="Only these rows; may be repeated.")] = None,
+    home: Annotated[Path | None, typer.Option(help="Folder for results, cache and tables.")] = None,
+    skip_faulty: Annotated[bool, typer.Option("--skip-faulty", help="Leave samples with errors out.")] = False,
+) -> None:
+    """See the module."""
+    named: Job = importlib.import_module(f"nas_{study}").JOB
+    job = named.at(data_root, named.release)
+    given = {"size": edges(size) if size else None, "folds": folds, "final_epochs": epochs, "batch_size": batch_size}
+    sized = job.scale(scale, given)
+    place = home_folder(home)
+    root = data_root.expanduser().resolve() if data_root else phantom_root(job, sized, place, job.release, 0)
+    base = base_config(job, replace(sized, epochs=sized.final_epochs), root, release=job.release)
+    experiment = experiment_of(job, base, question).chosen(only or [])
+    manifest, _ = prepared_cohort(base.dataset, sized.folds, place / "cache", skip_faulty)
+    done = Reproduction(
+        experiment=experiment, seeds=seeds, prepared={job.release: manifest}, study=f"{study}-{question}",
+        store=str(place / "results"), state=place / "results" / ".state" / f"{study}-{question}",
+    )  # fmt: skip
+    with StudyFolder(done.state).lock():
+        StudyFolder(done.state).remember({"cohort": manifest.name}, "cohort")
+        results = Store(done.store)
+        if done.study not in results.studies()["study"].to_pylist():
+            record = StudyRecord(study=done.study, dataset=job.dataset, release=job.release, config=base.to_json())
+            results.writer(done.study).study(record)
+        done.run(say=print)
+        found = findings(done)
+        results.writer(done.study).figures(records(found, done.study))
+    print(markdown(found, base, PreparedCohort.open(manifest)))
+
+
+def experiment_of(job: Job, base: Config, question: str) -> Experiment:
+    """The rows that answer ``question``, each with the base's network and budget.
+
+    Raises:
+        ValueError: there is no such question, or the study has no tasks that it can be asked of.
+    """
+    if question == "tasks":
+        asked = main_tasks(base.tasks)
+        configs = {TOGETHER: _learning(base, asked)} | {
+            ALONE.format(task.name): _learning(base, [task]) for task in asked
+        }
+        compared = tuple((TOGETHER, ALONE.format(task.name)) for task in asked)
+        if len(asked) < 2:
+            raise ValueError(f"--question tasks: {job.dataset} has one task, {asked[0].name}; ask hog")
+    elif question == "hog":
+        asked = [task for task in base.tasks if task.kind == "segmentation"][:1]
+        hog, zeros = HogConfig(name="hog"), HogConfig(name="hog", zero_target=True)
+        configs = {WITHOUT: _learning(base, asked), WITH: _learning(base, [*asked, hog]),
+                   CONTROL: _learning(base, [*asked, zeros])}  # fmt: skip
+        compared = ((WITH, WITHOUT), (CONTROL, WITHOUT), (WITH, CONTROL))
+    else:
+        raise ValueError(f"--question is {question!r}: ask tasks or hog")
+    rows = tuple(Row(name=label, config=config) for label, config in configs.items())
+    columns = tuple(Column(f"{task.name}, {metric}", task.name, metric) for task in asked for metric in _metrics(task))
+    return Experiment(paper="", dataset=job.dataset, table=question, title="", columns=columns, rows=rows,
+                      compared=compared)  # fmt: skip
+
+
+def _learning(base: Config, tasks: Sequence[AnyTaskConfig]) -> Config:
+    """The base's network for ``tasks`` alone, every stage shared, HOG by a light unit on the bottleneck (paper 002)."""
+    described = [task.name for task in tasks if isinstance(task, HogConfig)]
+    units: tuple[tuple[str, Literal["light"]], ...] = tuple((name, "light") for name in described)
+    return replace(base, tasks=tuple(tasks), network=replace(base.network, regression_units=units))
+
+
+def _metrics(task: AnyTaskConfig) -> tuple[str, ...]:
+    """The primary metric, and what else is read beside it."""
+    further = {"classification": ("auc",), "ordinal": ("balanced_accuracy",), "regression": ("mae",)}
+    return (build_task(task).primary_metric, *further.get(task.kind, ()))
+
+
+def markdown(found: Findings, base: Config, prepared: PreparedCohort) -> str:
+    """Figures, trivial references on the same pictures, and the paired tests."""
+    columns = found.experiment.columns
+    lines = [f"`{shlex.join(['python', 'jobs/compare.py', *sys.argv[1:]])}`", "",
+             "| | seeds | " + " | ".join(column.title for column in columns) + " |",
+             "|---|---|" + "---|" * len(columns)]  # fmt: skip
+    for row in found.experiment.rows:
+        cells = {cell.column.title: _text(cell.here) for cell in found.cells if cell.row.label == row.label}
+        shown = " | ".join(cells.get(column.title, "") for column in columns)
+        lines.append(f"| {row.label} | {found.seeds[row.label]} | {shown} |")
+    for label, values in _references(base, prepared, [(column.task, column.metric) for column in columns]).items():
+        lines.append(f"| {label} | | " + " | ".join(values) + " |")
+    lines += ["", "| difference | figure | value | p |", "|---|---|---|---|"]
+    lines += [f"| {test.first.label} minus {test.second.label} | {test.column.title} | {_text(test.here)} | "
+              f"{test.here.p:.3f} |" for test in found.tests]  # fmt: skip
+    return "\n".join([*lines, "", f"n = {max(cell.here.n for cell in found.cells)} of {len(prepared.patient_ids)}."])
+
+
+def _references(base: Config, prepared: PreparedCohort, wanted: Sequence[tuple[str, str]]) -> dict[str, list[str]]:
+    """Label to the text of each wanted (task, metric), empty where a reference has none."""
+    tasks = {task.name: build_task(task) for task in base.tasks}
+    measured, folds = measure(prepared), []
+    for fold in base.split.rounds:
+        parts = split(prepared, replace(base.split, fold=fold))
+        fit = np.concatenate([parts.train, parts.validation])
+        folds.append(references([*tasks.values()], prepared, measured, fit, parts.test))
+    rows: dict[str, list[str]] = {}
+    for reference in pool_references(folds):
+        values = intervals(tasks[reference.task], reference.summary)
+        row = rows.setdefault(reference.label, [""] * len(wanted))
+        for place, (task, metric) in enumerate(wanted):
+            if task == reference.task and metric in values:
+                row[place] = _text(values[metric])
+    return {label: row for label, row in rows.items() if any(row)}
+
+
+def _text(found: Estimate | Interval) -> str:
+    return "undefined" if math.isnan(found.value) else f"{found.value:.3f} [{found.low:.3f}, {found.high:.3f}]"
+
+
+def main() -> None:
+    """The command line; a mistake of the user's ends in one clear message."""
+    try:
+        app()
+    except (ValueError, OSError) as problem:
+        raise SystemExit(f"error: {problem}") from None

@@ -1,0 +1,33 @@
+"""The body of ``branchpoint weights``: what finalists keep, from the bucket or folder of a study onto this machine."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from branchpoint.execution.state import NETWORK, home_folder, run_folder, store_and_state
+from branchpoint.store import Store
+from branchpoint.training.state.warm_start import CONFIG_FILE
+
+
+def fetch_weights(store: Store, study: str, trial: str | None, out: Path) -> list[Path]:
+    """Copy weights and Config of each finished run that kept them (or of ``trial`` alone) to ``out``; their folders.
+
+    Raises:
+        ValueError: no such run kept its weights.
+    """
+    rows = store.trials(study, columns=["stage", "state"]).to_pylist()
+    finals = [row["trial"] for row in rows if (row["stage"], row["state"]) == ("final", "COMPLETE")]
+    where, state = store_and_state(store.uri, home_folder(None), study)
+    copied = []
+    for name in sorted(finals if trial is None else [trial]):
+        place = run_folder(state, where, study, name).place
+        if place.holds(NETWORK):
+            folder = out / name
+            folder.mkdir(parents=True, exist_ok=True)
+            for file in (CONFIG_FILE, NETWORK):
+                (folder / file).write_bytes(place.read(file))
+            copied.append(folder)
+    if not copied:
+        kept = f"its finished finalists are {', '.join(finals) or 'none'}"
+        raise ValueError(f"study {study!r} kept no weights{f' of trial {trial!r}' if trial else ''}: {kept}")
+    return copied

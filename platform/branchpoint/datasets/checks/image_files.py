@@ -1,0 +1,170 @@
+"""Reading every picture, slice volume and mask of a cohort completely, each by itself."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from branchpoint.datasets.cache.image_keys import data_file
+from branchpoint.datasets.checks.headers import Fault, is_nifti, nifti_faults
+from branchpoint.datasets.checks.inspection import FileJob, FileReport
+from branchpoint.datasets.files import listed
+from branchpoint.datasets.preparation.image_files import is_volume, open_picture, read_volume, stored_values
+from branchpoint.datasets.problems.rulebook import problem
+
+FEWEST_LEVELS = 24
+"""Grey levels of the poorest real picture: more; of a label map, which may stand in a picture's place: fewer."""
+MOST_UNKNOWN = 16
+"""A mask with more values that mean nothing is a picture in a mask's place."""
+
+
+@dataclass(frozen=True)
+class PictureReport(FileReport):
+    """What was found in one file.
+
+    Attributes:
+        size: (width, height), and slices of a volume; ``None`` where the file could not be read.
+        dtype: of the pixels.
+        counts: of a mask: stored value to pixels.
+        corners: of a mask: stored values of the four corners.
+        rows: of a mask: stored value to its first and last row.
+    """
+
+    size: tuple[int, ...] | None = None
+    dtype: str = ""
+    counts: Mapping[int, int] = field(default_factory=dict)
+    corners: tuple[int, ...] = ()
+    rows: Mapping[int, tuple[int, int]] = field(default_factory=dict)
+
+
+def inspect_picture(job: FileJob) -> FileReport:
+    """Read one file and judge it by itself; whatever goes wrong becomes a row."""
+    try:
+        return _inspect(job)
+    except Exception as failure:
+        return _report(job, [Fault("reader-crashed", f"{job.path}: {type(failure).__name__}: {failure}")])
+
+
+def _inspect(job: FileJob) -> PictureReport:
+    faults = _file_faults(job.path)
+    if faults:
+        return _report(job, faults)
+    try:
+        picture = None if is_volume(job.path) else open_picture(job.path)
+        volume = read_volume(job.path) if picture is None else None
+    except ValueError as failure:
+        rule = "truncated-file" if "truncated" in str(failure) else "unreadable-file"
+        return _report(job, [Fault(rule, str(failure), expected="a file that Pillow or SimpleITK can read")])
+    if job.kind != "mask":
+        return _image_report(job, volume if picture is None else np.asarray(_plain(picture)))
+    try:
+        values = volume if picture is None else stored_values(picture, job.path)
+    except ValueError as failure:
+        return _report(job, [Fault("not-a-mask", str(failure))])
+    assert values is not None
+    return _mask_report(job, values)
+
+
+def _file_faults(path: Path) -> list[Fault]:
+    """Faults that leave nothing to read."""
+    for part in (path, data_file(path)):
+        if part and not part.is_file():
+            return [Fault("missing-file", "no such file", expected=str(part))]
+        if part and not part.stat().st_size:
+            return [Fault("truncated-file", f"{part}: an empty file")]
+    if is_nifti(path):
+        return [fault for fault in nifti_faults(path) if fault.rule in ("truncated-file", "unreadable-file")]
+    return _metaimage_faults(path) if path.suffix.lower() == ".mhd" else []
+
+
+def _metaimage_faults(path: Path) -> list[Fault]:
+    """A raw file shorter than its header says: SimpleITK prints to the terminal and gives another reason."""
+    import SimpleITK as sitk
+
+    reader = sitk.ImageFileReader()
+    reader.SetFileName(str(path))
+    try:
+        reader.ReadImageInformation()
+    except RuntimeError as failure:
+        return [Fault("unreadable-file", f"{path}: {str(failure).strip().splitlines()[-1]}")]
+    raw = data_file(path)
+    compressed = "CompressedData = True" in path.read_text(encoding="latin-1")[:10_000]
+    if raw is None or compressed:
+        return []
+    bits = sitk.GetPixelIDValueAsString(reader.GetPixelID()).split("-")[0]
+    needed = int(np.prod(reader.GetSize())) * (int(bits) // 8 if bits.isdigit() else 1)
+    found = raw.stat().st_size
+    return [Fault("truncated-file", f"{raw}: {found} of {needed} bytes")] if found < needed else []
+
+
+def _plain(picture: Any) -> Any:
+    """The picture in colours, greys or deep greys, without palette and transparency."""
+    return picture if picture.mode.startswith("I") or picture.mode == "L" else picture.convert("RGB")
+
+
+def _image_report(job: FileJob, pixels: np.ndarray | None) -> PictureReport:
+    assert pixels is not None
+    faults = []
+    levels = len(_counts(pixels[..., 1] if pixels.ndim == 3 and not is_volume(job.path) else pixels))
+    if pixels.dtype not in (np.uint8, np.uint16) and not (pixels.dtype == np.int32 and pixels.min() >= 0):
+        faults.append(Fault("pixel-type", f"{job.path}: {pixels.dtype}"))
+    elif levels == 1:
+        faults.append(Fault("constant-image", f"{job.path}: every pixel is {pixels.flat[0]}"))
+    elif levels <= FEWEST_LEVELS:
+        faults.append(Fault("image-is-mask", f"{job.path}: {levels} grey levels in all"))
+    return _report(job, faults, digest=_digest(pixels), size=_size(job.path, pixels), dtype=str(pixels.dtype))
+
+
+def _mask_report(job: FileJob, values: np.ndarray) -> PictureReport:
+    counts = _counts(values)
+    unknown = [f"{value:g}" for value in counts if value not in job.values]
+    faults = []
+    if len(unknown) > MOST_UNKNOWN and job.path.suffix.lower() not in (".jpg", ".jpeg"):
+        faults.append(Fault("not-a-mask", f"{job.path}: {len(counts)} different values"))
+    elif unknown:
+        lossy = job.path.suffix.lower() in (".jpg", ".jpeg")
+        fix = "save the mask as PNG: JPEG changes values" if lossy else None
+        allowed = ", ".join(map(str, sorted(job.values)))
+        faults.append(Fault("unknown-label", f"the values {listed(unknown)}", f"the values {allowed}", fix))
+    plane = values if values.ndim == 2 else values[0]
+    extents = {}
+    for value in counts if not unknown and values.ndim == 2 else ():
+        rows = np.flatnonzero((values == value).any(axis=1))
+        extents[value] = (int(rows[0]), int(rows[-1]))
+    return _report(
+        job, faults, size=_size(job.path, values), dtype=str(values.dtype), digest=_digest(values), rows=extents,
+        counts=counts,
+        corners=tuple(int(plane[y, x]) for y in (0, -1) for x in (0, -1)),
+    )  # fmt: skip
+
+
+def _counts(values: np.ndarray) -> dict[int, int]:
+    """Value to pixels; slice by slice, for volumes are large."""
+    if values.dtype not in (np.uint8, np.uint16):
+        present, counts = np.unique(values, return_counts=True)
+        return dict(zip(present.astype(int).tolist(), counts.tolist(), strict=True))
+    total = np.zeros(np.iinfo(values.dtype).max + 1, np.int64)
+    for plane in values if values.ndim == 3 else [values]:
+        total += np.bincount(plane.ravel(), minlength=len(total))
+    return {int(value): int(total[value]) for value in np.flatnonzero(total)}
+
+
+def _size(path: Path, pixels: np.ndarray) -> tuple[int, ...]:
+    return pixels.shape[::-1] if is_volume(path) else (pixels.shape[1], pixels.shape[0])
+
+
+def _digest(pixels: np.ndarray) -> str:
+    digest = hashlib.blake2b(repr(pixels.shape).encode(), digest_size=16)
+    digest.update(np.ascontiguousarray(pixels, np.int64 if pixels.dtype.itemsize > 2 else np.uint16).data)
+    return digest.hexdigest()
+
+
+def _report(job: FileJob, faults: Iterable[Fault], **findings: Any) -> PictureReport:
+    rows = [problem(fault.rule, job.patient, job.task, fault.found, expected=fault.expected, fix=fault.fix)
+            for fault in faults]  # fmt: skip
+    return PictureReport(job, rows, **findings)

@@ -1,0 +1,154 @@
+"""Every rule a cohort is checked by: how severe a breach is, what should be there, and what the user can do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from branchpoint.datasets.problems.problem import Problem
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What rows of one rule share. An empty ``expected`` is given with each row."""
+
+    severity: Literal["error", "warning"]
+    expected: str
+    fix: str
+
+
+def _error(expected: str, fix: str) -> Rule:
+    return Rule("error", expected, fix)
+
+
+def _warning(expected: str, fix: str) -> Rule:
+    return Rule("warning", expected, fix)
+
+
+_RESTORE = "copy or download the file again, or leave the patient out with --skip-faulty"
+_CORRECT = "correct the table; an empty cell means unknown"
+_EXPORT = "export the volume again from the original series, or leave the patient out with --skip-faulty"
+_CONTOUR = "check the contour and export the mask again, or leave the patient out with --skip-faulty"
+
+RULES: dict[str, Rule] = {
+    # Folders and tables
+    "no-patients": _error("", "point --root to the folder that holds them"),
+    "unreadable-table": _error("a table in CSV format", "save the table as CSV (UTF-8) again"),
+    "missing-table": _warning("", "put the release's CSV file beside the images' folder"),
+    "missing-column": _warning("", "restore the header line of the published table"),
+    "row-without-id": _warning("an identifier in each row", "fill in the identifier or delete the row"),
+    "duplicate-row": _error("one row for each patient", "delete the wrong row; until then the first one counts"),
+    "conflicting-tables": _warning("the same value in every table", "correct the wrong table; the first value counts"),
+    "duplicate-patient": _error(
+        "one file for each patient and modality", "remove the wrong copy, or point --root to one copy of the release"
+    ),
+    "row-without-images": _error("", "restore the files, or leave the patient out with --skip-faulty"),
+    "images-without-row": _warning(
+        "a row for each patient with images", "add the row or check the identifier; until then its values are missing"
+    ),
+    "missing-file": _error("", _RESTORE),
+    # Outcomes and clinical values
+    "bad-event": _error("", _CORRECT),
+    "bad-time": _error("days, at most 36525 (100 years)", _CORRECT),
+    "negative-time": _error("days since the start of follow-up, at least 0", _CORRECT),
+    "zero-time": _warning("more than 0 days", "check the dates: this patient was never under observation"),
+    "missing-time": _error("days to event or last follow-up", "fill in the time, or clear the event"),
+    "missing-event": _error("whether the event happened", "fill in the event, or clear the time"),
+    "missing-label": _warning(
+        "an outcome for each training patient", "fill it in; until then this patient trains the other tasks only"
+    ),
+    "bad-class": _error("", _CORRECT),
+    "bad-value": _warning("", "correct the table; until then the value counts as missing"),
+    "bad-box": _error("x1 < x2, y1 < y2, z1 < z2 in millimetres", "correct the bounding box"),
+    "too-few-events": _error("at least one event in each fold", "use fewer folds, more patients, or drop this task"),
+    "few-events": _warning(
+        "at least two events in each fold", "read figures of single folds with care, or use fewer folds"
+    ),
+    "few-cases": _warning(
+        "each class in each fold", "use fewer folds, merge classes, or read the figures of this task with care"
+    ),
+    "time-unit": _warning("times in days", "if they are months or years, multiply by 30.44 or 365.25"),
+    # Files
+    "truncated-file": _error("a complete file", _RESTORE),
+    "unreadable-file": _error("a volume that SimpleITK can read", _RESTORE),
+    "reader-crashed": _error("a file that can be read", _RESTORE),
+    "wrong-dimensions": _error("one volume of three dimensions with one value in each voxel", _EXPORT),
+    "bad-spacing": _error("spacing from 0.1 to 15 mm along each axis", _EXPORT),
+    "header-conflict": _warning("one geometry in the whole header", _EXPORT),
+    "flipped-direction": _warning(
+        "axes along +x, +y, +z", "nothing: the direction is used when the volume is resampled; look at one prediction"
+    ),
+    "oblique-direction": _warning(
+        "axes along those of the scanner", "nothing: the volume is resampled to straight axes; look at one prediction"
+    ),
+    "non-finite-voxels": _error("finite values only", _EXPORT),
+    "ct-not-hu": _error(
+        "Hounsfield units: air near -1000, water 0", "apply RescaleSlope and RescaleIntercept, unclipped"
+    ),
+    "ct-no-air": _warning(
+        "air near -1000 HU in the field of view", "check the units; a crop deep inside the body can be right"
+    ),
+    "pet-not-suv": _error(
+        "standardised uptake values (SUV): from 0, with a maximum from 1 to 1000",
+        "convert to SUV by body weight, without normalising: activity x weight / injected dose, decay-corrected",
+    ),
+    "pet-high": _warning("a maximum SUV below 200", "check units, dose and weight; a full bladder can be right"),
+    "unknown-label": _error("", "map or remove the other values, or read the release that the masks belong to"),
+    "empty-mask": _error("at least one labelled voxel", _CONTOUR),
+    "mask-covers-image": _warning("a mask of less than half of the volume", "check that 0 is background"),
+    # A patient's files together
+    "grid-mismatch": _error("", "resample the mask (nearest neighbour) or export it again from the same series"),
+    "images-apart": _error("CT and PET of the same place", "check that both belong to one study; align the origins"),
+    "mask-outside-image": _error("the contour inside every image", "check that mask and image belong together"),
+    "mask-cut-by-image": _warning("the contour inside every image", "check that the image covers the whole tumour"),
+    "masks-apart": _error("contours of one tumour", "check that both masks belong to this patient"),
+    "box-outside-image": _error("a box inside every image", "check the box: millimetres in physical space, not voxels"),
+    "box-beyond-image": _warning("a box inside every image", "nothing: what lies beyond is filled with background"),
+    "box-misses-mask": _error("a box around the contour", "check the box: millimetres in physical space, not voxels"),
+    "box-cuts-mask": _warning("a box around the contour", "check the box: contour outside it is lost to training"),
+    "duplicate-images": _error(
+        "another scan for each patient", "keep one of them: copies leak from training into test"
+    ),
+}
+"""Rule name to rule; the names are stable, so that scripts can rely on them."""
+
+PICTURE_RULES: dict[str, Rule] = {
+    "pixel-type": _error(
+        "pixels of 8 or 16 bits without sign", "export the picture again with 8 bits for each channel"
+    ),
+    "constant-image": _error("a picture of more than one grey level", _RESTORE),
+    "image-is-mask": _error(
+        "a picture of many grey levels", "put the picture here: image and mask may have changed places"
+    ),
+    "not-a-mask": _error(
+        "one value for each pixel, from a short list",
+        "put the mask here, as 8-bit grey PNG: image and mask may have changed places",
+    ),
+    "size-mismatch": _error(
+        "", "export the mask again at the image's size, or leave the sample out with --skip-faulty"
+    ),
+    "unexpected-lesion": _error("an empty mask, for the label says that there is nothing", "correct label or mask"),
+    "inverted-mask": _warning(
+        "a mask of less than half of the picture, or unlabelled corners", "check that 0 is background"
+    ),
+    "no-images": _warning("images beside the masks", "get the images too: nothing can be trained on masks alone"),
+    "wrong-folder": _error("", "move the file, or correct its name"),
+    "duplicate-masks": _warning(
+        "another mask for each image", "check whose mask it is: the other image may have been overwritten by a copy"
+    ),
+    "ratio-mismatch": _error("the cup-to-disc ratio of the mask", "check that mask and row belong to this image"),
+    "bad-declaration": _error("", "correct the declaration"),
+    "bad-part": _error("train, validation or test", _CORRECT),
+    "parted-group": _error("each group in one part", "correct the table: copies of one patient leak into the test"),
+    "too-few-groups": _error("", "use fewer folds, or more groups"),
+}
+"""The rules that pictures and slices have beside those of volumes."""
+
+
+def problem(
+    rule: str, patient: str, task: str, found: str, *, expected: str | None = None, fix: str | None = None
+) -> Problem:
+    """The row of a breach of ``rule``; ``expected`` and ``fix`` replace the rule's own text where more is known."""
+    book = RULES[rule] if rule in RULES else PICTURE_RULES[rule]
+    return Problem(severity=book.severity, patient=patient, task=task, rule=rule, found=found,
+                   expected=expected or book.expected, fix=fix or book.fix)  # fmt: skip

@@ -1,0 +1,208 @@
+"""A user's own data: images, masks and one table, described by ``dataset.toml``; see ``docs/own-data.md``."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from branchpoint.config import DatasetConfig
+from branchpoint.datasets.cohort import Cohort, Label, Part, Patient, TargetKind
+from branchpoint.datasets.files import describe_folder, list_files, listed
+from branchpoint.datasets.preparation.image_files import is_picture, is_volume
+from branchpoint.datasets.problems.problem import Problem
+from branchpoint.datasets.problems.rulebook import problem
+from branchpoint.datasets.readers.folder_declaration import (
+    Declaration,
+    SegmentationDeclaration,
+    Target,
+    pattern,
+    read_declaration,
+)
+from branchpoint.datasets.readers.folder_labels import class_names, columns_of, kind_of, mask_of, parse_cells, text_of
+from branchpoint.datasets.readers.tables import Row, Table, is_missing, normalized, number, read_table
+
+DECLARATION = "dataset.toml"
+_DEPTH = 8
+_PARTS: dict[str, Part] = {"train": "train", "validation": "validation", "test": "test"}
+
+Found = Mapping[str, Mapping[str, Sequence[Path]]]
+"""Modality or target to sample to files."""
+
+
+def declaration_file(dataset: DatasetConfig) -> Path:
+    """``dataset.toml`` in the dataset's folder, or the file that its release names."""
+    return Path(dataset.root) / (dataset.release if dataset.release.endswith(".toml") else DECLARATION)
+
+
+def read(dataset: DatasetConfig) -> Cohort:
+    """The samples that the declaration under ``dataset.root`` describes; what is wrong with it is a row.
+
+    ``dataset.release`` may name another declaration (``moles.toml``) in the same folder.
+    """
+    root, path = Path(dataset.root), declaration_file(dataset)
+    try:
+        declaration = read_declaration(path)
+    except ValueError as failure:
+        expected = f"{path.name} in the root, as docs/own-data.md describes it"
+        row = problem("bad-declaration", "", "", f"{failure} ({root}: {describe_folder(root)})", expected=expected)
+        return Cohort(name="folder", release="", root=root, modalities=(), targets={}, patients=(), problems=(row,))
+    return _Reading(root, declaration).cohort()
+
+
+class _Reading:
+    """One reading of a folder: rows are gathered as they are met."""
+
+    def __init__(self, root: Path, declaration: Declaration) -> None:
+        self.root, self.declaration = root, declaration
+        self.problems: list[Problem] = []
+        self.masks = {name: target for name, target in declaration.targets.items()
+                      if isinstance(target, SegmentationDeclaration)}  # fmt: skip
+        self.patterns = {name: image.files for name, image in declaration.images.items()}
+        self.patterns |= {name: mask.files for name, mask in self.masks.items()}
+        listing = list_files(root, _DEPTH)
+        self.found: Found = {name: self._match(name, files, listing) for name, files in self.patterns.items()}
+        samples = {sample for name in declaration.images for sample in self.found[name]}
+        self.table = self._read_table()
+        self.rows: Mapping[str, Row] = self.table.rows if self.table else {}
+        self.samples = sorted(samples | set(self.rows))
+        self.masked_only = sorted({sample for name in self.masks for sample in self.found[name]} - set(self.samples))
+        self.volumes = any(is_volume(path) for name in declaration.images for files in self.found[name].values()
+                           for path in files)  # fmt: skip
+
+    def cohort(self) -> Cohort:
+        """Everything that was read."""
+        if not self.samples:
+            first = next(iter(self.patterns.values()))
+            self.problems.append(problem("no-patients", "", "", f"{self.root}: {describe_folder(self.root)}",
+                                         expected=f"files such as {first}"))  # fmt: skip
+        if self.volumes:
+            self._refuse_picture_masks()
+        numeric = self._numeric_covariates()
+        patients = tuple(self._patient(sample, numeric) for sample in self.samples)
+        for sample in self.masked_only:
+            first_name, image = next(iter(self.declaration.images.items()))
+            names = [path.name for name in self.masks for path in self.found[name].get(sample, ())]
+            self.problems.append(problem("missing-file", sample, first_name, f"only {listed(names)}",
+                                         expected=image.files.replace("{id}", sample)))  # fmt: skip
+        targets: dict[str, TargetKind] = {name: kind_of(target) for name, target in self.declaration.targets.items()}
+        splits = {"official": parts} if (parts := self._parts(patients)) else {}
+        return Cohort(
+            name=self.declaration.name, release="", root=self.root, modalities=tuple(self.declaration.images),
+            targets=targets, patients=patients, problems=tuple(self.problems), dimensions=3 if self.volumes else 2,
+            channels={} if self.volumes else {n: image.channels for n, image in self.declaration.images.items()},
+            class_names={name: known for name, target in self.declaration.targets.items()
+                         if (known := class_names(target))},
+            splits=splits,
+        )  # fmt: skip
+
+    def _match(self, name: str, files: str, listing: Sequence[Path]) -> dict[str, list[Path]]:
+        """Sample to the files that a pattern of the declaration matches."""
+        expression, matched = pattern(files), defaultdict[str, list[Path]](list)
+        for path in listing:
+            match = expression.fullmatch(path.relative_to(self.root).as_posix())
+            if match and (is_picture(path) or is_volume(path)):
+                matched[match["id"]].append(path)
+        if name in self.declaration.images:
+            for sample, paths in matched.items():
+                self.problems += [problem("duplicate-patient", sample, name, f"{path}, beside {paths[0]}")
+                                  for path in paths[1:]]  # fmt: skip
+        return dict(matched)
+
+    def _read_table(self) -> Table | None:
+        declared = self.declaration.table
+        if declared is None:
+            return None
+        path = self.root / declared.file
+        if not path.is_file():
+            found = f"no file {declared.file}; the folder holds {describe_folder(self.root)}"
+            self.problems.append(problem("bad-declaration", "", "", found, expected="table.file, from the root"))
+            return None
+        table = read_table(path, (normalized(declared.id),))
+        self.problems += table.problems
+        wanted = [declared.id, *columns_of(declared, self.declaration.targets)]
+        absent = [column for column in wanted if normalized(column) not in table.columns]
+        if absent and table.columns:
+            found = f"{declared.file} has no column {listed(absent)}; it has {listed(table.columns, 12)}"
+            self.problems.append(problem("bad-declaration", "", "", found, expected="the columns that are declared"))
+        return table
+
+    def _refuse_picture_masks(self) -> None:
+        """Volumes have one mask file with background: anything else is for pictures."""
+        for name, mask in self.masks.items():
+            several = [files for files in self.found[name].values() if len(files) > 1]
+            if several or mask.ignored or not mask.background:
+                found = f"targets.{name} has several files, ignored values, or no background"
+                self.problems.append(problem("bad-declaration", "", name, found,
+                                             expected="one mask file with background for each volume"))  # fmt: skip
+
+    def _patient(self, sample: str, numeric: Mapping[str, bool]) -> Patient:
+        row, declared = self.rows.get(sample), self.declaration.table
+        images = {name: files[0] for name in self.declaration.images if (files := self.found[name].get(sample))}
+        self._report_files(sample, images, row)
+        labels = {name: label for name, target in self.declaration.targets.items()
+                  if (label := self._label(sample, name, target, row)) is not None}  # fmt: skip
+        values = {name: self._covariate(sample, name, (row or {}).get(normalized(name), ""), numeric[name])
+                  for name in numeric}  # fmt: skip
+        return Patient(
+            id=sample, images=images, labels=labels, covariates=values,
+            center=text_of(row, declared.center if declared else None),
+            group=text_of(row, declared.group if declared else None),
+        )  # fmt: skip
+
+    def _report_files(self, sample: str, images: Mapping[str, Path], row: Row | None) -> None:
+        expected = {name: image.files.replace("{id}", sample) for name, image in self.declaration.images.items()}
+        if not images:
+            first = next(iter(expected.values()))
+            self.problems.append(problem("row-without-images", sample, "", "a table row, but no image", expected=first))
+            return
+        self.problems += [problem("missing-file", sample, name, "no such file", expected=where)
+                          for name, where in expected.items() if name not in images]  # fmt: skip
+        if self.table and row is None:
+            self.problems.append(problem("images-without-row", sample, "", f"no row in {self.table.path.name}"))
+
+    def _label(self, sample: str, name: str, target: Target, row: Row | None) -> Label | None:
+        if isinstance(target, SegmentationDeclaration):
+            files = self.found[name].get(sample, ())
+            if not files and any(sample in self.found[modality] for modality in self.declaration.images):
+                where = target.files.replace("{id}", sample)
+                self.problems.append(problem("missing-label", sample, name, "no mask", expected=where))
+            return mask_of(target, files, self.volumes) if files else None
+        if row is None:
+            return None
+        label, rows = parse_cells(sample, name, target, row)
+        self.problems += rows
+        return label
+
+    def _covariate(self, sample: str, name: str, text: str, is_number: bool) -> float | str | None:
+        if is_missing(text):
+            return None
+        value = number(text)
+        if is_number and value is None:
+            self.problems.append(problem("bad-value", sample, name, f"{name} {text!r}", expected="a number"))
+        return value if is_number else text
+
+    def _numeric_covariates(self) -> dict[str, bool]:
+        """Column to whether most of its cells are numbers, so that the others are mistakes."""
+        declared: Sequence[str] = self.declaration.table.covariates if self.declaration.table else ()
+        cells = {name: [text for row in self.rows.values() if not is_missing(text := row.get(normalized(name), ""))]
+                 for name in declared}  # fmt: skip
+        return {name: sum(number(text) is not None for text in texts) * 2 > len(texts) for name, texts in cells.items()}
+
+    def _parts(self, patients: Sequence[Patient]) -> dict[str, Part]:
+        """The part of each sample, where the table says it, and rows for what it says wrongly."""
+        column = self.declaration.table.part if self.declaration.table else None
+        if column is None:
+            return {}
+        parts: dict[str, Part] = {}
+        of_group: dict[str, Counter[str]] = defaultdict(Counter)
+        for patient in patients:
+            text = self.rows.get(patient.id, {}).get(normalized(column), "").strip().lower()
+            if text in _PARTS:
+                parts[patient.id] = _PARTS[text]
+                of_group[patient.group or patient.id][text] += 1
+            elif not is_missing(text):
+                self.problems.append(problem("bad-part", patient.id, "", f"{column} {text!r}"))
+        self.problems += [problem("parted-group", "", "", f"{group} is in {listed(sorted(found))}")
+                          for group, found in of_group.items() if len(found) > 1]  # fmt: skip
+        return parts

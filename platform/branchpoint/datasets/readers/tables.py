@@ -1,0 +1,173 @@
+"""Clinical tables as they come: encodings, separators, missing values and offending text, none of which may crash."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from branchpoint.datasets.cohort import SurvivalLabel
+from branchpoint.datasets.problems.problem import Problem
+from branchpoint.datasets.problems.rulebook import problem
+
+MISSING = frozenset({"", "nan", "na", "n/a", "<na>", "null", "none"})
+MAX_DAYS = 36_525.0
+"""100 years: a longer follow-up is a date or another unit."""
+
+Row = Mapping[str, str]
+"""Normalised column name (:func:`normalized`) to the stripped text of a cell."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """The rows of one file by patient, in the file's order."""
+
+    path: Path
+    columns: tuple[str, ...]
+    rows: Mapping[str, Row]
+    problems: tuple[Problem, ...] = ()
+
+
+def normalized(header: str) -> str:
+    """Letters and digits of a column's name, without brackets: ``HPV status (0=-, 1=+)`` -> ``hpvstatus``."""
+    return re.sub(r"[^a-z0-9]", "", re.sub(r"\(.*?\)", "", header.lower()))
+
+
+def is_missing(text: str) -> bool:
+    """Whether a cell says that the value is unknown: empty, ``NaN``, ``N/A`` and the like."""
+    return text.strip().lower() in MISSING
+
+
+def number(text: str) -> float | None:
+    """The finite number a cell holds, or ``None``."""
+    try:
+        value = float(text)
+    except ValueError:
+        return None
+    return value if math.isfinite(value) else None
+
+
+def read_table(path: Path, id_columns: tuple[str, ...] = ("patientid", "patient", "subjectid")) -> Table:
+    """Rows of a CSV file (comma, semicolon or tab; UTF-8 or Latin-1), keyed by the first of ``id_columns`` it has.
+
+    A file without such a column gives no rows and no problem: it is some other table. Of two rows for one patient
+    the first is kept and an error names the patient.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as failure:
+        return Table(path, (), {}, (_unreadable(path, failure.strerror or str(failure)),))
+    text = _decoded(data)
+    if "\0" in text:
+        return Table(path, (), {}, (_unreadable(path, "binary content"),))
+    header = text.partition("\n")[0]
+    try:
+        lines = list(csv.reader(io.StringIO(text, newline=""), delimiter=max(",;\t", key=header.count)))
+    except csv.Error as failure:
+        return Table(path, (), {}, (_unreadable(path, str(failure)),))
+    columns = tuple(normalized(name) for name in lines[0]) if lines else ()
+    id_column = next((name for name in id_columns if name in columns), None)
+    if id_column is None:
+        return Table(path, columns, {})
+    return _keyed(path, columns, lines[1:], columns.index(id_column))
+
+
+def _keyed(path: Path, columns: tuple[str, ...], lines: list[list[str]], key: int) -> Table:
+    rows: dict[str, Row] = {}
+    problems = []
+    for position, cells in enumerate(lines, start=2):
+        if not any(cell.strip() for cell in cells):
+            continue
+        patient = cells[key].strip() if key < len(cells) else ""
+        where = f"{path.name} line {position}"
+        if not patient:
+            problems.append(problem("row-without-id", "", "", f"{where} names no patient"))
+        elif patient in rows:
+            problems.append(problem("duplicate-row", patient, "", f"{where} is a second row for this patient"))
+        else:
+            rows[patient] = {name: cell.strip() for name, cell in zip(columns, cells, strict=False)}
+    return Table(path, columns, rows, tuple(problems))
+
+
+def _decoded(data: bytes) -> str:
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return data.decode("latin-1")
+
+
+def _unreadable(path: Path, reason: str) -> Problem:
+    return problem("unreadable-table", "", "", f"{path}: {reason}")
+
+
+def parse_event(patient: str, task: str, text: str, codes: Mapping[str, bool]) -> tuple[bool | None, list[Problem]]:
+    """Whether the event happened; ``None`` where unknown. ``codes`` holds what the texts mean; 1.0 counts as 1."""
+    value = number(text)
+    key = f"{value:g}" if value is not None else text.strip()
+    if key in codes:
+        return codes[key], []
+    if is_missing(text):
+        return None, []
+    return None, [problem("bad-event", patient, task, f"event {text!r}", expected="one of " + ", ".join(codes))]
+
+
+def parse_time(patient: str, task: str, text: str) -> tuple[float | None, list[Problem]]:
+    """Days to event or censoring; ``None`` where unknown or impossible."""
+    if is_missing(text):
+        return None, []
+    value = number(text)
+    if value is None or value > MAX_DAYS:
+        return None, [problem("bad-time", patient, task, f"time {text!r}")]
+    if value < 0:
+        return None, [problem("negative-time", patient, task, f"time {text!r}")]
+    if value == 0:
+        return value, [problem("zero-time", patient, task, "a time of 0 days")]
+    return value, []
+
+
+def survival_label(
+    patient: str,
+    task: str,
+    event: tuple[bool | None, list[Problem]],
+    time: tuple[float | None, list[Problem]],
+    *,
+    expected: bool = True,
+) -> tuple[SurvivalLabel | None, list[Problem]]:
+    """The label of a parsed event and time, absent where either is; a row where it should be there and is not."""
+    happened, days = event[0], time[0]
+    problems = [*event[1], *time[1]]
+    if happened is not None and days is not None:
+        return SurvivalLabel(time_days=days, event=happened), problems
+    if happened is None and days is None and not problems and expected:
+        problems.append(problem("missing-label", patient, task, "no event and no time"))
+    if happened is not None and not time[1]:
+        problems.append(problem("missing-time", patient, task, f"event {int(happened)} without a time"))
+    if days is not None and not event[1]:
+        problems.append(problem("missing-event", patient, task, f"time {days:g} without an event status"))
+    return None, problems
+
+
+def parse_class(patient: str, task: str, text: str, codes: Mapping[str, int]) -> tuple[int | None, list[Problem]]:
+    """Class id of a cell; ``None`` where unknown."""
+    value = number(text)
+    key = f"{value:g}" if value is not None else text.strip()
+    if key in codes:
+        return codes[key], []
+    if is_missing(text):
+        return None, []
+    return None, [problem("bad-class", patient, task, repr(text), expected="one of " + ", ".join(codes))]
+
+
+def parse_value(patient: str, name: str, text: str, limits: tuple[float, float]) -> tuple[float | None, list[Problem]]:
+    """A clinical number within ``limits``; ``None``, with a warning, where the text is something else."""
+    if is_missing(text):
+        return None, []
+    value = number(text)
+    if value is not None and limits[0] <= value <= limits[1]:
+        return value, []
+    expected = f"a number from {limits[0]:g} to {limits[1]:g}"
+    return None, [problem("bad-value", patient, name, f"{name} {text!r}", expected=expected)]

@@ -1,0 +1,183 @@
+"""Trivial references on the same folds as a network: what its figures must stand beside.
+
+- segmentation: a mask without image content (the mean training mask, a centred ellipsoid);
+- survival: Cox regression on age and stage or grade; on log volume and log SUVmax of the true mask; and on the same
+  two numbers of the largest PET component above SUV 2.5, which needs no contour;
+- image-level labels (classes, ordered classes, several labels, numbers): what the training labels alone say, and
+  logistic or linear regression on the same three sets of numbers; of pictures, on the areas in the true mask.
+
+The training part fits, the test part is only evaluated. Numbers are standardised by the training patients; a missing
+one takes their mean. Where a cohort does not hold what a reference needs, the reference is absent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from branchpoint.evaluation.evaluation import pool
+from branchpoint.evaluation.label_references import LABEL_TASKS, RIDGE, answers, guess_name, model_name
+from branchpoint.evaluation.measurements import Measurements, Prepared
+from branchpoint.evaluation.shape_references import ellipsoid, mean_mask
+from branchpoint.tasks.base import Summary, Task
+from branchpoint.tasks.segmentation import SegmentationTask
+from branchpoint.tasks.survival import SurvivalTask
+from branchpoint.training.batches import clinical_values as clinical
+
+MEAN_MASK = "mean training mask"
+ELLIPSOID = "centred ellipsoid"
+TUMOUR = "log volume and log SUVmax of the true mask"
+AREAS = "log areas in the true mask"
+COMPONENT = "log volume and log maximum of the largest PET component above SUV 2.5"
+
+
+@dataclass(frozen=True)
+class Reference:
+    """What a trivial method does on the test patients.
+
+    Attributes:
+        label: what it is, the same for every fold, such as ``Cox on age, T stage and N stage``.
+        task: name of the task it answers.
+        summary: as a network's: the same metrics and intervals follow.
+        note: how many patients lacked a number, or ``""``.
+    """
+
+    label: str
+    task: str
+    summary: Summary
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class _Numbers:
+    """float (N, F) of all patients, NaN where missing."""
+
+    label: str
+    values: np.ndarray
+
+
+def references(
+    tasks: Sequence[Task],
+    prepared: Prepared,
+    measured: Measurements,
+    train: Sequence[int] | np.ndarray,
+    test: Sequence[int] | np.ndarray,
+) -> list[Reference]:
+    """Every reference that the cohort allows for every task.
+
+    Args:
+        tasks: of the network that is compared.
+        prepared: the cohort.
+        measured: of :func:`branchpoint.evaluation.measurements.measure`; one for all folds.
+        train: positions of the patients that fit (training and validation part of a fold).
+        test: positions of the patients that are evaluated.
+
+    Raises:
+        ValueError: a patient is in both parts.
+    """
+    train, test = np.asarray(train, dtype=np.int64), np.asarray(test, dtype=np.int64)
+    both = np.intersect1d(train, test)
+    if len(both):
+        raise ValueError(f"patient {prepared.patient_ids[both[0]]} is in the training and in the test part")
+    found: list[Reference] = []
+    for task in tasks:
+        if isinstance(task, SegmentationTask) and task.config.background:
+            found += _masks(task, measured, train, test)
+        elif isinstance(task, SurvivalTask):
+            found += _cox(task, prepared, measured, train, test)
+        elif isinstance(task, LABEL_TASKS):
+            found += _of_labels(task, prepared, measured, train, test)
+    return found
+
+
+def pool_references(folds: Sequence[Sequence[Reference]]) -> list[Reference]:
+    """The references of all folds, each over the test patients of every fold."""
+    grouped: dict[tuple[str, str], list[Reference]] = {}
+    for fold in folds:
+        for reference in fold:
+            grouped.setdefault((reference.label, reference.task), []).append(reference)
+    return [Reference(label, task, pool([reference.summary for reference in group]), group[0].note)
+            for (label, task), group in grouped.items()]  # fmt: skip
+
+
+def _masks(task: SegmentationTask, measured: Measurements, train: np.ndarray, test: np.ndarray) -> Iterator[Reference]:
+    target, classes = task.config.target, range(1, task.config.foreground_classes + 1)
+    masks = [measured.masks[target][i] for i in test]
+    truth = [[0 if mask is None else np.count_nonzero(mask.classes == k) for k in classes] for mask in masks]
+    for label, draw in ((MEAN_MASK, mean_mask), (ELLIPSOID, ellipsoid)):
+        counts = [draw(measured, target, k, train, test) for k in classes]
+        summary = {
+            "predicted": np.stack([predicted for predicted, _ in counts], axis=1),
+            "overlap": np.stack([overlap for _, overlap in counts], axis=1),
+            "truth": np.array(truth, dtype=np.int64),
+            "labelled": np.array([mask is not None for mask in masks]),
+            "index": test,
+        }
+        yield Reference(label, task.name, summary)
+
+
+def _numbers(prepared: Prepared, measured: Measurements, without: str) -> Iterator[_Numbers]:
+    names = clinical.columns(prepared.covariates, without)
+    if names:
+        yield _Numbers(_listed([clinical.NAMES[name] for name in names]), clinical.matrix(prepared.covariates, names))
+    pairs = ((TUMOUR, measured.tumour), (AREAS, measured.areas), (COMPONENT, measured.component))
+    for label, values in pairs:
+        if values is not None and not np.isnan(values).all():
+            yield _Numbers(label, values)
+
+
+def _cox(task: SurvivalTask, prepared: Prepared, measured: Measurements, train: np.ndarray, test: np.ndarray
+         ) -> Iterator[Reference]:  # fmt: skip
+    labels, labelled = prepared.labels[task.config.target], prepared.labelled[task.config.target]
+    fit = train[labelled[train]]
+    truth = {"time_days": labels[test, 0], "event": labels[test, 1] > 0.5, "labelled": labelled[test], "index": test}
+    for numbers in _numbers(prepared, measured, task.config.target):
+        x = _standardised(numbers.values, fit)
+        log_hazard = _fit_cox(x[fit], labels[fit, 0], labels[fit, 1] > 0.5, x[test])
+        yield Reference(f"Cox on {numbers.label}", task.name, {"log_hazard": log_hazard, **truth}, _note(numbers))
+
+
+def _fit_cox(x: np.ndarray, time_days: np.ndarray, event: np.ndarray, x_test: np.ndarray) -> np.ndarray:
+    """Log-hazards (N,) of ``x_test``; NaN where there is no event to learn from."""
+    from sksurv.linear_model import CoxPHSurvivalAnalysis
+    from sksurv.util import Surv
+
+    if not event.any():
+        return np.full(len(x_test), np.nan)
+    model = CoxPHSurvivalAnalysis(alpha=RIDGE).fit(x, Surv.from_arrays(event, time_days))
+    return np.asarray(model.predict(x_test), dtype=np.float64)
+
+
+def _of_labels(task: Task, prepared: Prepared, measured: Measurements, train: np.ndarray, test: np.ndarray
+               ) -> Iterator[Reference]:  # fmt: skip
+    labels, labelled = prepared.labels[task.config.target], prepared.labelled[task.config.target]
+    fit = train[labelled[train]]
+    known = {"labelled": labelled[test], "index": test}
+    yield Reference(guess_name(task), task.name, {**answers(task, labels, None, fit, test), **known})
+    for numbers in _numbers(prepared, measured, task.config.target):
+        x = _standardised(numbers.values, fit)
+        label = f"{model_name(task)} on {numbers.label}"
+        yield Reference(label, task.name, {**answers(task, labels, x, fit, test), **known}, _note(numbers))
+
+
+def _standardised(values: np.ndarray, fit: np.ndarray) -> np.ndarray:
+    """Mean 0 and standard deviation 1 over the patients ``fit``; 0 where missing, or where they do not vary."""
+    known = ~np.isnan(values[fit])
+    count = known.sum(0).clip(min=1)
+    mean = np.where(known, values[fit], 0.0).sum(0) / count
+    deviation = np.sqrt((np.where(known, values[fit] - mean, 0.0) ** 2).sum(0) / count)
+    safe = np.where(deviation > 0, deviation, np.inf)
+    return np.nan_to_num((values - mean) / safe)
+
+
+def _note(numbers: _Numbers) -> str:
+    missing = np.isnan(numbers.values).any(1)
+    if not missing.any():
+        return ""
+    return f"{missing.sum()} of {len(missing)} patients lack a number; the training mean stands in"
+
+
+def _listed(names: Sequence[str]) -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"

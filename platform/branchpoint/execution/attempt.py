@@ -1,0 +1,212 @@
+"""One run on a worker: open the prepared cohort, train, write each epoch and the end to the store, honestly.
+
+Free of Ray: :func:`execute` is given a ``report`` function. Whatever the run raises becomes a FAILED row with its
+reason; a run that is killed leaves a RUNNING row, and goes on from its last checkpoint as the next attempt.
+"""
+
+from __future__ import annotations
+
+import gc
+import math
+import platform
+import sys
+import traceback
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
+from functools import lru_cache
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING
+
+from branchpoint.config import Config
+from branchpoint.execution.run_spec import Fit, Outcome, Setup, Stage, Work, known_outcomes
+from branchpoint.execution.state import NETWORK, RunFolder
+from branchpoint.io.storage import Place
+from branchpoint.store import EpochRecord, State, Store, TrialRecord
+
+if TYPE_CHECKING:
+    from branchpoint.training.loop import EpochReport, FitResult
+
+
+def execute(work: Work, setup: Setup, report: Callable[[int, float], None]) -> Outcome:
+    """Run ``work`` to its end and return how it ended; ``report`` is called with (epoch, objective) after each epoch.
+
+    A run that the store says has ended is not run again. While another process still runs it, this one waits. A run
+    that does not fit into memory is tried once more, in smaller parts of a batch, where that gives the same result.
+    """
+    folder = setup.run_folder(work.name)
+    store = Store(setup.store)
+    with folder.lock():
+        known = known_outcomes(store, setup.study, setup.objective).get(work.name) if folder.attempts else None
+        if known and not (setup.keep_network and known.state == "COMPLETE" and not folder.has_network):
+            return known
+        attempt = _Attempt(work, setup, folder, store, folder.begin_attempt())
+        outcome = attempt.run(report)
+        if attempt.smaller is not None:
+            again = replace(work, config=attempt.smaller.to_json())
+            outcome = _Attempt(again, setup, folder, store, folder.begin_attempt(), last=True).run(report)
+        folder.drop_checkpoints()
+        return outcome
+
+
+class _Attempt:
+    """One attempt at a run: its store rows and its verdicts.
+
+    Attributes:
+        smaller: what to try next, where the run did not fit into memory and it is not the ``last`` attempt.
+    """
+
+    def __init__(
+        self, work: Work, setup: Setup, folder: RunFolder, store: Store, attempt: int, last: bool = False
+    ) -> None:
+        self.work, self.setup, self.folder = work, setup, folder
+        self.config = Config.from_json(work.config)
+        self.writer = store.writer(setup.study)
+        self.verdict: str | None = None
+        self.epoch = 0
+        self.smaller: Config | None = None
+        self._last = last
+        self.record = running_record(setup.study, work.name, self.config, work.stage, attempt)
+
+    def run(self, report: Callable[[int, float], None]) -> Outcome:
+        self.writer.trial(self.record)
+        try:
+            result = self._fit(report)
+            outcome = self._judge(result)
+            if self.setup.keep_network and outcome.state == "COMPLETE":
+                _save_network(result, self.config, self.folder.place)
+            self._finish(outcome, result)
+        except Exception as error:
+            outcome = self._failed(error)
+            self._finish(outcome, None)
+        _free_memory()
+        return outcome
+
+    def _fit(self, report: Callable[[int, float], None]) -> FitResult:
+        fit = self.setup.fit or training_fit(self.setup.cpus, self.setup.gpus)
+        prepared = self.setup.cohort()
+
+        def after_epoch(epoch: EpochReport) -> bool:
+            self.epoch = epoch.epoch
+            self.writer.epoch(
+                EpochRecord(
+                    study=self.setup.study, trial=self.work.name, attempt=self.record.attempt, epoch=epoch.epoch,
+                    metrics=dict(epoch.metrics), seconds=epoch.seconds,
+                )
+            )  # fmt: skip
+            value = self._objective(epoch.metrics)
+            report(epoch.epoch, value)
+            if self.setup.judge and not self.verdict:
+                self.verdict = self.setup.judge(self.work.name, epoch.epoch, value)
+            return not self.verdict
+
+        return fit(
+            self.config,
+            prepared,
+            checkpoint_dir=self.folder.checkpoints,
+            checkpoint_seconds=self.setup.checkpoint_seconds,
+            report=after_epoch,
+        )
+
+    def _objective(self, metrics: Mapping[str, float]) -> float:
+        if self.setup.objective not in metrics:
+            raise ValueError(
+                f"objective {self.setup.objective!r} is not among the metrics: {', '.join(sorted(metrics))}"
+            )
+        return float(metrics[self.setup.objective])
+
+    def _judge(self, result: FitResult) -> Outcome:
+        metrics = {name: float(value) for name, value in result.metrics.items()}
+        value = self._objective(metrics)
+        state: State = "PRUNED" if self.verdict else "COMPLETE"
+        reason = self.verdict or ""
+        if not math.isfinite(value):
+            state, reason = "FAILED", f"{self.setup.objective} is {value} at the best epoch, {result.best_epoch}"
+        epochs = len(result.history)
+        return Outcome(name=self.work.name, state=state, value=value, reason=reason, epochs=epochs, metrics=metrics)
+
+    def _failed(self, error: Exception) -> Outcome:
+        where = f"trial {self.work.name} (candidate {self.config.candidate}, fold {self.config.split.fold})"
+        when = f"after epoch {self.epoch}" if self.epoch else "before its first epoch ended"
+        text = f"{where} failed {when} on {platform.node()}\n{traceback.format_exc().rstrip()}"
+        reason = f"{type(error).__name__}: {error}"
+        self.smaller = None if self._last else _smaller(self.config, error)
+        if self.smaller is not None:
+            reason += f"; tried again with training.micro_batch {self.smaller.training.micro_batch}"
+        return Outcome(name=self.work.name, state="FAILED", reason=reason, epochs=self.epoch, traceback=text)
+
+    def _finish(self, outcome: Outcome, result: FitResult | None) -> None:
+        cost = {}
+        if result is not None:
+            names = ("parameters", "macs", "peak_memory_bytes", "epoch_seconds", "gpu_seconds")
+            cost = {name: getattr(result.cost, name) for name in names}
+        self.writer.trial(
+            replace(
+                self.record, state=outcome.state, reason=outcome.reason, metrics=outcome.metrics or {},
+                notes=result.notes if result is not None else (), finished=datetime.now(UTC), **cost,
+            )
+        )  # fmt: skip
+
+
+def running_record(study: str, name: str, config: Config, stage: Stage, attempt: int) -> TrialRecord:
+    """The row of a run that starts now."""
+    return TrialRecord(
+        study=study, trial=name, attempt=attempt, fingerprint=config.fingerprint, candidate=config.candidate,
+        fold=config.split.fold, seed=config.seed, stage=stage, state="RUNNING", config=config.to_json(),
+        versions=package_versions(), started=datetime.now(UTC),
+    )  # fmt: skip
+
+
+@lru_cache(maxsize=1)
+def package_versions() -> Mapping[str, str]:
+    """Python and the packages that a result depends on."""
+    found = {"python": platform.python_version()}
+    for package in ("branchpoint", "torch", "numpy", "scikit-survival", "ray", "optuna"):
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def training_fit(cpus: int, gpus: float) -> Fit:
+    """:func:`branchpoint.training.loop.fit`, kept to its share of this machine."""
+    import torch
+
+    from branchpoint.training.loop import fit
+
+    torch.set_num_threads(cpus)
+    if 0 < gpus < 1 and torch.cuda.is_available():
+        torch.cuda.set_per_process_memory_fraction(gpus)
+    return fit
+
+
+def _smaller(config: Config, error: Exception) -> Config | None:
+    """What to try after ``error``, where it says that a batch did not fit into memory."""
+    if type(error).__name__ != "TrainingOutOfMemory":  # without importing torch where nothing has
+        return None
+    from branchpoint.training.errors import with_smaller_batches
+
+    return with_smaller_batches(config, error)  # type: ignore[arg-type]
+
+
+def _save_network(result: FitResult, config: Config, place: Place) -> None:
+    """The Config goes beside the weights, so that another run can start from them."""
+    import io
+
+    import torch
+
+    from branchpoint.training.state.warm_start import CONFIG_FILE
+
+    place.write(CONFIG_FILE, config.to_json().encode())
+    buffer = io.BytesIO()
+    torch.save({name: tensor.cpu() for name, tensor in result.network.state_dict().items()}, buffer)
+    place.write(NETWORK, buffer.getbuffer())
+
+
+def _free_memory() -> None:
+    """The next run in this process starts with an empty device."""
+    gc.collect()
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_available() and torch.cuda.is_initialized():
+        torch.cuda.empty_cache()

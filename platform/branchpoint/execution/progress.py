@@ -1,0 +1,109 @@
+"""What a user reads while a study runs: one line for each run that ends, one a minute, tracebacks at the end."""
+
+from __future__ import annotations
+
+import math
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable
+from typing import TextIO
+
+from branchpoint.execution.run_spec import Outcome
+
+MINUTE = 60.0
+
+
+class Progress:
+    """Lines about the runs of one stage.
+
+    Args:
+        stage: ``trial`` or ``final``; begins each line.
+        total: runs of the stage, as far as known.
+        objective: name of the metric.
+        maximize: whether greater values are better.
+        before: runs that ended in earlier starts of the job.
+        stream: where to write.
+        clock: seconds.
+    """
+
+    def __init__(
+        self,
+        stage: str,
+        total: int,
+        objective: str,
+        *,
+        maximize: bool = True,
+        before: list[Outcome] | None = None,
+        stream: TextIO | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.stage, self.total, self.objective = stage, total, objective
+        self._sign = 1 if maximize else -1
+        self._stream, self._clock = stream or sys.stdout, clock
+        self._began = self._spoke = clock()
+        self._states: Counter[str] = Counter()
+        self._best: Outcome | None = None
+        self._failures: list[Outcome] = []
+        self._here = 0
+        for outcome in before or []:
+            self._count(outcome)
+        if before:
+            self.say(f"going on after {self._summary()}")
+
+    def say(self, text: str) -> None:
+        """One line with the time since the stage began."""
+        minutes, seconds = divmod(int(self._clock() - self._began), 60)
+        print(f"[{minutes:02d}:{seconds:02d}] {text}", file=self._stream, flush=True)
+        self._spoke = self._clock()
+
+    def ended(self, outcome: Outcome) -> None:
+        """A run ended."""
+        self._count(outcome)
+        self._here += 1
+        if outcome.state == "FAILED":
+            self._failures.append(outcome)
+        self.say(f"{self.stage} {outcome.name} {outcome.state.lower()}: {self._told(outcome)}")
+
+    def tick(self, running: int) -> None:
+        """Called often; speaks where a minute has passed without a word."""
+        if self._clock() - self._spoke >= MINUTE:
+            self.say(f"{self._summary()}; {running} running{self._remaining()}")
+
+    def finish(self) -> None:
+        """The sum, and after it the tracebacks of failures, each kind once: the last thing that is read."""
+        self.say(self._summary())
+        shown: set[str] = set()
+        for failure in self._failures:
+            if failure.traceback and failure.reason not in shown:
+                shown.add(failure.reason)
+                print(f"\n{failure.traceback}", file=self._stream, flush=True)
+
+    def _count(self, outcome: Outcome) -> None:
+        self._states[outcome.state] += 1
+        better = self._best is None or self._sign * outcome.value > self._sign * self._best.value
+        if outcome.state == "COMPLETE" and math.isfinite(outcome.value) and better:
+            self._best = outcome
+
+    def _told(self, outcome: Outcome) -> str:
+        if outcome.state in ("FAILED", "INFEASIBLE"):
+            return outcome.reason.splitlines()[0] if outcome.reason else "no reason given"
+        parts = [f"{self.objective} {outcome.value:.4f} in {outcome.epochs} epochs"]
+        if self._best and self._best.name != outcome.name:
+            parts.append(f"best {self._best.value:.4f} ({self._best.name})")
+        elif self._best:
+            parts.append("the best so far")
+        return ", ".join(parts)
+
+    def _summary(self) -> str:
+        started = sum(count for state, count in self._states.items() if state != "INFEASIBLE")
+        states = ", ".join(f"{count} {state.lower()}" for state, count in sorted(self._states.items()))
+        best = f"; best {self.objective} {self._best.value:.4f} ({self._best.name})" if self._best else ""
+        return f"{started} of {self.total} {self.stage}s ended ({states or 'none'}){best}"
+
+    def _remaining(self) -> str:
+        left = self.total - sum(count for state, count in self._states.items() if state != "INFEASIBLE")
+        if not self._here or left <= 0:
+            return ""
+        minutes = (self._clock() - self._began) / self._here * left / 60
+        return f"; about {max(1, round(minutes))} min left"

@@ -1,0 +1,191 @@
+"""The search space of a study on pictures: one value that says what its tasks are, and the rest follows.
+
+Searched: encoder (U-Net, ResFormer in both forms, U2-Net), width, depth and normalisation, which tasks are learned
+together, where they part and what passes between them, whether auxiliary tasks are learned beside, what image-level
+heads see, loss weights, how losses or gradients are balanced, and learning rate.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import optuna
+
+from branchpoint.config import (
+    AnyTaskConfig,
+    AugmentationConfig,
+    Config,
+    DatasetConfig,
+    HogConfig,
+    NetworkConfig,
+    OptimizerConfig,
+    SplitConfig,
+    TrainingConfig,
+)
+from branchpoint.config.serialization import require
+from branchpoint.search.space.parts import (
+    depths,
+    main_tasks,
+    measuring_point,
+    shared_point,
+    suggest_balancing,
+    suggest_head_inputs,
+    suggest_heads,
+    suggest_learned,
+    suggest_learning_rate,
+    suggest_topology,
+    suggest_width,
+    together,
+)
+
+Encoder = Literal["unet", "resformer_sequential", "resformer_parallel", "u2net"]
+ENCODERS: tuple[Encoder, ...] = ("unet", "resformer_sequential", "resformer_parallel", "u2net")
+U2NET_DEPTH, U2NET_EDGE = 6, 32
+"""Pictures must be larger than this: the innermost of U2-Net's first level would be one pixel, and have no variance."""
+UNITS = ("batchnorm", "instancenorm", "senorm")
+SHIFT_SHARE = 0.1
+"""Largest shift of the augmentation, of the smaller edge."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PictureSpace:
+    """A study's tasks, and the search space that follows from them.
+
+    Attributes:
+        tasks: of a dataset; the first weighs 1. HOG tasks get a light regression unit on the bottleneck (paper 002).
+        channels: of the pictures.
+        encoder: of the published configurations, the first choice.
+        scheme: of the split.
+        clinical: covariates that image-level heads may see.
+        mirrored, flipped: whether left and right, up and down mean nothing.
+        measured: whether a network is tried first that measures its mask and predicts from that.
+    """
+
+    tasks: Callable[[DatasetConfig], tuple[AnyTaskConfig, ...]]
+    channels: int
+    encoder: Encoder = "unet"
+    scheme: Literal["cross_validation", "official", "paper"] = "cross_validation"
+    clinical: tuple[str, ...] = ()
+    mirrored: bool = True
+    flipped: bool = False
+    measured: bool = False
+
+    def base(self, dataset: DatasetConfig) -> Config:
+        """What all candidates share; budget and seed are left to the job."""
+        require(self.encoder in encoders(dataset), "dataset.size_voxels", dataset.size_voxels,
+                f"{self.encoder} needs pictures of more than {U2NET_EDGE} pixels along each edge")  # fmt: skip
+        tasks = self.tasks(dataset)
+        augmentation = AugmentationConfig(shift_mm=SHIFT_SHARE * min(dataset.size_voxels), mirror=self.mirrored,
+                                          flip=self.flipped, rotation_degrees=10.0)  # fmt: skip
+        network = NetworkConfig(
+            encoder=self.encoder, in_channels=self.channels, unit="batchnorm", depth=_depth(self.encoder, dataset),
+            measured_channel=0,
+            regression_units=tuple((task.name, "light") for task in tasks if isinstance(task, HogConfig)),
+        )  # fmt: skip
+        return Config(
+            dataset=dataset, tasks=tasks, network=network, split=SplitConfig(scheme=self.scheme),
+            optimizer=OptimizerConfig(name="adamw", weight_decay=1e-4),
+            # Losses of masks, classes and ratios have different scales and overfit at different times.
+            training=TrainingConfig(event_fraction=None, augmentation=augmentation, select_by="score"),
+        )  # fmt: skip
+
+    def space(self, trial: optuna.trial.BaseTrial, base: Config) -> Config:
+        """The Config of ``trial``."""
+        tasks = suggest_learned(trial, base.tasks)
+        network = suggest_topology(trial, base, suggest_picture_network(trial, base, tasks), tasks)
+        network = suggest_head_inputs(trial, network, tasks, self.clinical)
+        balancing = suggest_balancing(trial, base, tasks, network)
+        return replace(suggest_learning_rate(trial, base), tasks=tasks, network=network, balancing=balancing)
+
+    def published(self, base: Config) -> Mapping[str, dict[str, Any]]:
+        """Label to parameter values: every task together, each alone, and both with every auxiliary task."""
+        main, auxiliary = main_tasks(base.tasks), [task.name for task in base.tasks if task.auxiliary]
+        learned = {f"{task.name} only": task.name for task in main}
+        if len(main) > 1:
+            learned = {"multi-task, all shared": together(base.tasks)} | learned
+        points = {label: self.point(base, learn) for label, learn in learned.items()}
+        if auxiliary:
+            first, learn = next(iter(learned.items()))
+            points[f"{first}, with {' and '.join(auxiliary)}"] = self.point(base, learn, auxiliary=auxiliary)
+        return points
+
+    def starting_points(self, base: Config) -> list[dict[str, Any]]:
+        """The points of :func:`published`, the first of them with every other encoder, and others that are worth it."""
+        first = together(base.tasks)
+        points = [*self.published(base).values()]
+        points += [
+            self.point(base, first, encoder) for encoder in encoders(base.dataset) if encoder != base.network.encoder
+        ]
+        images = [task for task in main_tasks(base.tasks) if not task.dense]
+        if self.clinical and images:
+            points.append(self.point(base, first, head_inputs="both"))
+        if self.measured and images:
+            points.append(measuring_point(base, "image" if self.clinical else None, network_point(base)))
+        return points
+
+    def point(
+        self,
+        base: Config,
+        learn: str,
+        encoder: str = "",
+        *,
+        auxiliary: Sequence[str] = (),
+        head_inputs: str = "image",
+    ) -> dict[str, Any]:
+        """The parameter values of one network that shares every stage; ``learn`` as in :func:`shared_point`."""
+        base = with_encoder(base, encoder or base.network.encoder)
+        seen = head_inputs if self.clinical else None
+        return shared_point(base, learn, seen, auxiliary=auxiliary, network=network_point(base))
+
+
+def suggest_picture_network(
+    trial: optuna.trial.BaseTrial, base: Config, tasks: Sequence[AnyTaskConfig]
+) -> NetworkConfig:
+    """Encoder, width, and what the encoder leaves open; taps and dropout where an image-level head is trained.
+
+    Parameters: ``encoder``, ``depth`` (U2-Net has one), ``unit`` (of the U-Net: the others have batch normalisation);
+    those of ``suggest_width`` and ``suggest_heads`` in :mod:`branchpoint.search.space.parts`.
+    """
+    encoder = trial.suggest_categorical("encoder", encoders(base.dataset))
+    unit: Any = trial.suggest_categorical("unit", UNITS) if encoder == "unet" else "batchnorm"
+    network = replace(
+        base.network,
+        encoder=encoder,
+        width=suggest_width(trial, base),
+        depth=U2NET_DEPTH if encoder == "u2net" else trial.suggest_categorical("depth", _depths(base.dataset)),
+        unit=unit,
+    )
+    return suggest_heads(trial, network, tasks)
+
+
+def encoders(dataset: DatasetConfig) -> list[Encoder]:
+    """The encoders that the grid allows."""
+    return [name for name in ENCODERS if name != "u2net" or min(dataset.size_voxels) > U2NET_EDGE]
+
+
+def with_encoder(base: Config, encoder: str) -> Config:
+    """``base`` with another encoder, as deep as published or as the grid allows."""
+    if encoder == base.network.encoder:
+        return base
+    return replace(base, network=replace(base.network, encoder=encoder, depth=_depth(encoder, base.dataset)))
+
+
+def network_point(base: Config) -> dict[str, Any]:
+    """What :func:`suggest_picture_network` asks for the base's encoder, with the base's settings."""
+    network = base.network
+    point: dict[str, Any] = {"encoder": network.encoder, "width": network.width}
+    point |= {} if network.encoder == "u2net" else {"depth": network.depth}
+    return point | ({"unit": network.unit} if network.encoder == "unet" else {})
+
+
+def _depths(dataset: DatasetConfig) -> list[int]:
+    """As :func:`branchpoint.search.space.parts.depths`; ResFormer's first level is half the size already."""
+    return depths([edge // 2 for edge in dataset.size_voxels])
+
+
+def _depth(encoder: str, dataset: DatasetConfig) -> int:
+    """The published depth, as far as the grid allows: ResFormer 4 (paper 001), U-Net 5, U2-Net 6."""
+    published = {"u2net": U2NET_DEPTH, "unet": 5}.get(encoder, 4)
+    return U2NET_DEPTH if encoder == "u2net" else max(depth for depth in _depths(dataset) if depth <= published)

@@ -1,0 +1,55 @@
+"""Which configurations can be trained at all, known before any worker starts."""
+
+from __future__ import annotations
+
+import importlib
+from threading import Thread
+
+from branchpoint.config import Config
+from branchpoint.search.suggest.suggestions import Feasible
+
+BYTES_PER_PARAMETER = 16
+"""Weight, gradient and Adam's two moments in float32."""
+
+
+def load_ahead() -> Thread:
+    """Begin to import what the first estimate needs, beside what else is going on: it takes seconds."""
+    loading = Thread(target=importlib.import_module, args=("torch._dynamo",), daemon=True)
+    loading.start()
+    return loading
+
+
+def fits_memory(limit_bytes: float | None, workers: int = 1) -> Feasible:
+    """Rejects a Config that describes no network, whose balancing does not suit its topology, or whose training needs
+    more than ``limit_bytes`` on one of ``workers`` that share its batches."""
+
+    def feasible(config: Config) -> str | None:
+        from branchpoint.networks import estimate
+
+        cost = estimate(config)
+        check_balancing(config)
+        bytes_per_sample = cost.activation_bytes // (2 if config.training.precision == "bf16" else 1)
+        samples = -(-config.training.batch_size // workers)
+        samples = min(samples, config.training.micro_batch or samples)
+        needed = samples * bytes_per_sample + BYTES_PER_PARAMETER * cost.parameters
+        if limit_bytes is not None and needed > limit_bytes:
+            return (
+                f"needs about {needed / 1e9:.1f} GB for a batch of {samples}, a {'run' if workers == 1 else 'worker'} "
+                f"may use {limit_bytes / 1e9:.1f} GB"
+            )
+        return None
+
+    return feasible
+
+
+def check_balancing(config: Config) -> None:
+    """Raises ValueError where tasks share less than the balancing of ``config`` needs; nothing is allocated."""
+    import torch
+
+    from branchpoint.balancing import build_balancer
+    from branchpoint.networks import Network
+
+    if config.balancing.of_gradients or config.balancing.method == "gradnorm":
+        with torch.device("meta"):
+            balancer = build_balancer(config.balancing, {t.name: t.weight for t in config.tasks if t.weight > 0})
+            balancer.attach(Network(config))

@@ -1,0 +1,27 @@
+"""The trials of a search as runs."""
+
+from __future__ import annotations
+
+from branchpoint.execution.run_spec import Outcome, Work
+from branchpoint.search.suggest.suggestions import Suggestions
+
+
+class SearchRuns:
+    """The trials of a search."""
+
+    def __init__(self, suggestions: Suggestions) -> None:
+        self.suggestions = suggestions
+
+    @property
+    def exhausted(self) -> bool:
+        return self.suggestions.exhausted
+
+    def next(self) -> Work | None:
+        suggestion = self.suggestions.next()
+        return Work(suggestion.name, suggestion.config.to_json()) if suggestion else None
+
+    def report(self, name: str, epoch: int, value: float) -> None:
+        self.suggestions.report(name, epoch, value)
+
+    def tell(self, outcome: Outcome) -> None:
+        self.suggestions.tell(outcome.name, outcome.state, outcome.value)

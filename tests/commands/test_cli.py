@@ -1,0 +1,58 @@
+"""The command as a user runs it."""
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from branchpoint.commands import cli
+from branchpoint.store import Store, StudyRecord, TrialRecord
+
+
+def run(*arguments: object) -> Result:
+    return CliRunner().invoke(cli.app, [str(argument) for argument in arguments])
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Path:
+    writer = Store(str(tmp_path / "results")).writer("first")
+    writer.study(StudyRecord(study="first"))
+    for trial, score in [("0000", 0.4), ("0001", 0.6)]:
+        writer.trial(TrialRecord(study="first", trial=trial, state="COMPLETE", metrics={"validation/score": score}))
+    return tmp_path / "results"
+
+
+def test_best_trials_and_sql_as_json(store: Path) -> None:
+    (best,) = json.loads(run("best", "--store", store, "--json").stdout)
+    assert (best["trial"], best["value"]) == ("0001", 0.6)
+    assert [row["trial"] for row in json.loads(run("trials", "--store", store, "--json").stdout)] == ["0000", "0001"]
+    done = run(
+        "sql", "SELECT count(*) AS n FROM trials WHERE metrics['validation/score'] > 0.5", "--store", store, "--json"
+    )
+    assert json.loads(done.stdout) == [{"n": 1}]
+
+
+def test_tables_keep_their_columns_in_a_pipe(store: Path) -> None:
+    done = run("trials", "--store", store)
+    assert done.exit_code == 0
+    assert "validation/score" in done.stdout
+    assert "0.600" in done.stdout
+
+
+def test_study_must_be_named_where_there_are_several(
+    store: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Store(str(store)).writer("second").study(StudyRecord(study="second"))
+    monkeypatch.setattr("sys.argv", ["branchpoint", "best", "--store", str(store)])
+    with pytest.raises(SystemExit) as stopped:
+        cli.main()
+    assert stopped.value.code == 2
+    said = " ".join(capsys.readouterr().err.split())
+    assert "it holds first, second" in said
+    assert "Traceback" not in said
+
+
+def test_wrong_root_is_one_message(tmp_path: Path) -> None:
+    done = run("check-data", "hecktor", "--root", tmp_path / "nowhere")
+    assert done.exit_code == 2

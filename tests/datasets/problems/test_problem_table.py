@@ -1,0 +1,42 @@
+"""Rows as JSON, CSV and a table."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+
+from branchpoint.datasets.problems.rulebook import problem
+from branchpoint.datasets.problems.table import COLUMNS, condense, print_problems, problems_to_json, write_problems_csv
+
+ROWS = [problem("bad-event", "CHUM-001", "survival", "event 'yes, surely'", expected="one of 0, 1"),
+        *(problem("flipped-direction", f"P{i}", "CT", "direction") for i in range(12))]  # fmt: skip
+
+
+def test_json_and_csv_keep_every_row(tmp_path: Path) -> None:
+    plain = json.loads(problems_to_json(ROWS))
+    write_problems_csv(ROWS, tmp_path / "rows.csv")
+    with (tmp_path / "rows.csv").open(newline="", encoding="utf-8") as file:
+        assert list(csv.DictReader(file)) == plain
+    assert len(plain) == 13
+    assert list(plain[0]) == list(COLUMNS)
+    assert plain[0]["found"] == "event 'yes, surely'"
+
+
+def test_like_warnings_of_many_patients_become_one_line() -> None:
+    rows = condense(ROWS)
+    assert [row.patient for row in rows] == ["CHUM-001", "12 patients"]
+    assert "12 times alike" in rows[1].found
+    assert condense(ROWS[:5]) == ROWS[:5]
+
+
+def test_table(capsys: pytest.CaptureFixture[str]) -> None:
+    print_problems(ROWS, title="hecktor 2021: 60 patients")
+    text = capsys.readouterr().out
+    assert "CHUM-001" in text
+    assert "bad-event" in text
+    assert text.rstrip().endswith("hecktor 2021: 60 patients: 1 error, 12 warnings")
+    print_problems([], title="sts")
+    assert "nothing is wrong" in capsys.readouterr().out
