@@ -156,8 +156,10 @@ def main() -> None:
             take_step(run, np.arange(options.batch))
             seconds[name].append(time.perf_counter() - started)
     memory = memory_of_all(options)
-    print(f"{options.tasks} tasks, {options.batch} x 2 x {options.size}^3, width {options.width}, {options.device}: "
-          f"plain sum {min(seconds['sum']) * 1e3:.1f} ms, {memory['sum'] / 1e6:.0f} MB a step")  # fmt: skip
+    print(
+        f"{options.tasks} tasks, {options.batch} x 2 x {options.size}^3, width {options.width}, {options.device}: "
+        f"plain sum {min(seconds['sum']) * 1e3:.1f} ms, {memory['sum'] / 1e6:.0f} MB a step"
+    )
     print(f"{'balancer':28s} {'time':>8s} {'memory':>8s}   over the plain sum")
     for name in runs:
         print(f"{name:28s} {min(seconds[name]) / min(seconds['sum']):8.2f} {memory[name] / memory['sum']:8.2f}")

@@ -68,8 +68,14 @@ def write_scans(root: Path, count: int, size: int) -> Cohort:
             sitk.WriteImage(image, str(paths[name]))
         images = {name: paths[name] for name in ("CT", "PET")}
         patients.append(Patient(id=f"S{number:03d}", images=images, labels={"tumour": MaskLabel(paths["mask"])}))
-    return Cohort(name="synthetic", release="", root=root, modalities=("CT", "PET"),
-                  targets={"tumour": "segmentation"}, patients=tuple(patients))  # fmt: skip
+    return Cohort(
+        name="synthetic",
+        release="",
+        root=root,
+        modalities=("CT", "PET"),
+        targets={"tumour": "segmentation"},
+        patients=tuple(patients),
+    )
 
 
 def ours(prepared: PreparedCohort, workers: int) -> dict[str, Epoch]:
@@ -106,18 +112,28 @@ def monais(cohort: Cohort, folder: Path, size: int, workers: int) -> dict[str, E
     keys, shift = ("image", "mask"), AUGMENTATION.shift_mm / SPACING_MM
 
     def chain(lazy: bool) -> Any:
-        return mt.Compose([
-            mt.LoadImaged(("CT", "PET", "mask")),
-            mt.EnsureChannelFirstd(("CT", "PET", "mask")),
-            mt.ScaleIntensityRanged("CT", -1024, 1024, -1, 1, clip=True),
-            mt.NormalizeIntensityd("PET"),
-            mt.ConcatItemsd(("CT", "PET"), "image"),
-            mt.DeleteItemsd(("CT", "PET")),
-            mt.RandAffined(keys, prob=1.0, rotate_range=(0.0, 0.0, math.radians(AUGMENTATION.rotation_degrees)),
-                           translate_range=(shift,) * 3, mode=("bilinear", "nearest"), padding_mode="zeros",
-                           spatial_size=(size,) * 3, cache_grid=True),
-            mt.RandFlipd(keys, prob=0.5, spatial_axis=0),
-        ], lazy=lazy)  # fmt: skip
+        return mt.Compose(
+            [
+                mt.LoadImaged(("CT", "PET", "mask")),
+                mt.EnsureChannelFirstd(("CT", "PET", "mask")),
+                mt.ScaleIntensityRanged("CT", -1024, 1024, -1, 1, clip=True),
+                mt.NormalizeIntensityd("PET"),
+                mt.ConcatItemsd(("CT", "PET"), "image"),
+                mt.DeleteItemsd(("CT", "PET")),
+                mt.RandAffined(
+                    keys,
+                    prob=1.0,
+                    rotate_range=(0.0, 0.0, math.radians(AUGMENTATION.rotation_degrees)),
+                    translate_range=(shift,) * 3,
+                    mode=("bilinear", "nearest"),
+                    padding_mode="zeros",
+                    spatial_size=(size,) * 3,
+                    cache_grid=True,
+                ),
+                mt.RandFlipd(keys, prob=0.5, spatial_axis=0),
+            ],
+            lazy=lazy,
+        )
 
     def epoch_of(dataset: Any) -> Epoch:
         loader = DataLoader(dataset, batch_size=BATCH, shuffle=True, num_workers=workers, persistent_workers=True)
@@ -164,8 +180,7 @@ def table(found: dict[str, Rounds]) -> Iterator[str]:
     """Lines: what was measured, and the ratios to the fastest of MONAI's datasets."""
     yield f"{'':36}{'volumes/s: best':>16}{'median':>9}{'processor ms/volume':>22}"
     for name, rounds in found.items():
-        yield (f"{name:36}{max(rounds.rates):16.1f}{median(rounds.rates):9.1f}"
-               f"{1000 * min(rounds.processor_s):22.1f}")  # fmt: skip
+        yield (f"{name:36}{max(rounds.rates):16.1f}{median(rounds.rates):9.1f}{1000 * min(rounds.processor_s):22.1f}")
     mine = [rounds for name, rounds in found.items() if name.startswith("branchpoint")]
     theirs = [rounds for name, rounds in found.items() if not name.startswith("branchpoint")]
 
@@ -173,9 +188,11 @@ def table(found: dict[str, Rounds]) -> Iterator[str]:
         return max(map(figure, mine)) / max(map(figure, theirs))
 
     best = ratio(lambda rounds: max(rounds.rates))
-    yield (f"ratio to the fastest MONAI dataset: {best:.1f} (best rounds), {ratio(lambda r: median(r.rates)):.1f} "
-           f"(medians), {ratio(lambda r: 1 / min(r.processor_s)):.1f} (processor time); "
-           f"at least {TARGET:.0f}: {'yes' if best >= TARGET else 'no'}")  # fmt: skip
+    yield (
+        f"ratio to the fastest MONAI dataset: {best:.1f} (best rounds), {ratio(lambda r: median(r.rates)):.1f} "
+        f"(medians), {ratio(lambda r: 1 / min(r.processor_s)):.1f} (processor time); "
+        f"at least {TARGET:.0f}: {'yes' if best >= TARGET else 'no'}"
+    )
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -196,8 +213,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         dataset = DatasetConfig(name="synthetic", root=name, spacing_mm=SPACING_MM, size_voxels=(options.size,) * 3)
         prepared = prepare(cohort, dataset, folder / "cache", progress=False)
         contenders = {**ours(prepared, options.workers), **monais(cohort, folder, options.size, options.workers)}
-        print(f"{options.volumes} volumes of 2 x {options.size}^3 plus mask, batches of {BATCH}, "
-              f"{options.workers} workers, {options.rounds} rounds")  # fmt: skip
+        print(
+            f"{options.volumes} volumes of 2 x {options.size}^3 plus mask, batches of {BATCH}, "
+            f"{options.workers} workers, {options.rounds} rounds"
+        )
         for line in table(measure(contenders, options.rounds)):
             print(line)
 

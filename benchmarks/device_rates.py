@@ -77,8 +77,11 @@ def on_device(options: argparse.Namespace) -> None:
         first = first or rate
         named = "tf32" if gpu and kernels.precision == "fp32" and not kernels.ieee else kernels.precision
         layout = str(kernels.layout).removeprefix("torch.").removesuffix("_format")
-        print(f"{named:>10} {layout:>14} {'yes' if kernels.compiled else 'no':>9} {rate:10.2f} {rate / first:6.2f} "
-              f"{memory / 1e9:8.2f}", flush=True)  # fmt: skip
+        print(
+            f"{named:>10} {layout:>14} {'yes' if kernels.compiled else 'no':>9} {rate:10.2f} {rate / first:6.2f} "
+            f"{memory / 1e9:8.2f}",
+            flush=True,
+        )
 
 
 def _all_kernels(options: argparse.Namespace, gpu: bool) -> list[Kernels]:

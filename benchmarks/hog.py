@@ -94,8 +94,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         options.batch, options.rounds = 2, 1
     torch.set_num_threads(options.threads)
     print(f"batches of {options.batch}, {options.threads} threads, best of {options.rounds} rounds; ms for a batch")
-    print(f"{'picture':>12}{'bins, cell':>12}{'scikit-image: clock':>21}{'processor':>11}{'ours: clock':>13}"
-          f"{'processor':>11}{'ratio: clock':>14}{'processor':>11}{'difference':>12}")  # fmt: skip
+    print(
+        f"{'picture':>12}{'bins, cell':>12}{'scikit-image: clock':>21}{'processor':>11}{'ours: clock':>13}"
+        f"{'processor':>11}{'ratio: clock':>14}{'processor':>11}{'difference':>12}"
+    )
     ratios, differences = [], []
     for size in sizes:
         batch = pictures(options.batch, size)
@@ -103,12 +105,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
             found = compare(batch, orientations, cell, options.rounds)
             ratios.append(found.ratios(options.threads))
             differences.append(found.difference)
-            print(f"{f'{size[0]} x {size[1]}':>12}{f'{orientations}, {cell}':>12}{found.scikit_image[0]:21.1f}"
-                  f"{found.scikit_image[1]:11.1f}{found.ours[0]:13.1f}{found.ours[1]:11.1f}{ratios[-1][0]:14.1f}"
-                  f"{ratios[-1][1]:11.1f}{found.difference:12.1e}")  # fmt: skip
+            print(
+                f"{f'{size[0]} x {size[1]}':>12}{f'{orientations}, {cell}':>12}{found.scikit_image[0]:21.1f}"
+                f"{found.scikit_image[1]:11.1f}{found.ours[0]:13.1f}{found.ours[1]:11.1f}{ratios[-1][0]:14.1f}"
+                f"{ratios[-1][1]:11.1f}{found.difference:12.1e}"
+            )
     reached = [max(pair) >= TARGET for pair in ratios]
-    print(f"at least {TARGET:.0f} times faster: {sum(reached)} of {len(reached)} rows; "
-          f"equal within {TOLERANCE:g}: {'yes' if max(differences) <= TOLERANCE else 'no'}")  # fmt: skip
+    print(
+        f"at least {TARGET:.0f} times faster: {sum(reached)} of {len(reached)} rows; "
+        f"equal within {TOLERANCE:g}: {'yes' if max(differences) <= TOLERANCE else 'no'}"
+    )
 
 
 if __name__ == "__main__":

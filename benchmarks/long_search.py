@@ -56,8 +56,9 @@ def search(study: optuna.Study, sampler: Callable[[int], BaseSampler], trials: i
 
 def all_trials(trials: int, seed: int) -> list[float]:
     def sampler(number: int) -> BaseSampler:
-        return TPESampler(multivariate=True, group=True, constant_liar=True, n_startup_trials=STARTUP,
-                          seed=seed * trials + number)  # fmt: skip
+        return TPESampler(
+            multivariate=True, group=True, constant_liar=True, n_startup_trials=STARTUP, seed=seed * trials + number
+        )
 
     return search(optuna.create_study(), sampler, trials, seed)
 

@@ -56,14 +56,24 @@ def config_for(root: Path, epochs: int, seed: int) -> Config:
     return Config(
         dataset=DatasetConfig(name="isic2017", release="", root=str(root), size_voxels=(32, 32)),
         tasks=TASKS,
-        network=NetworkConfig(encoder="unet", in_channels=3, width=8, depth=3, hidden_features=32, dropout=0.0,
-                              unit="instancenorm", measured_channel=0, regression_units=(("hog", "light"),)),
+        network=NetworkConfig(
+            encoder="unet",
+            in_channels=3,
+            width=8,
+            depth=3,
+            hidden_features=32,
+            dropout=0.0,
+            unit="instancenorm",
+            measured_channel=0,
+            regression_units=(("hog", "light"),),
+        ),
         optimizer=OptimizerConfig(learning_rate=3e-3),
-        training=TrainingConfig(epochs=epochs, batch_size=8, event_fraction=None,
-                                augmentation=AugmentationConfig(shift_mm=2.0, flip=True)),
+        training=TrainingConfig(
+            epochs=epochs, batch_size=8, event_fraction=None, augmentation=AugmentationConfig(shift_mm=2.0, flip=True)
+        ),
         split=SplitConfig(folds=3),
         seed=seed,
-    )  # fmt: skip
+    )
 
 
 def thinned(path: Path, target: str, config: Config) -> PreparedCohort:
@@ -101,11 +111,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
         options.pictures, options.epochs, options.seeds = 24, 1, 2
     torch.set_num_threads(options.threads)
     with tempfile.TemporaryDirectory() as folder:
-        root = make_phantom("isic2017", Path(folder) / "isic", patients=options.pictures, size_scale=0.12,
-                            progress=False)  # fmt: skip
+        root = make_phantom(
+            "isic2017", Path(folder) / "isic", patients=options.pictures, size_scale=0.12, progress=False
+        )
         configs = [config_for(root, options.epochs, seed) for seed in range(options.seeds)]
-        cohort = prepare(read_cohort(configs[0].dataset), configs[0].dataset, Path(folder) / "cache", workers=1,
-                         progress=False)  # fmt: skip
+        cohort = prepare(
+            read_cohort(configs[0].dataset), configs[0].dataset, Path(folder) / "cache", workers=1, progress=False
+        )
         print(f"{options.pictures} pictures, {options.epochs} epochs, {options.seeds} seeds; mean [95 % interval]")
         whole = learned(cohort, configs, cohort)
         compare(cohort, configs, whole)
@@ -131,9 +143,11 @@ def compare(cohort: PreparedCohort, configs: Sequence[Config], whole: Sequence[d
             within = before.low <= found.value <= before.high
             inside += within and name != taken
             mark = "  (the task itself)" if name == taken else "" if within else "  OUTSIDE"
-            print(f"  {name + ' ' + metric:18s} {before.value:.3f} [{before.low:.3f}, {before.high:.3f}] -> "
-                  f"{found.value:.3f}, difference {apart.value:+.3f} [{apart.low:+.3f}, {apart.high:+.3f}], "
-                  f"n={before.n}{mark}")  # fmt: skip
+            print(
+                f"  {name + ' ' + metric:18s} {before.value:.3f} [{before.low:.3f}, {before.high:.3f}] -> "
+                f"{found.value:.3f}, difference {apart.value:+.3f} [{apart.low:+.3f}, {apart.high:+.3f}], "
+                f"n={before.n}{mark}"
+            )
     print(f"\nother tasks' figures within their interval: {inside} of {len(LABELLED) * (len(METRICS) - 1)}")
 
 

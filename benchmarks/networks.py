@@ -136,15 +136,24 @@ def pairs() -> list[Pair]:
         Pair("senorm_unet W8 (3D)", 3, 2, ours("senorm_unet", 3, 2, width=8), "MONAI SegResNet", segresnet),
         Pair("unet W8 (3D)", 3, 2, ours("unet", 3, 2, width=8, unit="instancenorm"), "MONAI BasicUNet", basic3d),
         Pair("unet W32 (2D)", 2, 3, ours("unet", 2, 3, width=32, unit="instancenorm"), "MONAI BasicUNet", basic2d),
-        Pair("transformer_unet W32 (2D)", 2, 3, ours("transformer_unet", 2, 3, width=32, unit="batchnorm"),
-             "MONAI SwinUNETR", swin_unetr),
-        *(Pair(f"{name} (2D)", 2, 3, ours(name, 2, 3, **resformer), "MONAI SwinUNETR", swin_unetr)
-          for name in ("resformer_sequential", "resformer_parallel")),
+        Pair(
+            "transformer_unet W32 (2D)",
+            2,
+            3,
+            ours("transformer_unet", 2, 3, width=32, unit="batchnorm"),
+            "MONAI SwinUNETR",
+            swin_unetr,
+        ),
+        *(
+            Pair(f"{name} (2D)", 2, 3, ours(name, 2, 3, **resformer), "MONAI SwinUNETR", swin_unetr)
+            for name in ("resformer_sequential", "resformer_parallel")
+        ),
         Pair("u2net (2D)", 2, 3, ours("u2net", 2, 3, width=64, depth=6), "SMP UNet++", unet_plus_plus),
         Pair("u2net_small (2D)", 2, 3, ours("u2net_small", 2, 3, width=64, depth=6), "SMP UNet++", unet_plus_plus),
-        Pair("Swin stage C96 (2D)", 2, 96, swin_stage, "torchvision Swin",
-             lambda: Plain(TorchvisionSwinStage(96, 3, 7))),
-    ]  # fmt: skip
+        Pair(
+            "Swin stage C96 (2D)", 2, 96, swin_stage, "torchvision Swin", lambda: Plain(TorchvisionSwinStage(96, 3, 7))
+        ),
+    ]
 
 
 class Contestant:
@@ -207,8 +216,9 @@ def compare(pair: Pair, options: argparse.Namespace) -> None:
     peer = peer if isinstance(peer, Plain) else Plain(peer)
     others = (torch.contiguous_format, torch.channels_last_3d if pair.dimensions == 3 else torch.channels_last)
     networks = [(own, layout), *((copy.deepcopy(peer), other) for other in others)]
-    contestants = [Contestant(network, pair.dimensions, pair.channels, side, options, layout)
-                   for network, layout in networks]  # fmt: skip
+    contestants = [
+        Contestant(network, pair.dimensions, pair.channels, side, options, layout) for network, layout in networks
+    ]
     for _ in range(options.rounds):
         for contestant in contestants:
             contestant.time()
@@ -216,15 +226,20 @@ def compare(pair: Pair, options: argparse.Namespace) -> None:
     for name, contestant in zip((pair.name, f"  {pair.peer_name}"), both, strict=True):
         cost = contestant.cost
         macs = cost.macs * options.batch
-        print(f"{name:28s} {cost.parameters / 1e6:7.2f} M {cost.macs / 1e9:8.2f} GMAC {contestant.best:8.3f} s "
-              f"{contestant.best / macs * 1e12:8.1f} ps/MAC {contestant.peak / 1e6:8.0f} MB "
-              f"{contestant.peak / macs * 1e3:7.2f} mB/MAC")  # fmt: skip
+        print(
+            f"{name:28s} {cost.parameters / 1e6:7.2f} M {cost.macs / 1e9:8.2f} GMAC {contestant.best:8.3f} s "
+            f"{contestant.best / macs * 1e12:8.1f} ps/MAC {contestant.peak / 1e6:8.0f} MB "
+            f"{contestant.peak / macs * 1e3:7.2f} mB/MAC"
+        )
     first, second = both
     per_mac = (first.best / first.cost.macs) / (second.best / second.cost.macs)
     memory = (first.peak / first.cost.macs) / (second.peak / second.cost.macs)
     per_parameter = (first.best / first.cost.parameters) / (second.best / second.cost.parameters)
-    print(f"  ours / peer: time {first.best / second.best:.2f}, per MAC {per_mac:.2f}, per parameter "
-          f"{per_parameter:.2f}; memory {first.peak / second.peak:.2f}, per MAC {memory:.2f}", flush=True)  # fmt: skip
+    print(
+        f"  ours / peer: time {first.best / second.best:.2f}, per MAC {per_mac:.2f}, per parameter "
+        f"{per_parameter:.2f}; memory {first.peak / second.peak:.2f}, per MAC {memory:.2f}",
+        flush=True,
+    )
 
 
 def compare_sharing(options: argparse.Namespace) -> None:
@@ -240,11 +255,13 @@ def compare_sharing(options: argparse.Namespace) -> None:
         for contestant, _ in found.values():
             contestant.time()
     (apart, apart_cost), (shared, shared_cost) = found.values()
-    print(f"\nradiomics_unet W8, {len(TASKS)} tasks, encoder shared / separate networks: time "
-          f"{shared.best / apart.best:.2f}, memory {shared.peak / apart.peak:.2f}; MACs "
-          f"{shared_cost.macs / apart_cost.macs:.2f}, predicted activations "
-          f"{shared_cost.activation_bytes / apart_cost.activation_bytes:.2f}, parameters "
-          f"{shared_cost.parameters / apart_cost.parameters:.2f}")  # fmt: skip
+    print(
+        f"\nradiomics_unet W8, {len(TASKS)} tasks, encoder shared / separate networks: time "
+        f"{shared.best / apart.best:.2f}, memory {shared.peak / apart.peak:.2f}; MACs "
+        f"{shared_cost.macs / apart_cost.macs:.2f}, predicted activations "
+        f"{shared_cost.activation_bytes / apart_cost.activation_bytes:.2f}, parameters "
+        f"{shared_cost.parameters / apart_cost.parameters:.2f}"
+    )
 
 
 def main() -> None:

@@ -85,15 +85,24 @@ def in_a_pool(configs: list[Config], manifest: Path, cores: int) -> tuple[float,
 def study_of(folder: Path, name: str, manifest: Path, base: Config, seeds: range, **changes: Any) -> Study:
     """A study that runs ``base`` with each of ``seeds``."""
     return Study(
-        name=name, base=base, space=seed_space, points=[{"seed": seed} for seed in seeds], trials=len(seeds),
-        prepared=manifest, store=str(folder / "results"), state=folder / "state" / name, halving=None, **changes,
-    )  # fmt: skip
+        name=name,
+        base=base,
+        space=seed_space,
+        points=[{"seed": seed} for seed in seeds],
+        trials=len(seeds),
+        prepared=manifest,
+        store=str(folder / "results"),
+        state=folder / "state" / name,
+        halving=None,
+        **changes,
+    )
 
 
 def start_up(folder: Path, manifest: Path, base: Config, count: int) -> float:
     """Median seconds from the end of an empty trial to the end of the next."""
-    study = study_of(folder, "empty", manifest, base, range(count), resources=Resources(concurrency=1),
-                     hooks={"fit": empty_fit})  # fmt: skip
+    study = study_of(
+        folder, "empty", manifest, base, range(count), resources=Resources(concurrency=1), hooks={"fit": empty_fit}
+    )
     study.run()
     ends = sorted(row["finished"] for row in Store(study.store).trials("empty", columns=["finished"]).to_pylist())
     gaps = [(after - before).total_seconds() for before, after in pairwise(ends)]

@@ -41,12 +41,14 @@ def planted_config(root: Path, seed: int, epochs: int) -> Config:
     return Config(
         dataset=DatasetConfig(name="folder", root=str(root), release="", size_voxels=(16, 16)),
         tasks=tuple(RegressionConfig(name=name, target=name, center=0.45, scale=0.3) for f in FAMILIES for name in f),
-        network=NetworkConfig(encoder="unet", width=1, depth=3, in_channels=1, hidden_features=4, dropout=0.0,
-                              unit="batchnorm", taps=(2,)),
+        network=NetworkConfig(
+            encoder="unet", width=1, depth=3, in_channels=1, hidden_features=4, dropout=0.0, unit="batchnorm", taps=(2,)
+        ),
         optimizer=OptimizerConfig(learning_rate=0.005, schedule="constant"),
         training=TrainingConfig(epochs=epochs, batch_size=28, event_fraction=None, augmentation=None),
-        split=SplitConfig(folds=4, seed=seed), seed=seed,
-    )  # fmt: skip
+        split=SplitConfig(folds=4, seed=seed),
+        seed=seed,
+    )
 
 
 def found_families(proposals: Proposals) -> bool:
@@ -84,19 +86,24 @@ def main() -> None:
         started = time.process_time()
         with tempfile.TemporaryDirectory() as folder:
             store = Store(f"{folder}/results")
-            root = make_phantom("relations", Path(folder, "phantom"), patients=options.patients, seed=seed,
-                                progress=False)  # fmt: skip
+            root = make_phantom(
+                "relations", Path(folder, "phantom"), patients=options.patients, seed=seed, progress=False
+            )
             config = planted_config(root, seed, options.epochs)
-            affinities, proposals = measure_relations(config, store, "planted", Path(folder, "cache"),
-                                                      every=options.every)  # fmt: skip
+            affinities, proposals = measure_relations(
+                config, store, "planted", Path(folder, "cache"), every=options.every
+            )
         depth = parting_depth(proposals)
         families += found_families(proposals)
         recovered += depth in (0, 1)
         within, across = mean_affinities(affinities)
         grouping = " | ".join("+".join(group) for group in proposals.grouping.groups)
         cost = affinities.seconds / (affinities.seconds - affinities.seconds_measuring)
-        print(f"{seed:4d} {within:+9.4f} {across:+9.4f}  {grouping}, {'-' if depth is None else depth}, x {cost:.1f}, "
-              f"{time.process_time() - started:.1f} s", flush=True)  # fmt: skip
+        print(
+            f"{seed:4d} {within:+9.4f} {across:+9.4f}  {grouping}, {'-' if depth is None else depth}, x {cost:.1f}, "
+            f"{time.process_time() - started:.1f} s",
+            flush=True,
+        )
     print(f"families found in {families} of {options.seeds} seeds, branching recovered in {recovered}")
 
 

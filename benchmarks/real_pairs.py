@@ -43,8 +43,13 @@ def pair_configs(config: Config, depths: list[int], folds: int) -> Iterator[Conf
         for depth in sorted({min(depth, most) for depth in depths}):
             topology = Topology.branching(pair, trees.decoded, depth, trees.encoder, trees.decoder)
             for fold in range(folds):
-                yield replace(config, tasks=tasks, network=replace(config.network, topology=topology), seed=fold,
-                              split=replace(config.split, fold=fold))  # fmt: skip
+                yield replace(
+                    config,
+                    tasks=tasks,
+                    network=replace(config.network, topology=topology),
+                    seed=fold,
+                    split=replace(config.split, fold=fold),
+                )
 
 
 def total(config: Config, prepared: PreparedCohort) -> float:
@@ -61,26 +66,37 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         store = Store(options.store or f"{folder}/results")
         prepared, _ = checked_cohort(config.dataset, Path(folder, "cache"), folds=config.split.folds)
-        setup = Setup(study=f"{options.dataset}-pairs", store=store.uri, folder=Path(folder, "state"),
-                      prepared=prepared.path)  # fmt: skip
+        setup = Setup(
+            study=f"{options.dataset}-pairs", store=store.uri, folder=Path(folder, "state"), prepared=prepared.path
+        )
         known, began, count = known_outcomes(store, setup.study, setup.objective), time.process_time(), 0
         for count, own in enumerate(pair_configs(config, options.depths, options.folds), start=1):
             work = Work(f"{count:04d}", own.to_json())
             outcome = known.get(work.name) or execute(work, setup, lambda *_: None)
             if outcome.state != "COMPLETE":
                 print(f"{outcome.name} {outcome.state}: {outcome.reason}")
-        print(f"{count} networks of two tasks ({len(known)} of them from the store), "
-              f"{time.process_time() - began:.0f} s of processor time", flush=True)  # fmt: skip
+        print(
+            f"{count} networks of two tasks ({len(known)} of them from the store), "
+            f"{time.process_time() - began:.0f} s of processor time",
+            flush=True,
+        )
         qualities, proposed = propose_from_pairs(store, options.dataset, config)
         print_pairs(qualities, proposed)
         trees = sharing_trees(config, qualities.trees.tasks)
         predicted, observed = [], []
         for label, tree in chosen_trees(trees, proposed.topology, options.trees).items():
             runs = [
-                total(replace(config, network=replace(config.network, topology=tree), seed=fold,
-                              split=replace(config.split, fold=fold)), prepared)
+                total(
+                    replace(
+                        config,
+                        network=replace(config.network, topology=tree),
+                        seed=fold,
+                        split=replace(config.split, fold=fold),
+                    ),
+                    prepared,
+                )
                 for fold in range(options.folds)
-            ]  # fmt: skip
+            ]
             predicted.append(sum(qualities.predict(tree).values()))
             observed.append(float(np.nanmean(runs)))
             each = " ".join(f"{run:.3f}" for run in runs)

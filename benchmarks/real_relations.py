@@ -46,14 +46,16 @@ def sts(root: str) -> Config:
     """Outline, recurrence and lung metastasis from PET/CT at 12 mm."""
     return Config(
         dataset=DatasetConfig(name="sts", root=root, release="", spacing_mm=12.0, size_voxels=(16, 16, 16)),
-        tasks=(SegmentationConfig(name="tumour", target="tumour"),
-               SurvivalConfig(name="recurrence", target="recurrence"),
-               ClassificationConfig(name="lung_metastasis", target="lung_metastasis", classes=2)),
+        tasks=(
+            SegmentationConfig(name="tumour", target="tumour"),
+            SurvivalConfig(name="recurrence", target="recurrence"),
+            ClassificationConfig(name="lung_metastasis", target="lung_metastasis", classes=2),
+        ),
         network=NetworkConfig(width=4, depth=3, hidden_features=16, dropout=0.2),
         optimizer=OptimizerConfig(learning_rate=3e-3),
         training=TrainingConfig(epochs=15, batch_size=4, select_by="score"),
         split=SplitConfig(folds=4),
-    )  # fmt: skip
+    )
 
 
 def ph2(root: str) -> Config:
@@ -61,15 +63,23 @@ def ph2(root: str) -> Config:
     criteria = {"melanoma": 2, "asymmetry": 3, "pigment_network": 2, "blue_whitish_veil": 2}
     return Config(
         dataset=DatasetConfig(name="ph2", root=root, release="", size_voxels=(48, 48)),
-        tasks=(SegmentationConfig(name="lesion", target="lesion"),
-               *(ClassificationConfig(name=name, target=name, classes=n) for name, n in criteria.items())),
-        network=NetworkConfig(encoder="unet", in_channels=3, width=4, depth=4, unit="batchnorm", hidden_features=16,
-                              dropout=0.2),
+        tasks=(
+            SegmentationConfig(name="lesion", target="lesion"),
+            *(ClassificationConfig(name=name, target=name, classes=n) for name, n in criteria.items()),
+        ),
+        network=NetworkConfig(
+            encoder="unet", in_channels=3, width=4, depth=4, unit="batchnorm", hidden_features=16, dropout=0.2
+        ),
         optimizer=OptimizerConfig(learning_rate=3e-3),
-        training=TrainingConfig(epochs=20, batch_size=8, event_fraction=None, select_by="score",
-                                augmentation=AugmentationConfig(shift_mm=4.0, flip=True, rotation_degrees=10.0)),
+        training=TrainingConfig(
+            epochs=20,
+            batch_size=8,
+            event_fraction=None,
+            select_by="score",
+            augmentation=AugmentationConfig(shift_mm=4.0, flip=True, rotation_degrees=10.0),
+        ),
         split=SplitConfig(folds=4),
-    )  # fmt: skip
+    )
 
 
 def chosen_trees(trees: SharingTrees, proposed: Topology, count: int) -> dict[str, Topology]:
@@ -109,8 +119,9 @@ def main() -> None:
     config = begin(options)
     with tempfile.TemporaryDirectory() as folder:
         store = Store(options.store or f"{folder}/results")
-        affinities, proposals = measure_relations(config, store, options.dataset, Path(folder, "cache"),
-                                                  every=options.every)  # fmt: skip
+        affinities, proposals = measure_relations(
+            config, store, options.dataset, Path(folder, "cache"), every=options.every
+        )
         print_relations(affinities, proposals)
         prepared = PreparedCohort.open(next(Path(folder, "cache", "cohorts").glob("*.json")))
         trees = sharing_trees(config, affinities.tasks)
@@ -119,8 +130,12 @@ def main() -> None:
         for label, tree in chosen_trees(trees, proposals.tree.topology, options.trees).items():
             runs = []
             for fold in range(options.folds):
-                own = replace(config, network=replace(config.network, topology=tree), seed=fold,
-                              split=replace(config.split, fold=fold))  # fmt: skip
+                own = replace(
+                    config,
+                    network=replace(config.network, topology=tree),
+                    seed=fold,
+                    split=replace(config.split, fold=fold),
+                )
                 runs.append(fit(own, prepared, device="cpu").metrics["validation/score"])
             gains.append(tree_gain(tree, per_stage, "sum"))
             scores.append(float(np.nanmean(runs)))

@@ -150,8 +150,11 @@ def measure(trials: int, concurrent: int, epochs: int, every: int, writes: bool,
     """One table; each row is about the trials since the row before."""
     parts = ("suggest", "report", "tell", "judge", "store")
     print(f"{trials} trials, {concurrent} at once, up to {epochs} epochs; processor milliseconds per call")
-    print(f"{'ended':>8} {'driver ms/trial':>16}" + "".join(f"{part:>9}" for part in parts)
-          + f"{'store rows/s':>14} {'files':>6} {'journal MB':>11} {'memory MB':>10}")  # fmt: skip
+    print(
+        f"{'ended':>8} {'driver ms/trial':>16}"
+        + "".join(f"{part:>9}" for part in parts)
+        + f"{'store rows/s':>14} {'files':>6} {'journal MB':>11} {'memory MB':>10}"
+    )
     with tempfile.TemporaryDirectory() as folder:
         tune = FakeTune(Path(folder), trials, concurrent, epochs, writes, at_random)
         last = 0
@@ -164,8 +167,12 @@ def measure(trials: int, concurrent: int, epochs: int, every: int, writes: bool,
             files = sum(1 for _ in Path(folder, "results").rglob("*.parquet"))
             megabytes = tune.journal.stat().st_size / 1e6
             memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
-            print(f"{ended:>8} {driver:>16.2f}" + "".join(f"{value:>9.3f}" for value in each)
-                  + f"{rows:>14.0f} {files:>6} {megabytes:>11.1f} {memory:>10.0f}", flush=True)  # fmt: skip
+            print(
+                f"{ended:>8} {driver:>16.2f}"
+                + "".join(f"{value:>9.3f}" for value in each)
+                + f"{rows:>14.0f} {files:>6} {megabytes:>11.1f} {memory:>10.0f}",
+                flush=True,
+            )
             tune.seconds.clear()
             tune.calls.clear()
             last = ended

@@ -134,12 +134,19 @@ def start(options: argparse.Namespace) -> None:
                 folder = Path(text, f"{size}-{number}")
                 folder.mkdir()
                 by_workers = WorkersFit(
-                    resources=Resources(workers=size), folder=folder / "ray", fit=TimedFit(folder / "first-step"),
+                    resources=Resources(workers=size),
+                    folder=folder / "ray",
+                    fit=TimedFit(folder / "first-step"),
                     open_cohort=Noise(patients, options.size),
-                )  # fmt: skip
+                )
                 submitted = time.time()
-                by_workers(config, folder, checkpoint_dir=folder / "checkpoints", checkpoint_seconds=60.0,
-                           report=lambda entry: True)  # fmt: skip
+                by_workers(
+                    config,
+                    folder,
+                    checkpoint_dir=folder / "checkpoints",
+                    checkpoint_seconds=60.0,
+                    report=lambda entry: True,
+                )
                 seconds = float((folder / "first-step").read_text()) - submitted
                 print(f"{size:8d} {number:>7} {seconds:28.1f}", flush=True)
 

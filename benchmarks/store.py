@@ -75,8 +75,10 @@ def measure_appends(folder: Path, contenders: list[Any], trials: Trials, rows: i
         times = taken[contender.name][1:]  # the first one makes the folders and tables
         walls, used = sorted(wall for wall, _ in times), statistics.median(cpu for _, cpu in times)
         median, synced = statistics.median(walls), "" if contender.synced else "   (not synced to the disk)"
-        print(f"{contender.name:24}{median:10.2f}{used:10.2f}{statistics.fmean(walls):10.2f}"
-              f"{walls[int(len(walls) * 0.99)]:10.2f}{median / ours:10.1f}{synced}")  # fmt: skip
+        print(
+            f"{contender.name:24}{median:10.2f}{used:10.2f}{statistics.fmean(walls):10.2f}"
+            f"{walls[int(len(walls) * 0.99)]:10.2f}{median / ours:10.1f}{synced}"
+        )
     print(f"target {APPEND_TARGET_MS:.1f} ms: {'reached' if ours <= APPEND_TARGET_MS else 'missed'}")
 
 
@@ -104,8 +106,10 @@ def measure_parts(folder: Path, trials: Trials, rows: int) -> None:
     sync = statistics.median(parts["sync"][-rows:])  # before them, those of new folders
     encode, total = statistics.median(parts["encoding"]), statistics.median(whole)
     rest = total - encode - sync
-    print(f"a row of ours without merging, {total:.2f} ms: Parquet encoding {encode:.2f}, "
-          f"fsync {sync:.2f}, record, Arrow row, new file and rename {rest:.2f}")  # fmt: skip
+    print(
+        f"a row of ours without merging, {total:.2f} ms: Parquet encoding {encode:.2f}, "
+        f"fsync {sync:.2f}, record, Arrow row, new file and rename {rest:.2f}"
+    )
 
 
 def measure_best(folder: Path, contenders: list[Any], trials: Trials, count: int) -> None:
@@ -128,8 +132,11 @@ def measure_best(folder: Path, contenders: list[Any], trials: Trials, count: int
         median, used = (statistics.median(times) for times in zip(*first, strict=True))
         once_more = statistics.median(wall for wall, _ in again)
         ours = ours or median
-        print(f"{contender.name:24}{median:10.1f}{used:10.1f}{once_more:10.1f}{median / ours:10.1f}"
-              f"   ({layout}; filled in {filled:.0f} s)", flush=True)  # fmt: skip
+        print(
+            f"{contender.name:24}{median:10.1f}{used:10.1f}{once_more:10.1f}{median / ours:10.1f}"
+            f"   ({layout}; filled in {filled:.0f} s)",
+            flush=True,
+        )
         del opened
         shutil.rmtree(place)
     target = BEST_TARGET_MS.get(f"{count:,}")
@@ -156,8 +163,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     if options.quick:
         options.rows, options.small, options.large = 40, 60, 300
-    print(f"{os.cpu_count()} processors, load average {os.getloadavg()[0]:.1f}: on a busy machine most of a median is "
-          "waiting for a processor, also after an fsync; the column CPU leaves that out")  # fmt: skip
+    print(
+        f"{os.cpu_count()} processors, load average {os.getloadavg()[0]:.1f}: on a busy machine most of a median is "
+        "waiting for a processor, also after an fsync; the column CPU leaves that out"
+    )
     with tempfile.TemporaryDirectory(dir=options.folder) as name:
         folder = Path(name)
         peers = installed(folder, Trials(1000), options.skip)

@@ -119,10 +119,12 @@ def bare_epochs(
                 batch = cohort.batch(folds.validation[start : start + config.training.batch_size]).to(device)
                 with torch.autocast(device.type, torch.bfloat16, enabled=half):
                     outputs = network({"image": batch.inputs["image"].contiguous(memory_format=layout)})
-                summaries.append([
-                    task.summarize(outputs[task.name], batch.targets[task.name], batch.labelled[task.name])
-                    for task in tasks
-                ])  # fmt: skip
+                summaries.append(
+                    [
+                        task.summarize(outputs[task.name], batch.targets[task.name], batch.labelled[task.name])
+                        for task in tasks
+                    ]
+                )
         for number, task in enumerate(tasks):
             parts = [summary[number] for summary in summaries]
             task.metrics({name: torch.cat([part[name] for part in parts]).cpu().numpy() for name in parts[0]})
@@ -134,8 +136,9 @@ def our_epochs(config: Config, cohort: NoiseCohort, device: torch.device) -> lis
     """Seconds of each epoch of ``fit``, with a checkpoint each epoch."""
     marks: list[np.ndarray] = []
     with tempfile.TemporaryDirectory() as folder:
-        fit(config, cohort, checkpoint_dir=Path(folder), device=device,
-            report=lambda entry: marks.append(now()) is None)  # fmt: skip
+        fit(
+            config, cohort, checkpoint_dir=Path(folder), device=device, report=lambda entry: marks.append(now()) is None
+        )
     return list(np.diff(marks, axis=0))
 
 

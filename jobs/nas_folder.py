@@ -27,9 +27,13 @@ VOLUMES = Job(
     },
 )
 PICTURES = Job(
-    dataset="folder", release="", space=folder, default="paper", dimensions=2,
+    dataset="folder",
+    release="",
+    space=folder,
+    default="paper",
+    dimensions=2,
     scales=small_picture_scales(paper=256, demo=96),
-)  # fmt: skip
+)
 
 
 def of_folder(root: Path, release: str) -> Job:

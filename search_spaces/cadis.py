@@ -13,8 +13,17 @@ from branchpoint.search.space.images_2d import PictureSpace
 
 def tasks(dataset: DatasetConfig) -> tuple[AnyTaskConfig, ...]:
     """The challenge's tasks 2, 1 and 3 (there is no background: class 0 is the pupil), and HOG."""
-    dense = (SegmentationConfig(name=name, target=name, foreground_classes=len(CLASS_NAMES[name]) - 1, background=False,
-                                loss="ce", metric="miou") for name in ("task_2", "task_1", "task_3"))  # fmt: skip
+    dense = (
+        SegmentationConfig(
+            name=name,
+            target=name,
+            foreground_classes=len(CLASS_NAMES[name]) - 1,
+            background=False,
+            loss="ce",
+            metric="miou",
+        )
+        for name in ("task_2", "task_1", "task_3")
+    )
     return (*dense, HogConfig(name="hog"))
 
 

@@ -57,16 +57,24 @@ def _task(name: str, target: Target) -> AnyTaskConfig:
     if isinstance(target, SegmentationDeclaration):
         if target.background:
             return SegmentationConfig(name=name, target=name, foreground_classes=len(target.values), loss="dice_ce")
-        return SegmentationConfig(name=name, target=name, foreground_classes=len(target.values) - 1, background=False,
-                                  loss="ce", metric="miou")  # fmt: skip
+        return SegmentationConfig(
+            name=name,
+            target=name,
+            foreground_classes=len(target.values) - 1,
+            background=False,
+            loss="ce",
+            metric="miou",
+        )
     if isinstance(target, ClassificationDeclaration):
         return ClassificationConfig(name=name, target=name, classes=len(target.classes))
     if isinstance(target, MultilabelDeclaration):
         return MultilabelConfig(name=name, target=name, labels=len(target.columns))
     if isinstance(target, RegressionDeclaration):
         if target.range == ANY_NUMBER:
-            raise ValueError(f"targets.{name} of the declaration has no range: say which numbers are possible, such as "
-                             "range = [0, 50]; the loss is in units of it")  # fmt: skip
+            raise ValueError(
+                f"targets.{name} of the declaration has no range: say which numbers are possible, such as "
+                "range = [0, 50]; the loss is in units of it"
+            )
         low, high = target.range
         return RegressionConfig(
             name=name, target=name, center=(low + high) / 2, scale=(high - low) / DEVIATIONS_IN_RANGE
@@ -87,8 +95,12 @@ def space_of(dataset: DatasetConfig) -> PictureSpace | VolumeSpace:
     if has_volumes(declaration):
         measured = list(images).index("PET") if "PET" in images else 0
         return VolumeSpace(tasks=learned, channels=len(images), measured_channel=measured, clinical=clinical)
-    return PictureSpace(tasks=lambda _: learned, channels=sum(image.channels for image in images.values()),
-                        clinical=clinical, measured=len({task.dense for task in learned}) > 1)  # fmt: skip
+    return PictureSpace(
+        tasks=lambda _: learned,
+        channels=sum(image.channels for image in images.values()),
+        clinical=clinical,
+        measured=len({task.dense for task in learned}) > 1,
+    )
 
 
 def base(dataset: DatasetConfig) -> Config:

@@ -18,6 +18,7 @@ def tasks(dataset: DatasetConfig) -> tuple[AnyTaskConfig, ...]:
     )
 
 
-SPACE = PictureSpace(tasks=tasks, channels=3, encoder="resformer_sequential", scheme="official",
-                     clinical=("age", "sex"), flipped=True)  # fmt: skip
+SPACE = PictureSpace(
+    tasks=tasks, channels=3, encoder="resformer_sequential", scheme="official", clinical=("age", "sex"), flipped=True
+)
 base, space, published, starting_points = SPACE.base, SPACE.space, SPACE.published, SPACE.starting_points

@@ -16,9 +16,14 @@ import pyarrow as pa
 from branchpoint.store import EpochRecord, Store, TrialRecord
 
 METRICS = (
-    "train/loss", "validation/loss", "validation/score", "validation/tumour/dice", "validation/tumour/dice_aggregated",
-    "validation/tumour/n_empty", "validation/survival/c_index",
-)  # fmt: skip
+    "train/loss",
+    "validation/loss",
+    "validation/score",
+    "validation/tumour/dice",
+    "validation/tumour/dice_aggregated",
+    "validation/tumour/n_empty",
+    "validation/survival/c_index",
+)
 SCORE = METRICS.index("validation/score")
 FINAL_ROWS = 65_536
 
@@ -57,9 +62,21 @@ class Branchpoint:
     def _record(self, number: int, state: Any) -> TrialRecord:
         reason = "" if state in ("RUNNING", "COMPLETE") else "behind the median"
         metrics = {} if state == "RUNNING" else self.trials.values(number)
-        return TrialRecord(study="study", trial=f"{number:07d}", state=state, reason=reason, metrics=metrics,
-                           config=self.trials.config(number), candidate=f"{number:016x}", fold=0, seed=0,
-                           parameters=number, macs=number, epoch_seconds=1.0, versions={"torch": "2.6"})  # fmt: skip
+        return TrialRecord(
+            study="study",
+            trial=f"{number:07d}",
+            state=state,
+            reason=reason,
+            metrics=metrics,
+            config=self.trials.config(number),
+            candidate=f"{number:016x}",
+            fold=0,
+            seed=0,
+            parameters=number,
+            macs=number,
+            epoch_seconds=1.0,
+            versions={"torch": "2.6"},
+        )
 
     def _final(self, number: int) -> TrialRecord:
         return self._record(number, "COMPLETE" if self.trials.is_complete(number) else "PRUNED")

@@ -118,8 +118,9 @@ def test_cosine_is_that_of_what_both_share() -> None:
         names = dict(run.network.named_parameters())
         rows = {}
         for task in probe.tasks:
-            rows[task] = torch.autograd.grad(losses[task].share, list(names.values()), retain_graph=True,
-                                             materialize_grads=True, allow_unused=True)  # fmt: skip
+            rows[task] = torch.autograd.grad(
+                losses[task].share, list(names.values()), retain_graph=True, materialize_grads=True, allow_unused=True
+            )
         for a in probe.tasks:
             for b in probe.tasks:
                 both = [i for i, name in enumerate(names) if {a, b} <= owners[name] and len(owners[name]) > 1]
@@ -142,9 +143,7 @@ def test_cosine_is_that_of_what_both_share() -> None:
 
 def test_measured_during_a_training_and_the_cost_is_told() -> None:
     epochs: list[int] = []
-    found = measure_affinities(
-        small_config(), MemoryCohort(), every=3, report=lambda epoch, loss: epochs.append(epoch)
-    )  # fmt: skip
+    found = measure_affinities(small_config(), MemoryCohort(), every=3, report=lambda epoch, loss: epochs.append(epoch))
     assert epochs == [1, 2, 3]
     assert found.stages == ("encoder 0", "encoder 1")
     assert 0 < found.seconds_measuring < found.seconds

@@ -19,12 +19,17 @@ PUBLISHED = [
     ("taskonomy", 3, 0.348670, [{"ss_l", "depth_l"}, {"depth_l", "norm_l"}, {"key_l", "edge2d_l"}]),
     ("taskonomy", 4, 0.348670, [{"ss_l", "depth_l"}, {"depth_l", "norm_l"}, {"key_l", "edge2d_l"}]),
     ("celeba", 2, -99.441818, None),
-    ("celeba", 3, -92.438427, [
-        {"5_o_Clock_Shadow", "No_Beard"},
-        {"Black_Hair", "Brown_Hair"},
-        {"Black_Hair", "Blond_Hair", "Goatee", "Mustache", "No_Beard", "Rosy_Cheeks", "Wearing_Hat"},
-    ]),
-]  # fmt: skip
+    (
+        "celeba",
+        3,
+        -92.438427,
+        [
+            {"5_o_Clock_Shadow", "No_Beard"},
+            {"Black_Hair", "Brown_Hair"},
+            {"Black_Hair", "Blond_Hair", "Goatee", "Mustache", "No_Beard", "Rosy_Cheeks", "Wearing_Hat"},
+        ],
+    ),
+]
 TRANSPOSED = [("taskonomy", 3, 0.383878), ("celeba", 2, -85.722593)]
 
 
@@ -83,9 +88,13 @@ def test_equals_brute_force(size: int, networks: int, seed: int, budgeted: bool,
 
     def find() -> object:
         return best_grouping(
-            tasks, affinity, networks, cost=lambda group: costs[tuple(int(t[1]) for t in group)], budget=budget,
+            tasks,
+            affinity,
+            networks,
+            cost=lambda group: costs[tuple(int(t[1]) for t in group)],
+            budget=budget,
             alone=alone,
-        )  # fmt: skip
+        )
 
     if expected == -np.inf:
         with pytest.raises(ValueError, match="allow more networks or cost"):

@@ -31,8 +31,9 @@ def config() -> Config:
     return Config(dataset=DatasetConfig(name="folder", release="", size_voxels=(16, 16)), tasks=tasks, network=network)
 
 
-def write_pair(store: Store, config: Config, pair: tuple[str, str], depth: int, values: tuple[float, float],
-               **changes: Any) -> None:  # fmt: skip
+def write_pair(
+    store: Store, config: Config, pair: tuple[str, str], depth: int, values: tuple[float, float], **changes: Any
+) -> None:
     """A trial of two tasks that part at ``depth``."""
     trees = sharing_trees(config, pair)
     decoded = trees.decoded
@@ -76,7 +77,10 @@ def test_the_best_tree_is_that_of_brute_force(tmp_path: Path, config: Config, bu
     assert found.gain == pytest.approx(best - sum(apart.values()), abs=1e-12)
     (row,) = store.proposals("s").to_pylist()
     assert (row["kind"], row["evidence"], row["note"]) == (
-        "tree", "pairs", f"predicted from {store.trials('s').num_rows} trained networks of two tasks")  # fmt: skip
+        "tree",
+        "pairs",
+        f"predicted from {store.trials('s').num_rows} trained networks of two tasks",
+    )
 
 
 def test_a_tasks_quality_is_the_mean_over_its_partners(tmp_path: Path, config: Config) -> None:

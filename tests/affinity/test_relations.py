@@ -96,8 +96,13 @@ def test_what_is_uncertain_or_unknown_is_shared() -> None:
     """Errors as large as the means, and stages that were never measured."""
     for affinities in (affinities_of({WHOLE: FRIENDS, **STAGES}, error=0.4), affinities_of({WHOLE: FRIENDS})):
         assert propose(config_of(*TASKS), affinities).tree.topology.shares_all
-    matrix = Matrix("excess", WHOLE, np.array([[0.0, 0.3], [np.nan, 0.1]]), np.array([[0.1, 0.1], [np.nan, np.nan]]),
-                    np.ones((2, 2), int))  # fmt: skip
+    matrix = Matrix(
+        "excess",
+        WHOLE,
+        np.array([[0.0, 0.3], [np.nan, 0.1]]),
+        np.array([[0.1, 0.1], [np.nan, np.nan]]),
+        np.ones((2, 2), int),
+    )
     assert certain(matrix).tolist() == [[0.0, 0.3], [0.0, 0.0]]
 
 
@@ -135,8 +140,9 @@ def test_the_newest_tree_is_read_back(tmp_path: Path) -> None:
     found = proposed_tree(store, "s")
     assert found is not None
     assert (found[0].seed, found[1]) == (1, proposals.tree.topology)
-    rows = store.sql("SELECT mean FROM affinities WHERE measure = 'excess' AND stage = 'all' AND recipient = 'a' AND "
-                     "source = 'c'").to_pylist()  # fmt: skip
+    rows = store.sql(
+        "SELECT mean FROM affinities WHERE measure = 'excess' AND stage = 'all' AND recipient = 'a' AND source = 'c'"
+    ).to_pylist()
     assert rows == [{"mean": -0.5}] * 2
 
 
@@ -145,10 +151,22 @@ def test_command_and_report(tmp_path: Path) -> None:
     root = make_phantom("relations", tmp_path / "phantom", patients=24, progress=False)
     config = stripes_config(root, epochs=2)
     (tmp_path / "config.json").write_text(config.to_json())
-    done = CliRunner().invoke(cli.app, [
-        "affinity", "--config", str(tmp_path / "config.json"), "--store", str(tmp_path / "results"), "--study", "s",
-        "--cache", str(tmp_path / "cache"), "--every", "1",
-    ])  # fmt: skip
+    done = CliRunner().invoke(
+        cli.app,
+        [
+            "affinity",
+            "--config",
+            str(tmp_path / "config.json"),
+            "--store",
+            str(tmp_path / "results"),
+            "--study",
+            "s",
+            "--cache",
+            str(tmp_path / "cache"),
+            "--every",
+            "1",
+        ],
+    )
     assert done.exit_code == 0, done.output
     for said in ("measurements of 2 tasks and 3 stages took", "proposed grouping:", "proposed tree:", "from columns"):
         assert said in done.output
@@ -160,8 +178,9 @@ def test_command_and_report(tmp_path: Path) -> None:
     assert "Which tasks help each other" in page
     assert '"type":"heatmap"' in page.replace(" ", "")
     assert "Proposed tree" in page
-    asked = CliRunner().invoke(cli.app, ["sql", "SELECT count(*) AS n FROM affinities", "--store",
-                                         str(tmp_path / "results"), "--json"])  # fmt: skip
+    asked = CliRunner().invoke(
+        cli.app, ["sql", "SELECT count(*) AS n FROM affinities", "--store", str(tmp_path / "results"), "--json"]
+    )
     assert json.loads(asked.output) == [{"n": 48}]
 
 

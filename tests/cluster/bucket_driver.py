@@ -38,10 +38,18 @@ def bucket_study(store: str, folder: Path) -> Study:
     points = [{"width": width, "depth": 2} for width in (4, 5)]
     base = flat_config(DISC, LARGE, epochs=EPOCHS)
     return Study(
-        name=STUDY, base=replace(base, network=replace(base.network, width=4)), space=toy_space, points=points,
-        trials=TRIALS, halving=None, resources=Resources(concurrency=2), prepared=folder, store=store,
-        state=folder / "state", hooks={"fit": slow_fit, "open_cohort": open_flat},
-    )  # fmt: skip
+        name=STUDY,
+        base=replace(base, network=replace(base.network, width=4)),
+        space=toy_space,
+        points=points,
+        trials=TRIALS,
+        halving=None,
+        resources=Resources(concurrency=2),
+        prepared=folder,
+        store=store,
+        state=folder / "state",
+        hooks={"fit": slow_fit, "open_cohort": open_flat},
+    )
 
 
 if __name__ == "__main__":

@@ -65,76 +65,145 @@ METADATA = exactly(annotations=TEXTS, finalizers=several(TEXT), labels=TEXTS, na
 METADATA["type"] = ["object", "null"]
 TEMPLATE = exactly(metadata=METADATA, spec=kubernetes("core.v1.PodSpec"))
 SERVICE = exactly(
-    apiVersion=TEXT, kind=TEXT, metadata=METADATA, spec=kubernetes("core.v1.ServiceSpec"),
+    apiVersion=TEXT,
+    kind=TEXT,
+    metadata=METADATA,
+    spec=kubernetes("core.v1.ServiceSpec"),
     status=kubernetes("core.v1.ServiceStatus"),
-)  # fmt: skip
+)
 RESOURCES = kubernetes("core.v1.ResourceRequirements")
 ENV = several(kubernetes("core.v1.EnvVar"))
 MANAGER = one_of("ray.io/kuberay-operator kueue.x-k8s.io/multikueue")
 
 AUTH = exactly(enableK8sTokenAuth=FLAG, secretName=TEXT, mode=one_of("disabled token"))
 AUTOSCALER = exactly(
-    resources=RESOURCES, image=TEXT, imagePullPolicy=TEXT, securityContext=kubernetes("core.v1.SecurityContext"),
-    idleTimeoutSeconds=INT32, upscalingMode=one_of("Default Aggressive Conservative"), version=one_of("v1 v2"), env=ENV,
-    envFrom=several(kubernetes("core.v1.EnvFromSource")), volumeMounts=several(kubernetes("core.v1.VolumeMount")),
-    command=several(TEXT), args=several(TEXT),
-)  # fmt: skip
+    resources=RESOURCES,
+    image=TEXT,
+    imagePullPolicy=TEXT,
+    securityContext=kubernetes("core.v1.SecurityContext"),
+    idleTimeoutSeconds=INT32,
+    upscalingMode=one_of("Default Aggressive Conservative"),
+    version=one_of("v1 v2"),
+    env=ENV,
+    envFrom=several(kubernetes("core.v1.EnvFromSource")),
+    volumeMounts=several(kubernetes("core.v1.VolumeMount")),
+    command=several(TEXT),
+    args=several(TEXT),
+)
 CREDENTIAL = exactly(valueFrom=kubernetes("core.v1.EnvVarSource"), value=TEXT)
 STORAGE = exactly(
-    claimName=TEXT, size=QUANTITY, storageClassName=TEXT, accessModes=several(TEXT), subPath=TEXT,
+    claimName=TEXT,
+    size=QUANTITY,
+    storageClassName=TEXT,
+    accessModes=several(TEXT),
+    subPath=TEXT,
     deletionPolicy=one_of("DeleteWithCluster Retain"),
-)  # fmt: skip
+)
 FAULT_TOLERANCE = exactly(
-    backend=one_of("redis rocksdb"), redisUsername=CREDENTIAL, redisPassword=CREDENTIAL, externalStorageNamespace=TEXT,
-    redisAddress=TEXT, storage=STORAGE,
-)  # fmt: skip
+    backend=one_of("redis rocksdb"),
+    redisUsername=CREDENTIAL,
+    redisPassword=CREDENTIAL,
+    externalStorageNamespace=TEXT,
+    redisAddress=TEXT,
+    storage=STORAGE,
+)
 COLLECTOR = exactly(image=TEXT, imagePullPolicy=TEXT, resources=RESOURCES, env=ENV)
 TRAFFIC = {
     "ingressRules": several(kubernetes("networking.v1.NetworkPolicyIngressRule")),
     "egressRules": several(kubernetes("networking.v1.NetworkPolicyEgressRule")),
 }
 NETWORK_POLICY = exactly(
-    mode=one_of("DenyAll DenyAllIngress DenyAllEgress"), head=exactly(**TRAFFIC), worker=exactly(**TRAFFIC),
+    mode=one_of("DenyAll DenyAllIngress DenyAllEgress"),
+    head=exactly(**TRAFFIC),
+    worker=exactly(**TRAFFIC),
     workerGroups=several(exactly("groupName", groupName=TEXT, **TRAFFIC)),
-)  # fmt: skip
+)
 INGRESS = exactly(
-    host=TEXT, path=TEXT, pathType=one_of("Exact Prefix ImplementationSpecific"),
+    host=TEXT,
+    path=TEXT,
+    pathType=one_of("Exact Prefix ImplementationSpecific"),
     tls=several(kubernetes("networking.v1.IngressTLS")),
-)  # fmt: skip
+)
 HEAD = exactly(
-    "template", template=TEMPLATE, headService=SERVICE, enableIngress=FLAG, ingressOptions=INGRESS, resources=TEXTS,
-    labels=TEXTS, rayStartParams=TEXTS, serviceType=TEXT,
-)  # fmt: skip
+    "template",
+    template=TEMPLATE,
+    headService=SERVICE,
+    enableIngress=FLAG,
+    ingressOptions=INGRESS,
+    resources=TEXTS,
+    labels=TEXTS,
+    rayStartParams=TEXTS,
+    serviceType=TEXT,
+)
 WORKERS = exactly(
-    "groupName template", suspend=FLAG, groupName=TEXT, replicas=INT32, minReplicas=INT32, maxReplicas=INT32,
-    idleTimeoutSeconds=INT32, priority=INT32, resources=TEXTS, labels=TEXTS, rayStartParams=TEXTS, template=TEMPLATE,
-    scaleStrategy=exactly(workersToDelete=several(TEXT)), numOfHosts=INT32,
-)  # fmt: skip
+    "groupName template",
+    suspend=FLAG,
+    groupName=TEXT,
+    replicas=INT32,
+    minReplicas=INT32,
+    maxReplicas=INT32,
+    idleTimeoutSeconds=INT32,
+    priority=INT32,
+    resources=TEXTS,
+    labels=TEXTS,
+    rayStartParams=TEXTS,
+    template=TEMPLATE,
+    scaleStrategy=exactly(workersToDelete=several(TEXT)),
+    numOfHosts=INT32,
+)
 CLUSTER_SPEC = exactly(
-    "headGroupSpec", upgradeStrategy=exactly(type=one_of("Recreate None")), authOptions=AUTH, suspend=FLAG,
-    managedBy=MANAGER, autoscalerOptions=AUTOSCALER, headServiceAnnotations=TEXTS, enableInTreeAutoscaling=FLAG,
-    gcsFaultToleranceOptions=FAULT_TOLERANCE, historyServerOptions=exactly(collectorOptions=COLLECTOR),
-    networkPolicy=NETWORK_POLICY, tlsOptions=exactly(enabled=FLAG), headGroupSpec=HEAD, rayVersion=TEXT,
+    "headGroupSpec",
+    upgradeStrategy=exactly(type=one_of("Recreate None")),
+    authOptions=AUTH,
+    suspend=FLAG,
+    managedBy=MANAGER,
+    autoscalerOptions=AUTOSCALER,
+    headServiceAnnotations=TEXTS,
+    enableInTreeAutoscaling=FLAG,
+    gcsFaultToleranceOptions=FAULT_TOLERANCE,
+    historyServerOptions=exactly(collectorOptions=COLLECTOR),
+    networkPolicy=NETWORK_POLICY,
+    tlsOptions=exactly(enabled=FLAG),
+    headGroupSpec=HEAD,
+    rayVersion=TEXT,
     workerGroupSpecs=several(WORKERS),
-)  # fmt: skip
+)
 
 POLICY = one_of("DeleteCluster DeleteWorkers DeleteSelf DeleteNone")
 CONDITION = exactly(
     jobStatus=one_of("SUCCEEDED FAILED"), jobDeploymentStatus=one_of("Failed"), ttlSeconds={**INT32, "minimum": 0}
 ) | exactly_one("jobStatus", "jobDeploymentStatus")
-DELETION = exactly(
-    onSuccess=exactly(policy=POLICY), onFailure=exactly(policy=POLICY),
-    deletionRules={**several(exactly("policy condition", policy=POLICY, condition=CONDITION)), "minItems": 1},
-) | exactly_one("onSuccess", "deletionRules") | {
-    "dependentRequired": {"onSuccess": ["onFailure"], "onFailure": ["onSuccess"]}
-}  # fmt: skip
+DELETION = (
+    exactly(
+        onSuccess=exactly(policy=POLICY),
+        onFailure=exactly(policy=POLICY),
+        deletionRules={**several(exactly("policy condition", policy=POLICY, condition=CONDITION)), "minItems": 1},
+    )
+    | exactly_one("onSuccess", "deletionRules")
+    | {"dependentRequired": {"onSuccess": ["onFailure"], "onFailure": ["onSuccess"]}}
+)
 JOB_SPEC = exactly(
-    activeDeadlineSeconds=INT32, backoffLimit=INT32, rayClusterSpec=CLUSTER_SPEC, submitterPodTemplate=TEMPLATE,
-    metadata=TEXTS, clusterSelector=TEXTS, submitterConfig=exactly(backoffLimit=INT32), managedBy=MANAGER,
-    deletionStrategy=DELETION, entrypoint=TEXT, runtimeEnvYAML=TEXT, jobId=TEXT, submissionMode=TEXT,
-    entrypointResources=TEXT, entrypointNumCpus=FLOAT, entrypointNumGpus=FLOAT, ttlSecondsAfterFinished=INT32,
-    preRunningDeadlineSeconds={**INT32, "minimum": 1}, shutdownAfterJobFinishes=FLAG, suspend=FLAG,
-)  # fmt: skip
+    activeDeadlineSeconds=INT32,
+    backoffLimit=INT32,
+    rayClusterSpec=CLUSTER_SPEC,
+    submitterPodTemplate=TEMPLATE,
+    metadata=TEXTS,
+    clusterSelector=TEXTS,
+    submitterConfig=exactly(backoffLimit=INT32),
+    managedBy=MANAGER,
+    deletionStrategy=DELETION,
+    entrypoint=TEXT,
+    runtimeEnvYAML=TEXT,
+    jobId=TEXT,
+    submissionMode=TEXT,
+    entrypointResources=TEXT,
+    entrypointNumCpus=FLOAT,
+    entrypointNumGpus=FLOAT,
+    ttlSecondsAfterFinished=INT32,
+    preRunningDeadlineSeconds={**INT32, "minimum": 1},
+    shutdownAfterJobFinishes=FLAG,
+    suspend=FLAG,
+)
 
 
 def _kind(kind: str, spec: Schema) -> Schema:

@@ -37,10 +37,15 @@ def no_shared_disk_study(folder: Path, name: str, trials: int) -> Study:
     study = two_nodes_study(folder / "shared" / name, trials=trials)
     training = replace(study.base.training, epochs=3)
     return replace(
-        study, name=name, base=replace(study.base, training=training), prepared=Path(manifest),
-        store=str(folder / "shared" / "results"), state=folder / "shared" / name, resources=Resources(concurrency=4),
+        study,
+        name=name,
+        base=replace(study.base, training=training),
+        prepared=Path(manifest),
+        store=str(folder / "shared" / "results"),
+        state=folder / "shared" / name,
+        resources=Resources(concurrency=4),
         hooks={"fit": ReadingFit(seconds=0.3)},
-    )  # fmt: skip
+    )
 
 
 if __name__ == "__main__":

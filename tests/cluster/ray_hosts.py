@@ -87,17 +87,26 @@ class Host:
         environment = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}
         with (output or self.folder / "output.txt").open("ab") as file:
             return subprocess.Popen(
-                self._entered(*command), env={**environment, **self.environment}, cwd=cwd,
-                stdout=file, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
-            )  # fmt: skip
+                self._entered(*command),
+                env={**environment, **self.environment},
+                cwd=cwd,
+                stdout=file,
+                stderr=subprocess.STDOUT,
+                stdin=subprocess.DEVNULL,
+            )
 
     def run(self, *command: str, seconds: float = 60, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
         """A process on this host, to its end."""
         environment = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}
         return subprocess.run(
-            self._entered(*command), env={**environment, **self.environment}, cwd=cwd,
-            capture_output=True, text=True, timeout=seconds, stdin=subprocess.DEVNULL,
-        )  # fmt: skip
+            self._entered(*command),
+            env={**environment, **self.environment},
+            cwd=cwd,
+            capture_output=True,
+            text=True,
+            timeout=seconds,
+            stdin=subprocess.DEVNULL,
+        )
 
     def start_ray(self, head: Host | None = None, *options: str, cpus: int = 2, cwd: Path | None = None) -> None:
         """A Ray node; without ``head`` the head of a new cluster. Returns when it has joined.
@@ -117,10 +126,21 @@ class Host:
         output = self.folder / "ray.txt"
         output.unlink(missing_ok=True)
         started = self.start(
-            sys.executable, "-m", "ray.scripts.scripts", "start", *where, f"--node-ip-address={self.address}",
-            f"--temp-dir={self.folder}", f"--num-cpus={cpus}", "--num-gpus=0", "--object-store-memory=100000000",
-            "--block", *options, cwd=cwd, output=output,
-        )  # fmt: skip
+            sys.executable,
+            "-m",
+            "ray.scripts.scripts",
+            "start",
+            *where,
+            f"--node-ip-address={self.address}",
+            f"--temp-dir={self.folder}",
+            f"--num-cpus={cpus}",
+            "--num-gpus=0",
+            "--object-store-memory=100000000",
+            "--block",
+            *options,
+            cwd=cwd,
+            output=output,
+        )
 
         wait_until(
             lambda: started.poll() is not None or "Ray runtime started" in output.read_text(),
@@ -184,8 +204,20 @@ def two_hosts(environment: Mapping[str, str]) -> Iterator[tuple[Host, Host]]:
             hosts.append(Host(name, f"{net}.{number}", link, folder, dict(environment)))
             stack.callback(hosts[-1].kill)
         first, second = hosts
-        _ip("link", "add", first.link, "netns", first.name, "type", "veth", "peer", "name", second.link,
-            "netns", second.name)  # fmt: skip
+        _ip(
+            "link",
+            "add",
+            first.link,
+            "netns",
+            first.name,
+            "type",
+            "veth",
+            "peer",
+            "name",
+            second.link,
+            "netns",
+            second.name,
+        )
         for host in hosts:
             _ip("-n", host.name, "addr", "add", f"{host.address}/24", "dev", host.link)
             _ip("-n", host.name, "link", "set", "lo", "up")

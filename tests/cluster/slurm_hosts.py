@@ -134,8 +134,11 @@ def _munge(folder: Path) -> Iterator[None]:
     key = folder / "own" / "key"
     key.write_bytes(os.urandom(128))
     key.chmod(0o400)
-    files = {"socket": folder / "socket", "key-file": key,
-             **{f"{name}-file": folder / "own" / name for name in ("log", "pid", "seed")}}  # fmt: skip
+    files = {
+        "socket": folder / "socket",
+        "key-file": key,
+        **{f"{name}-file": folder / "own" / name for name in ("log", "pid", "seed")},
+    }
     # --force: the parents of these folders may be written by all.
     options = [f"--{option}={path}" for option, path in files.items()]
     command = [shutil.which("munged", path=_path()) or "munged", "--foreground", "--force", *options]

@@ -46,10 +46,15 @@ def disk(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def hosts(disk: Path) -> Iterator[tuple[Host, Host]]:
     paths = os.pathsep.join(map(str, (ROOT / "platform", ROOT)))
     environment = {
-        **SHORT_PATIENCE, "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": os.urandom(16).hex(), "PYTHONPATH": paths,
-        "AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "key", "AWS_EC2_METADATA_DISABLED": "true",
+        **SHORT_PATIENCE,
+        "RAY_AUTH_MODE": "token",
+        "RAY_AUTH_TOKEN": os.urandom(16).hex(),
+        "PYTHONPATH": paths,
+        "AWS_ACCESS_KEY_ID": "key",
+        "AWS_SECRET_ACCESS_KEY": "key",
+        "AWS_EC2_METADATA_DISABLED": "true",
         "OMP_NUM_THREADS": "1",
-    }  # fmt: skip
+    }
     with two_hosts(environment) as (head, other):
         other.hidden.append(disk)
         for host in (head, other):

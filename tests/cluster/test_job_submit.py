@@ -44,11 +44,18 @@ def hosts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Host, Host
     """A cluster of one node that is begun in the project's folder, and a laptop."""
     home = tmp_path_factory.mktemp("home")
     environment = {
-        "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": os.urandom(16).hex(), "HOME": str(home), "OMP_NUM_THREADS": "1",
+        "RAY_AUTH_MODE": "token",
+        "RAY_AUTH_TOKEN": os.urandom(16).hex(),
+        "HOME": str(home),
+        "OMP_NUM_THREADS": "1",
         "RAY_worker_niceness": "0",
-        "AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": os.urandom(8).hex(), "AWS_EC2_METADATA_DISABLED": "true",
-        "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}", "COLUMNS": "160", "BRANCHPOINT_HOME": "",
-    }  # fmt: skip
+        "AWS_ACCESS_KEY_ID": "key",
+        "AWS_SECRET_ACCESS_KEY": os.urandom(8).hex(),
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",
+        "COLUMNS": "160",
+        "BRANCHPOINT_HOME": "",
+    }
     with two_hosts(environment) as (cluster, laptop):
         cluster.start_ray(None, "--include-dashboard=true", f"--dashboard-host={cluster.address}", cwd=ROOT)
         cluster.start(sys.executable, "-m", "moto.server", "--host", cluster.address, "--port", "5000")

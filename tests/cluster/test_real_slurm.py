@@ -30,9 +30,11 @@ pytestmark = [
 @pytest.fixture(scope="module")
 def slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Slurm]:
     environment = {
-        **SHORT_PATIENCE, "HOME": str(tmp_path_factory.mktemp("home")), "OMP_NUM_THREADS": "1",
+        **SHORT_PATIENCE,
+        "HOME": str(tmp_path_factory.mktemp("home")),
+        "OMP_NUM_THREADS": "1",
         "PYTHONPATH": os.pathsep.join(map(str, (ROOT / "platform", ROOT))),
-    }  # fmt: skip
+    }
     with real_slurm(environment) as slurm:
         yield slurm
     assert not slurm.folder.exists()
@@ -46,9 +48,7 @@ def submit(slurm: Slurm, folder: Path, *command: str) -> str:
     # The virtual environment of the tests, wherever it lies, comes first.
     paths = f"PATH={Path(sys.executable).parent}{os.pathsep}{slurm.hosts[0].environment['PATH']}"
     script = [str(ROOT / "cluster" / "slurm.sh"), *command]
-    return slurm.command(
-        "env", paths, "sbatch", "--parsable", *own, f"--output={folder / 'job.txt'}", *script
-    )  # fmt: skip
+    return slurm.command("env", paths, "sbatch", "--parsable", *own, f"--output={folder / 'job.txt'}", *script)
 
 
 def submit_study(slurm: Slurm, folder: Path) -> str:

@@ -40,9 +40,13 @@ def environment(tmp_path: Path) -> dict[str, str]:
         (stand_ins / name).write_text(f"#!/usr/bin/env bash\n{body}\n")
         (stand_ins / name).chmod(0o755)
     slurm = {
-        "SLURM_JOB_ID": "123456", "SLURMD_NODENAME": "node1", "SLURM_JOB_NUM_NODES": "3",
-        "SLURM_CPUS_PER_TASK": "16", "NOTES": str(tmp_path / "notes"), "TMPDIR": str(tmp_path),
-    }  # fmt: skip
+        "SLURM_JOB_ID": "123456",
+        "SLURMD_NODENAME": "node1",
+        "SLURM_JOB_NUM_NODES": "3",
+        "SLURM_CPUS_PER_TASK": "16",
+        "NOTES": str(tmp_path / "notes"),
+        "TMPDIR": str(tmp_path),
+    }
     return {**os.environ, **slurm, "PATH": f"{stand_ins}{os.pathsep}{os.environ['PATH']}"}
 
 
@@ -90,8 +94,14 @@ def test_runs_the_command_on_a_cluster_and_ends_it(tmp_path: Path, environment: 
 
 
 def test_says_when_ray_does_not_start(tmp_path: Path, environment: dict[str, str]) -> None:
-    done = subprocess.run(["bash", str(SCRIPT), "python", "job.py"], env={**environment, "RAY_FAILS": "1"},
-                          cwd=tmp_path, capture_output=True, text=True, timeout=100)  # fmt: skip
+    done = subprocess.run(
+        ["bash", str(SCRIPT), "python", "job.py"],
+        env={**environment, "RAY_FAILS": "1"},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=100,
+    )
     assert done.returncode == 1
     assert "Ray did not start on node1" in done.stderr
     notes = Path(environment["NOTES"]).read_text()
@@ -101,8 +111,9 @@ def test_says_when_ray_does_not_start(tmp_path: Path, environment: dict[str, str
 
 
 def test_a_signal_before_the_end_of_the_allocation_ends_everything(tmp_path: Path, environment: dict[str, str]) -> None:
-    script = subprocess.Popen(["bash", str(SCRIPT), "python", "slow.py"], env=environment, cwd=tmp_path,
-                              stdout=subprocess.DEVNULL)  # fmt: skip
+    script = subprocess.Popen(
+        ["bash", str(SCRIPT), "python", "slow.py"], env=environment, cwd=tmp_path, stdout=subprocess.DEVNULL
+    )
     notes = Path(environment["NOTES"])
     end = time.monotonic() + 60
     while "job slow.py" not in (notes.read_text() if notes.exists() else ""):

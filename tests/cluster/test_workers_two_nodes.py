@@ -34,10 +34,15 @@ def hosts() -> Iterator[tuple[Host, Host]]:
     """One core each, so that the two workers are on two hosts."""
     paths = os.pathsep.join(map(str, (ROOT / "platform", ROOT)))
     environment = {
-        **SHORT_PATIENCE, "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": os.urandom(16).hex(), "PYTHONPATH": paths,
-        "AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "key", "AWS_EC2_METADATA_DISABLED": "true",
+        **SHORT_PATIENCE,
+        "RAY_AUTH_MODE": "token",
+        "RAY_AUTH_TOKEN": os.urandom(16).hex(),
+        "PYTHONPATH": paths,
+        "AWS_ACCESS_KEY_ID": "key",
+        "AWS_SECRET_ACCESS_KEY": "key",
+        "AWS_EC2_METADATA_DISABLED": "true",
         "OMP_NUM_THREADS": "1",
-    }  # fmt: skip
+    }
     with two_hosts(environment) as (head, other):
         for host in (head, other):
             host.environment["RAY_ADDRESS"] = f"{head.address}:{PORT}"
@@ -79,8 +84,14 @@ def test_a_dead_host_s_worker_starts_anew_where_a_node_comes(
         other.hidden.append(tmp_path / "state")
     store = str(tmp_path / "results") if place == "disk" else bucket_on(head)
     other.start_ray(head, cpus=1)
-    driver = head.start(sys.executable, str(HERE / "workers_driver.py"), str(tmp_path), store, head.address,
-                        output=tmp_path / "driver.txt")  # fmt: skip
+    driver = head.start(
+        sys.executable,
+        str(HERE / "workers_driver.py"),
+        str(tmp_path),
+        store,
+        head.address,
+        output=tmp_path / "driver.txt",
+    )
     said = tmp_path / "driver.txt"
     wait_until(lambda: driver.poll() is not None or len(noted(tmp_path, 1)) >= 3, "three epochs are trained")
     assert driver.poll() is None, said.read_text()

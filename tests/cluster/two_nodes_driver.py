@@ -45,12 +45,19 @@ def two_nodes_study(folder: Path, trials: int = 8) -> Study:
     )
     points = [{"width": width, "depth": depth} for width in range(1, 7) for depth in (2, 3)]
     return Study(
-        name=STUDY, base=base, space=toy_space, trials=trials, resources=Resources(concurrency=2),
+        name=STUDY,
+        base=base,
+        space=toy_space,
+        trials=trials,
+        resources=Resources(concurrency=2),
         # The rule is asked, in a process that may lie on either node, but is too patient to stop a trial.
-        halving=HalvingConfig(grace=3, least=1000), points=points[:trials], prepared=folder,
-        store=str(folder / "results"), state=folder / "state",
+        halving=HalvingConfig(grace=3, least=1000),
+        points=points[:trials],
+        prepared=folder,
+        store=str(folder / "results"),
+        state=folder / "state",
         hooks={"fit": NotingFit(seconds=0.25), "open_cohort": str},
-    )  # fmt: skip
+    )
 
 
 if __name__ == "__main__":

@@ -46,8 +46,14 @@ def main(folder: Path, store: str, address: str) -> None:
     import ray
 
     ray.init(_node_ip_address=address, log_to_driver=False, logging_level="ERROR")
-    setup = Setup(study=STUDY, store=store, folder=folder / "state", prepared=folder,
-                  open_cohort=open_spheres, fit=SlowFit(folder))  # fmt: skip
+    setup = Setup(
+        study=STUDY,
+        store=store,
+        folder=folder / "state",
+        prepared=folder,
+        open_cohort=open_spheres,
+        fit=SlowFit(folder),
+    )
     with session("auto"):
         outcome = execute(Work("0000", CONFIG.to_json()), with_workers(setup, Resources(workers=2)), lambda *_: None)
     print(outcome.state, outcome.reason)

@@ -59,8 +59,18 @@ def test_other_questions_are_refused(compare: Any, study: str, question: str, me
 @pytest.mark.timeout(1000)
 def test_a_table_with_references_and_paired_tests(tmp_path: Path) -> None:
     environment = {name: value for name, value in os.environ.items() if name != "BRANCHPOINT_HOME"}
-    command = [sys.executable, str(JOBS / "compare.py"), "--study", "isic2017", "--question", "tasks",
-               "--scale", "smoke", "--seeds", "2"]  # fmt: skip
+    command = [
+        sys.executable,
+        str(JOBS / "compare.py"),
+        "--study",
+        "isic2017",
+        "--question",
+        "tasks",
+        "--scale",
+        "smoke",
+        "--seeds",
+        "2",
+    ]
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=900)
     assert done.returncode == 0, done.stdout + done.stderr
     lines = done.stdout.splitlines()

@@ -28,8 +28,10 @@ def test_a_table_beside_the_papers_and_on_again(tmp_path: Path) -> None:
     reproduce(tmp_path, "alpha 1, beta 1")
     store = Store(str(tmp_path / "results"))
     first = store.trials(STUDY).to_pylist()
-    assert [(row["state"], row["seed"], row["stage"]) for row in first] == [("COMPLETE", 0, "final"),
-                                                                            ("COMPLETE", 1, "final")]  # fmt: skip
+    assert [(row["state"], row["seed"], row["stage"]) for row in first] == [
+        ("COMPLETE", 0, "final"),
+        ("COMPLETE", 1, "final"),
+    ]
     output = reproduce(tmp_path, "alpha 1, beta 1", "alpha 0.1, beta 1")
     rows = store.trials(STUDY, attempts="all").to_pylist()
     assert len(rows) == 4

@@ -34,8 +34,9 @@ def test_every_fold_to_figures_and_weights_and_on_again(
     tmp_path: Path, config: Config, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
-    data = make_phantom("hecktor", tmp_path / "raw", patients=12, seed=1, censoring=0.5, spacing_scale=2.0, workers=1,
-                        progress=False)  # fmt: skip
+    data = make_phantom(
+        "hecktor", tmp_path / "raw", patients=12, seed=1, censoring=0.5, spacing_scale=2.0, workers=1, progress=False
+    )
     file = tmp_path / "config.json"
     file.write_text(config.to_json())
     command = ["--config", file, "--data-root", data, "--home", tmp_path, "--study", "again"]

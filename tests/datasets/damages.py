@@ -28,8 +28,15 @@ class Damage:
     release: str = "2021"
 
 
-def one(name: str, do: Callable[[Release], None], rule: str, task: str, found: str = "", release: str = "2021",
-        patient: str = PID) -> Damage:  # fmt: skip
+def one(
+    name: str,
+    do: Callable[[Release], None],
+    rule: str,
+    task: str,
+    found: str = "",
+    release: str = "2021",
+    patient: str = PID,
+) -> Damage:
     """A fault that gives one row."""
     return Damage(name, do, ((rule, patient, task),), found, release)
 
@@ -166,11 +173,17 @@ def _other_checksum(data: bytes) -> bytes:
 
 FILES = (
     one("cut file", _bytes("CT", lambda data: data[: len(data) * 2 // 3]), "truncated-file", "CT", "ends inside"),
-    one("cut before compression", _bytes("PET", lambda data: gzip.compress(gzip.decompress(data)[:-500])),
-        "truncated-file", "PET", "bytes"),
+    one(
+        "cut before compression",
+        _bytes("PET", lambda data: gzip.compress(gzip.decompress(data)[:-500])),
+        "truncated-file",
+        "PET",
+        "bytes",
+    ),
     one("empty file", _bytes("tumour", lambda data: b""), "truncated-file", "tumour", "empty file"),
-    one("text for a volume", _bytes("CT", lambda data: b"<html>moved</html>" * 40), "unreadable-file", "CT",
-        "no NIfTI"),
+    one(
+        "text for a volume", _bytes("CT", lambda data: b"<html>moved</html>" * 40), "unreadable-file", "CT", "no NIfTI"
+    ),
     one("flipped bit", _bytes("CT", _other_checksum), "unreadable-file", "CT", "CRC"),
     one("no slices", header("PET", _set("dim", 3, 0)), "unreadable-file", "PET", "sizes [16, 16, 0]"),
     one("zero spacing", header("CT", _set("pixdim", 3, 0.0)), "bad-spacing", "CT", "6 x 6 x 0 mm"),
@@ -178,8 +191,13 @@ FILES = (
     one("spacing in metres", header("PET", _set("pixdim", 1, 0.009)), "bad-spacing", "PET", "0.009"),
     one("absurd spacing", header("PET", _set("pixdim", 3, 800.0)), "bad-spacing", "PET", "800"),
     one("origin not a number", header("PET", _set("srow_x", 3, np.nan)), "bad-spacing", "PET", "NaN"),
-    one("sform of another spacing", header("PET", _sform_of_other_spacing), "header-conflict", "PET",
-        "9.18 x 9.18 x 8.16"),
+    one(
+        "sform of another spacing",
+        header("PET", _sform_of_other_spacing),
+        "header-conflict",
+        "PET",
+        "9.18 x 9.18 x 8.16",
+    ),
     one("sform elsewhere", header("PET", _sform_elsewhere), "header-conflict", "PET", "5.0 mm apart"),
     one("flipped axes", image("PET", lambda p: sitk.DICOMOrient(p, "RAS")), "flipped-direction", "PET", "-1 0 0"),
     one("oblique axes", image("PET", _tilted), "oblique-direction", "PET", "0.995"),
@@ -192,8 +210,13 @@ FILES = (
     one("CT window", voxels("CT", lambda v: v.clip(-160, 240)), "ct-not-hu", "CT", "clipped at -160"),
     one("CT rescaled twice", voxels("CT", lambda v: v - 1024), "ct-not-hu", "CT", "shifted"),
     one("CT without air", voxels("CT", _without_air), "ct-not-hu", "CT", "none near -1000"),
-    one("CT overflow", voxels("CT", lambda v: np.where(v > 500, 64_000, v.astype(np.int32))), "ct-not-hu", "CT",
-        "overflow"),
+    one(
+        "CT overflow",
+        voxels("CT", lambda v: np.where(v > 500, 64_000, v.astype(np.int32))),
+        "ct-not-hu",
+        "CT",
+        "overflow",
+    ),
     one("CT of one value", voxels("CT", lambda v: v * 0 - 1000), "ct-not-hu", "CT", "every voxel is the same"),
     one("PET in Bq/ml", voxels("PET", lambda v: v * 5000), "pet-not-suv", "PET", "Bq/ml"),
     one("PET scaled to one", voxels("PET", lambda v: v / v.max()), "pet-not-suv", "PET", "normalised"),
@@ -205,9 +228,15 @@ FILES = (
     one("mask of 255", voxels("tumour", lambda v: v * 255), "unknown-label", "tumour", "255"),
     one("blurred mask", voxels("tumour", lambda v: v * np.float32(0.5)), "unknown-label", "tumour", "0.5"),
     one("empty mask", voxels("tumour", lambda v: v * 0), "empty-mask", "tumour"),
-    one("inverted mask", voxels("tumour", lambda v: (v == 0).astype(np.uint8)), "mask-covers-image", "tumour", "%",
-        "2022"),
-)  # fmt: skip
+    one(
+        "inverted mask",
+        voxels("tumour", lambda v: (v == 0).astype(np.uint8)),
+        "mask-covers-image",
+        "tumour",
+        "%",
+        "2022",
+    ),
+)
 
 PLACES = (
     one("lost PET", _delete("PET"), "missing-file", "PET", f"{PID}_ct.nii.gz"),
@@ -217,29 +246,73 @@ PLACES = (
     one("shifted mask of 2022", image("tumour", _moved((6.0, 0.0, 0.0))), "grid-mismatch", "tumour", "-63", "2022"),
     one("mask of another size", image("tumour", lambda p: p[:-1, :, :]), "grid-mismatch", "tumour", "23 x 24 x 20"),
     one("PET elsewhere", image("PET", _moved((0.0, 0.0, 900.0))), "images-apart", "PET", "996..1116"),
-    one("mask elsewhere", image("tumour", lambda p: _moved((0.0, 500.0, 0.0))(p[:-1, :, :])),
-        "mask-outside-image", "tumour", "", "2022"),
-    one("mask over the edge", image("tumour", lambda p: _moved((-60.0, 0.0, 0.0))(p[:-1, :, :])),
-        "mask-cut-by-image", "tumour", "", "2022"),
-    one("box in voxels of another image", both(cell("box", "x1", 900), cell("box", "x2", 1044)),
-        "box-outside-image", "box", "900..1044"),
+    one(
+        "mask elsewhere",
+        image("tumour", lambda p: _moved((0.0, 500.0, 0.0))(p[:-1, :, :])),
+        "mask-outside-image",
+        "tumour",
+        "",
+        "2022",
+    ),
+    one(
+        "mask over the edge",
+        image("tumour", lambda p: _moved((-60.0, 0.0, 0.0))(p[:-1, :, :])),
+        "mask-cut-by-image",
+        "tumour",
+        "",
+        "2022",
+    ),
+    one(
+        "box in voxels of another image",
+        both(cell("box", "x1", 900), cell("box", "x2", 1044)),
+        "box-outside-image",
+        "box",
+        "900..1044",
+    ),
     one("box over the edge", cell("box", "x2", 160), "box-beyond-image", "box", "-60..160"),
     one("box beside the tumour", cell("box", "x1", 0), "box-misses-mask", "box"),
     one("box through the tumour", cell("box", "x1", -28), "box-cuts-mask", "box"),
     one("box turned round", cell("box", "x1", 70), "bad-box", "box", "70, 60"),
     one("box of words", cell("box", "z2", "top"), "bad-box", "box", "top"),
-    one("PET mask elsewhere", voxels("tumour (PET)", lambda v: np.roll(v, (5, 5, 5), (0, 1, 2)), STS_IDS[1]),
-        "masks-apart", "tumour (PET)", "", "sts", STS_IDS[1]),
+    one(
+        "PET mask elsewhere",
+        voxels("tumour (PET)", lambda v: np.roll(v, (5, 5, 5), (0, 1, 2)), STS_IDS[1]),
+        "masks-apart",
+        "tumour (PET)",
+        "",
+        "sts",
+        STS_IDS[1],
+    ),
     one("inner crop without air", voxels("CT", _without_air, STS_IDS[1]), "ct-no-air", "CT", "", "sts", STS_IDS[1]),
-    Damage("masks of two patients exchanged",
-           both(_somewhere_else(IDS[0]), _exchange((IDS[0], "tumour"), (PID, "tumour"))),
-           (("grid-mismatch", IDS[0], "tumour"), ("grid-mismatch", PID, "tumour")), "-69", "2022"),
-    Damage("mask and CT exchanged", _exchange((PID, "CT"), (PID, "tumour")),
-           (("ct-not-hu", PID, "CT"), ("unknown-label", PID, "tumour")), "normalised"),
-    Damage("CT and PET exchanged", _exchange((PID, "CT"), (PID, "PET")),
-           (("ct-not-hu", PID, "CT"), ("pet-not-suv", PID, "PET"), ("grid-mismatch", PID, "tumour")), "normalised"),
-    Damage("one patient twice", _copy(IDS[0], "CT", "PET"),
-           (("duplicate-images", PID, "CT"), ("duplicate-images", PID, "PET")), f"as {IDS[0]} CT"),
-    Damage("CT of another patient", _copy(IDS[0], "CT"),
-           (("duplicate-images", IDS[0], "CT"), ("duplicate-images", PID, "CT")), f"as {PID} CT"),
-)  # fmt: skip
+    Damage(
+        "masks of two patients exchanged",
+        both(_somewhere_else(IDS[0]), _exchange((IDS[0], "tumour"), (PID, "tumour"))),
+        (("grid-mismatch", IDS[0], "tumour"), ("grid-mismatch", PID, "tumour")),
+        "-69",
+        "2022",
+    ),
+    Damage(
+        "mask and CT exchanged",
+        _exchange((PID, "CT"), (PID, "tumour")),
+        (("ct-not-hu", PID, "CT"), ("unknown-label", PID, "tumour")),
+        "normalised",
+    ),
+    Damage(
+        "CT and PET exchanged",
+        _exchange((PID, "CT"), (PID, "PET")),
+        (("ct-not-hu", PID, "CT"), ("pet-not-suv", PID, "PET"), ("grid-mismatch", PID, "tumour")),
+        "normalised",
+    ),
+    Damage(
+        "one patient twice",
+        _copy(IDS[0], "CT", "PET"),
+        (("duplicate-images", PID, "CT"), ("duplicate-images", PID, "PET")),
+        f"as {IDS[0]} CT",
+    ),
+    Damage(
+        "CT of another patient",
+        _copy(IDS[0], "CT"),
+        (("duplicate-images", IDS[0], "CT"), ("duplicate-images", PID, "CT")),
+        f"as {PID} CT",
+    ),
+)

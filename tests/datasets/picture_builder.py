@@ -17,10 +17,23 @@ from branchpoint.datasets.readers.registry import read_cohort
 SIZE = (40, 56)
 """(height, width) of the pictures."""
 PH2_HEADER = (
-    "Image Name", "diagnosis", "diagnosis_code", "Asymmetry (0/1/2)", "Pigment Network (AT/T)",
-    "Dots/Globules (A/AT/T)", "Streaks (A/P)", "Regression Areas (A/P)", "Blue-Whitish Veil (A/P)", "White", "Red",
-    "Light-Brown", "Dark-Brown", "Blue-Gray", "Black", "Histological Diagnosis",
-)  # fmt: skip
+    "Image Name",
+    "diagnosis",
+    "diagnosis_code",
+    "Asymmetry (0/1/2)",
+    "Pigment Network (AT/T)",
+    "Dots/Globules (A/AT/T)",
+    "Streaks (A/P)",
+    "Regression Areas (A/P)",
+    "Blue-Whitish Veil (A/P)",
+    "White",
+    "Red",
+    "Light-Brown",
+    "Dark-Brown",
+    "Blue-Gray",
+    "Black",
+    "Histological Diagnosis",
+)
 NAMES = ("common_nevus", "atypical_nevus", "melanoma")
 
 
@@ -89,8 +102,19 @@ def build_ph2(root: Path, count: int = 12) -> Path:
         write(folder / f"{name}_roi" / f"{name}_R1_Label4.bmp", disc(number), "1")
         flags = [(number >> bit) & 1 for bit in range(3)] * 2
         signs = [("A", "P")[(number + n) % 2] for n in range(3)]
-        rows.append([name, NAMES[diagnosis], diagnosis, number % 3, ("T", "AT")[number % 2],
-                     ("A", "T", "AT")[number % 3], *signs, *flags, ""])  # fmt: skip
+        rows.append(
+            [
+                name,
+                NAMES[diagnosis],
+                diagnosis,
+                number % 3,
+                ("T", "AT")[number % 2],
+                ("A", "T", "AT")[number % 3],
+                *signs,
+                *flags,
+                "",
+            ]
+        )
     write_csv(root / "ph2_labels.csv", rows)
     return root
 

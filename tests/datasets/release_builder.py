@@ -107,9 +107,10 @@ class Release:
         """Write ``text`` into one cell of a table."""
         rows = self.rows(table)
         position = rows[0].index(column)
-        write_csv(self.tables[table], [
-            [text if i == position and row[0] == patient else cell for i, cell in enumerate(row)] for row in rows
-        ])  # fmt: skip
+        write_csv(
+            self.tables[table],
+            [[text if i == position and row[0] == patient else cell for i, cell in enumerate(row)] for row in rows],
+        )
 
     def rows(self, table: str) -> list[list[str]]:
         with self.tables[table].open(newline="", encoding="utf-8") as file:
@@ -149,22 +150,37 @@ def _hecktor_tables(release: str, ids: Sequence[str]) -> dict[str, tuple[str, li
     if release == "2020":
         return {"box": ("hecktor2020_bbox_training.csv", boxes)}
     if release == "2021":
-        header: list[object] = ["PatientID", "CenterID", "Gender (1=M,0=F)", "Age", "Tobacco", "TNM edition", "T-stage",
-                                "HPV status (0=-, 1=+)", "Estimated weight (kg) for SUV"]  # fmt: skip
+        header: list[object] = [
+            "PatientID",
+            "CenterID",
+            "Gender (1=M,0=F)",
+            "Age",
+            "Tobacco",
+            "TNM edition",
+            "T-stage",
+            "HPV status (0=-, 1=+)",
+            "Estimated weight (kg) for SUV",
+        ]
         return {
             "box": ("hecktor2021_bbox_training.csv", boxes),
-            "endpoint": ("hecktor2021_patient_endpoint_training.csv",
-                         [["PatientID", "Progression", "Progression free survival"], *map(list, outcomes)]),
-            "clinical": ("hecktor2021_patient_info_training.csv",
-                         [header, *([pid, 1, i % 2, 60 + i, "", 7, "T4", i % 2, ""] for i, pid in enumerate(ids))]),
-        }  # fmt: skip
+            "endpoint": (
+                "hecktor2021_patient_endpoint_training.csv",
+                [["PatientID", "Progression", "Progression free survival"], *map(list, outcomes)],
+            ),
+            "clinical": (
+                "hecktor2021_patient_info_training.csv",
+                [header, *([pid, 1, i % 2, 60 + i, "", 7, "T4", i % 2, ""] for i, pid in enumerate(ids))],
+            ),
+        }
     if release == "2022":
         header = ["PatientID", "Task 1", "Task 2", "CenterID", "Gender", "Age", "Weight", "HPV status (0=-, 1=+)"]
         return {
             "endpoint": ("hecktor2022_endpoint_training.csv", [["PatientID", "Relapse", "RFS"], *map(list, outcomes)]),
-            "clinical": ("hecktor2022_clinical_info_training.csv",
-                         [header, *([pid, 1, 1, 1, "M", 60, 80, i % 2] for i, pid in enumerate(ids))]),
-        }  # fmt: skip
+            "clinical": (
+                "hecktor2022_clinical_info_training.csv",
+                [header, *([pid, 1, 1, 1, "M", 60, 80, i % 2] for i, pid in enumerate(ids))],
+            ),
+        }
     header = ["PatientID", "Age", "Gender", "Tobacco Consumption", "Treatment", "Relapse", "RFS", "HPV Status"]
     rows = [[pid, 60, 1, "", 1, event, days, i % 2] for i, (pid, event, days) in enumerate(outcomes)]
     return {"endpoint": ("HECKTOR_2025_Training_Task_2.csv", [header, *rows])}
@@ -180,9 +196,18 @@ def sts(root: Path) -> Release:
         write(files[pid, "PET"], pet(seed))
         write(files[pid, "tumour"], mask())
         write(files[pid, "tumour (PET)"], sitk.Resample(mask(), pet(seed), sitk.Transform(), sitk.sitkNearestNeighbor))
-    header = ["Patient ID", "Age", "Sex", "Grade", "Treatment", "Outcome (recurrence, mets)",
-              "Time - diagnosis to outcome (days)", "Status (NED, AWD, D)",
-              "Time - diagnosis to last follow-up (days)", "LungMets"]  # fmt: skip
+    header = [
+        "Patient ID",
+        "Age",
+        "Sex",
+        "Grade",
+        "Treatment",
+        "Outcome (recurrence, mets)",
+        "Time - diagnosis to outcome (days)",
+        "Status (NED, AWD, D)",
+        "Time - diagnosis to last follow-up (days)",
+        "LungMets",
+    ]
     rows: list[list[object]] = [header]
     for i, (pid, event, days) in enumerate(zip(STS_IDS, EVENTS, DAYS, strict=True)):
         outcome = ["Mets - lungs", days] if event else ["--", "--"]

@@ -87,8 +87,14 @@ def write_patient(root: Path, name: str, number: int = 0, *, mask: bool = True, 
     if number % 3:
         labels["grade"] = number % 2
     box = Box((-40.0, -40.0, -40.0), (40.0, 40.0, 40.0))
-    return Patient(id=name, images=images, labels=labels, center=f"C{number % 2}", covariates={"age": 50.0 + number,
-                   "sex": None}, box=box)  # fmt: skip
+    return Patient(
+        id=name,
+        images=images,
+        labels=labels,
+        center=f"C{number % 2}",
+        covariates={"age": 50.0 + number, "sex": None},
+        box=box,
+    )
 
 
 def write_cohort(root: Path, count: int = 3) -> Cohort:

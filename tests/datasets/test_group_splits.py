@@ -72,9 +72,15 @@ def volumes(**parts: dict[str, str]) -> Any:
     """Nine volumes of four slices, three of each vendor."""
     ids = tuple(f"{volume}-{n}" for volume in "ABCDEFGHI" for n in range(4))
     return SimpleNamespace(
-        name="toy", patient_ids=ids, groups=[name[0] for name in ids], targets={}, labels={}, labelled={},
-        centers=["XYZ"["ABCDEFGHI".index(name[0]) % 3] for name in ids], splits=parts,
-    )  # fmt: skip
+        name="toy",
+        patient_ids=ids,
+        groups=[name[0] for name in ids],
+        targets={},
+        labels={},
+        labelled={},
+        centers=["XYZ"["ABCDEFGHI".index(name[0]) % 3] for name in ids],
+        splits=parts,
+    )
 
 
 def ids_of(prepared: Any, found: Split) -> list[set[str]]:

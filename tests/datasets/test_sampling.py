@@ -21,8 +21,12 @@ def survival(count: int, events: int, seed: int = 0) -> np.ndarray:
 
 def comparable(batch: np.ndarray, labels: np.ndarray) -> bool:
     """Some pair in which one had the event while the other was known to be free of it."""
-    return any(labels[i, 1] and (labels[j, 0] > labels[i, 0] or (labels[j, 0] == labels[i, 0] and not labels[j, 1]))
-               for i in batch for j in batch if i != j)  # fmt: skip
+    return any(
+        labels[i, 1] and (labels[j, 0] > labels[i, 0] or (labels[j, 0] == labels[i, 0] and not labels[j, 1]))
+        for i in batch
+        for j in batch
+        if i != j
+    )
 
 
 def test_half_of_the_draws_are_events() -> None:
@@ -66,9 +70,13 @@ def test_without_survival_it_is_one_shuffled_pass() -> None:
 
 
 @given(
-    count=st.integers(4, 60), share=st.floats(0.02, 0.98), batch_size=st.integers(2, 12),
-    fraction=st.sampled_from([None, 0.1, 0.5, 0.9]), seed=st.integers(0, 9), epoch=st.integers(0, 5),
-)  # fmt: skip
+    count=st.integers(4, 60),
+    share=st.floats(0.02, 0.98),
+    batch_size=st.integers(2, 12),
+    fraction=st.sampled_from([None, 0.1, 0.5, 0.9]),
+    seed=st.integers(0, 9),
+    epoch=st.integers(0, 5),
+)
 @settings(max_examples=150, deadline=None)
 def test_every_batch_has_an_event(
     count: int, share: float, batch_size: int, fraction: float | None, seed: int, epoch: int

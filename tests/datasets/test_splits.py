@@ -48,8 +48,9 @@ def test_order_does_not_matter(cohort: tuple[list[str], np.ndarray, int, int], r
     order = list(range(len(ids)))
     random.shuffle(order)  # type: ignore[attr-defined]
     shuffled = [ids[n] for n in order]
-    for one, other in zip(folds(ids, labels, folds=count, seed=seed),
-                          folds(shuffled, labels[order], folds=count, seed=seed), strict=True):  # fmt: skip
+    for one, other in zip(
+        folds(ids, labels, folds=count, seed=seed), folds(shuffled, labels[order], folds=count, seed=seed), strict=True
+    ):
         for part in ("train", "validation", "test"):
             assert {ids[n] for n in getattr(one, part)} == {shuffled[n] for n in getattr(other, part)}
 

@@ -29,8 +29,13 @@ def survival_summary(n: int, seed: int = 0, noise: float = 1.0) -> dict[str, np.
     risk = rng.normal(size=n)
     log_hazard = risk + noise * rng.normal(size=n)
     died, censored = rng.exponential(np.exp(-risk)), rng.exponential(1.0, n)
-    return {"log_hazard": log_hazard, "time_days": np.minimum(died, censored), "event": died < censored,
-            "labelled": np.ones(n, dtype=bool), "index": np.arange(n)}  # fmt: skip
+    return {
+        "log_hazard": log_hazard,
+        "time_days": np.minimum(died, censored),
+        "event": died < censored,
+        "labelled": np.ones(n, dtype=bool),
+        "index": np.arange(n),
+    }
 
 
 def test_counts_are_draws_with_replacement() -> None:

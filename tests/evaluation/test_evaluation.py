@@ -56,10 +56,14 @@ def test_a_perfect_network_is_perfect_in_any_batch_size() -> None:
     network = Network().train()
     whole = evaluate(network, CONFIG, Cohort(), range(10), batch_size=10)
     assert metric_values(TASKS, whole) == {
-        "tumour/dice": 1.0, "tumour/dice_aggregated": 1.0, "tumour/n_empty": 0.0,
-        "tumour/ji": 1.0, "tumour/ji_aggregated": 1.0,
-        "survival/c_index": 1.0, "survival/n_events": 5.0,
-    }  # fmt: skip
+        "tumour/dice": 1.0,
+        "tumour/dice_aggregated": 1.0,
+        "tumour/n_empty": 0.0,
+        "tumour/ji": 1.0,
+        "tumour/ji_aggregated": 1.0,
+        "survival/c_index": 1.0,
+        "survival/n_events": 5.0,
+    }
     assert network.training
     for task, summary in evaluate(network, CONFIG, Cohort(), range(10)).items():
         for name, values in summary.items():

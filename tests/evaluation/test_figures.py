@@ -18,16 +18,24 @@ FOLDS = (np.arange(0, 10), np.arange(10, 20))
 def survival(index: np.ndarray, order: float) -> dict[str, np.ndarray]:
     """Everybody dies, the lower position sooner; log-hazards rank them right (1) or wrong (-1)."""
     return {
-        "log_hazard": -order * index.astype(np.float64), "time_days": index + 1.0,
-        "event": np.ones(len(index), bool), "labelled": np.ones(len(index), bool), "index": index,
-    }  # fmt: skip
+        "log_hazard": -order * index.astype(np.float64),
+        "time_days": index + 1.0,
+        "event": np.ones(len(index), bool),
+        "labelled": np.ones(len(index), bool),
+        "index": index,
+    }
 
 
 def dice(index: np.ndarray, overlap: int) -> dict[str, np.ndarray]:
     """Masks of 10 voxels, predicted with 10, of which ``overlap`` are right."""
     ten = np.full((len(index), 1), 10)
-    return {"predicted": ten, "truth": ten, "overlap": np.full((len(index), 1), overlap),
-            "labelled": np.ones(len(index), bool), "index": index}  # fmt: skip
+    return {
+        "predicted": ten,
+        "truth": ten,
+        "overlap": np.full((len(index), 1), overlap),
+        "labelled": np.ones(len(index), bool),
+        "index": index,
+    }
 
 
 @pytest.fixture
@@ -83,10 +91,16 @@ def test_models_have_figures_of_each_centre(records: list[FigureRecord]) -> None
 
 def test_one_centre_is_no_comparison(base: Config) -> None:
     found = figure_records(
-        study="toy", configs={"best found": base}, references={}, trivial=[], excluded=np.array([]), known_risk={},
+        study="toy",
+        configs={"best found": base},
+        references={},
+        trivial=[],
+        excluded=np.array([]),
+        known_risk={},
         models={"best found": [{"tumour": dice(index, 8), "survival": survival(index, 1)} for index in FOLDS]},
-        centers=["A", None] * 10, resamples=5,
-    )  # fmt: skip
+        centers=["A", None] * 10,
+        resamples=5,
+    )
     assert not any(record.center for record in found)
 
 

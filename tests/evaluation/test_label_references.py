@@ -79,10 +79,14 @@ def test_areas_in_the_mask_are_logarithms_of_pixels_by_class() -> None:
     assert _areas([mask(), None]) is None
 
 
-@pytest.mark.parametrize("config", [
-    OrdinalConfig(name="t", target="t", classes=2), RegressionConfig(name="t", target="t"),
-    MultilabelConfig(name="t", target="t", labels=2),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "config",
+    [
+        OrdinalConfig(name="t", target="t", classes=2),
+        RegressionConfig(name="t", target="t"),
+        MultilabelConfig(name="t", target="t", labels=2),
+    ],
+)
 def test_without_training_labels_the_answer_is_undefined(config: AnyTaskConfig) -> None:
     labels = np.zeros((60, 2)) if config.kind == "multilabel" else np.zeros(60)
     found = answers(task_of(config), labels, None, np.zeros(0, np.int64), TEST)

@@ -19,8 +19,12 @@ def run(seed: int, error: float, count: int = 60) -> dict[str, np.ndarray]:
     value = np.random.default_rng(0).normal(10, 3, count)
     common = np.random.default_rng(1).normal(0, 1, count)
     own = np.random.default_rng(100 + seed).normal(0, 0.05, count)
-    return {"prediction": value + error * common + own, "value": value, "labelled": np.arange(count) % 5 != 0,
-            "index": np.arange(count)}  # fmt: skip
+    return {
+        "prediction": value + error * common + own,
+        "value": value,
+        "labelled": np.arange(count) % 5 != 0,
+        "index": np.arange(count),
+    }
 
 
 def test_one_run_has_the_interval_of_its_samples() -> None:
@@ -53,8 +57,17 @@ def test_pairs_are_told_apart_although_their_intervals_overlap() -> None:
 def test_no_difference_has_no_small_p() -> None:
     same = [run(seed, 1.0) for seed in range(3)]
     assert difference(TASK, "mae", same, same, ALONE).p == 1.0
-    ps = [difference(TASK, "mae", [run(s, 1.0) for s in range(k, k + 3)], [run(s, 1.0) for s in range(k + 50, k + 53)],
-                     ALONE, resamples=200).p for k in range(12)]  # fmt: skip
+    ps = [
+        difference(
+            TASK,
+            "mae",
+            [run(s, 1.0) for s in range(k, k + 3)],
+            [run(s, 1.0) for s in range(k + 50, k + 53)],
+            ALONE,
+            resamples=200,
+        ).p
+        for k in range(12)
+    ]
     assert sum(p < 0.05 for p in ps) <= 3
 
 

@@ -19,9 +19,13 @@ from tests.search.search_toys import ToyFit, epochs_run, toy_value
 @pytest.fixture
 def setup(tmp_path: Path) -> Setup:
     return Setup(
-        study="toy", store=str(tmp_path / "results"), folder=tmp_path / "state", prepared=tmp_path, fit=ToyFit(),
+        study="toy",
+        store=str(tmp_path / "results"),
+        folder=tmp_path / "state",
+        prepared=tmp_path,
+        fit=ToyFit(),
         open_cohort=str,
-    )  # fmt: skip
+    )
 
 
 def with_fit(setup: Setup, **changes: Any) -> Setup:

@@ -86,8 +86,13 @@ def test_volumes_are_learned_at_the_smallest_scale(tmp_path: Path) -> None:
 
 
 def test_a_folder_without_declaration_is_one_message(tmp_path: Path) -> None:
-    done = subprocess.run([sys.executable, str(JOBS / "nas_folder.py"), "--data-root", str(tmp_path)], cwd=tmp_path,
-                          capture_output=True, text=True, timeout=200)  # fmt: skip
+    done = subprocess.run(
+        [sys.executable, str(JOBS / "nas_folder.py"), "--data-root", str(tmp_path)],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=200,
+    )
     assert done.returncode == 1
     assert "dataset.toml" in done.stderr
     assert "docs/own-data.md" in done.stderr

@@ -75,8 +75,14 @@ def test_real_pictures_are_learned_at_the_smallest_scale(name: str, tmp_path: Pa
 @pytest.mark.timeout(1000)
 def test_from_a_phantom_to_figures(tmp_path: Path) -> None:
     environment = {name: value for name, value in os.environ.items() if name not in ("RAY_ADDRESS", "BRANCHPOINT_HOME")}
-    done = subprocess.run([sys.executable, str(JOBS / "nas_isic2017.py"), "--smoke"], cwd=tmp_path, env=environment,
-                          capture_output=True, text=True, timeout=900)  # fmt: skip
+    done = subprocess.run(
+        [sys.executable, str(JOBS / "nas_isic2017.py"), "--smoke"],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=900,
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     store = Store(str(tmp_path / "results"))
     figures = store.figures("isic2017").to_pylist()

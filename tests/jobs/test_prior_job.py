@@ -39,14 +39,25 @@ def test_proposals_become_the_first_trials(tmp_path: Path, monkeypatch: pytest.M
     encoder, decoder = stage_counts(base)
     tree = Topology.branching(("survival", "tumour"), ("tumour",), SHARED, encoder, decoder)
     store, points = Store(str(tmp_path / "results")), job.space.starting_points(base)
-    record = tree_record(TreeProposal(tree, 0.1, 1.0), study="hecktor-2021", fingerprint=base.fingerprint,
-                         evidence=EVIDENCE, config=base.to_json())  # fmt: skip
+    record = tree_record(
+        TreeProposal(tree, 0.1, 1.0),
+        study="hecktor-2021",
+        fingerprint=base.fingerprint,
+        evidence=EVIDENCE,
+        config=base.to_json(),
+    )
     store.writer("hecktor-2021").append([record])
 
     options = ["--smoke", "--trials", "12", "--epochs", "1", "--final-epochs", "1", "--data-root", str(root)]
     environment = {name: value for name, value in os.environ.items() if name not in ("RAY_ADDRESS", "BRANCHPOINT_HOME")}
-    done = subprocess.run([sys.executable, str(JOBS / "nas_hecktor.py"), *options], cwd=tmp_path, env=environment,
-                          capture_output=True, text=True, timeout=1000)  # fmt: skip
+    done = subprocess.run(
+        [sys.executable, str(JOBS / "nas_hecktor.py"), *options],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=1000,
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     rows = store.trials("hecktor-2021").to_pylist()
     searched = {row["trial"]: Config.from_json(row["config"]) for row in rows if row["stage"] == "search"}

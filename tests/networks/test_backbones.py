@@ -19,8 +19,15 @@ LEVELS = {"resnet18": 5, "efficientnet_b0": 5, "swin_t": 4, "convnext_tiny": 4, 
 
 
 def config(encoder, size=(75, 90), depth=None, tasks=TASKS, **changes):
-    settings = {"encoder": encoder, "depth": depth or LEVELS.get(encoder, 1), "in_channels": 1, "width": 2,
-                "hidden_features": 4, "dropout": 0.0, **changes}  # fmt: skip
+    settings = {
+        "encoder": encoder,
+        "depth": depth or LEVELS.get(encoder, 1),
+        "in_channels": 1,
+        "width": 2,
+        "hidden_features": 4,
+        "dropout": 0.0,
+        **changes,
+    }
     return Config(dataset=DatasetConfig(size_voxels=size), tasks=tasks, network=NetworkConfig(**settings))
 
 
@@ -35,8 +42,9 @@ def test_any_size_gives_maps_of_the_image_and_every_parameter_learns(encoder):
     assert [name for name, p in network.named_parameters() if p.grad is None] == []
 
 
-@pytest.mark.parametrize(("encoder", "module"), [("resnet18", "layer4"), ("efficientnet_b0", "features"),
-                                                 ("convnext_tiny", "features")])  # fmt: skip
+@pytest.mark.parametrize(
+    ("encoder", "module"), [("resnet18", "layer4"), ("efficientnet_b0", "features"), ("convnext_tiny", "features")]
+)
 def test_the_deepest_level_is_what_torchvision_computes(encoder, module, tmp_path):
     torchvision = pytest.importorskip("torchvision", reason="torchvision is not installed")
     library = torchvision.models.get_model(encoder, weights=None).eval()
@@ -111,11 +119,14 @@ def test_a_missing_package_is_named_with_its_extra(monkeypatch):
         build(config("smp_unet_plus_plus", (32, 32)))
 
 
-@pytest.mark.parametrize(("changes", "message"), [
-    ({"depth": 4}, "'resnet18' has 5 levels; set it to 5"),
-    ({"size": (64, 64, 64)}, "it takes 2D images, not 3D"),
-    ({"weights": "/nowhere.pth"}, "network.weights is '/nowhere.pth': there is no such file"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"depth": 4}, "'resnet18' has 5 levels; set it to 5"),
+        ({"size": (64, 64, 64)}, "it takes 2D images, not 3D"),
+        ({"weights": "/nowhere.pth"}, "network.weights is '/nowhere.pth': there is no such file"),
+    ],
+)
 def test_errors_say_what_to_do(changes, message):
     pytest.importorskip("torchvision", reason="torchvision is not installed")
     with pytest.raises(ValueError, match=message):

@@ -17,9 +17,14 @@ BASE = Config(
 )
 
 
-@pytest.mark.parametrize(("name", "features"), [
-    ("classification_from_bottleneck", 16), ("classification_from_decoder", 4), ("transformer_after_encoder", 16),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("name", "features"),
+    [
+        ("classification_from_bottleneck", 16),
+        ("classification_from_decoder", 4),
+        ("transformer_after_encoder", 16),
+    ],
+)
 def test_each_family_predicts_from_where_its_name_says(name, features):
     config = COMPARATORS[name](BASE)
     network = build(config)

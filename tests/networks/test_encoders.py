@@ -14,13 +14,29 @@ TASKS = (
 )
 DEPTHS = {"u2net": 6, "u2net_small": 6}
 SIZES = {2: (41, 38), 3: (17, 18, 19)}
-OURS = ["radiomics_unet", "senorm_unet", "unet", "transformer_unet", "resformer_sequential", "resformer_parallel",
-        "u2net", "u2net_small"]  # fmt: skip
+OURS = [
+    "radiomics_unet",
+    "senorm_unet",
+    "unet",
+    "transformer_unet",
+    "resformer_sequential",
+    "resformer_parallel",
+    "u2net",
+    "u2net_small",
+]
 
 
 def config(encoder, size, **changes):
-    settings = {"encoder": encoder, "in_channels": 1, "width": 4, "depth": DEPTHS.get(encoder, 3), "window": 4,
-                "hidden_features": 4, "dropout": 0.0, **changes}  # fmt: skip
+    settings = {
+        "encoder": encoder,
+        "in_channels": 1,
+        "width": 4,
+        "depth": DEPTHS.get(encoder, 3),
+        "window": 4,
+        "hidden_features": 4,
+        "dropout": 0.0,
+        **changes,
+    }
     return Config(dataset=DatasetConfig(size_voxels=size), tasks=TASKS, network=NetworkConfig(**settings))
 
 
@@ -82,10 +98,14 @@ def test_links_enter_every_stage(encoder):
     assert [name for name, p in network.named_parameters() if p.grad is None] == []
 
 
-@pytest.mark.parametrize(("encoder", "classes", "count"), [
-    ("u2net", 1, 44_009_869), ("u2net_small", 1, 1_131_181),
-    ("u2net", 17, 44_246_934),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("encoder", "classes", "count"),
+    [
+        ("u2net", 1, 44_009_869),
+        ("u2net_small", 1, 1_131_181),
+        ("u2net", 17, 44_246_934),
+    ],
+)
 def test_u2net_has_the_published_number_of_parameters(encoder, classes, count):
     tasks = (SegmentationConfig(name="mask", target="mask", foreground_classes=classes),)
     network = NetworkConfig(encoder=encoder, in_channels=3, width=64, depth=6)

@@ -13,9 +13,13 @@ torchvision = pytest.importorskip("torchvision", reason="torchvision is not inst
 
 def copy_swin(ours, library):
     pairs = {
-        "norm1": "norm1", "norm2": "norm2", "attn.qkv": "attention.qkv", "attn.proj": "attention.proj",
-        "mlp.0": "mlp.0", "mlp.3": "mlp.2",
-    }  # fmt: skip
+        "norm1": "norm1",
+        "norm2": "norm2",
+        "attn.qkv": "attention.qkv",
+        "attn.proj": "attention.proj",
+        "mlp.0": "mlp.0",
+        "mlp.3": "mlp.2",
+    }
     for theirs, own in pairs.items():
         ours.get_submodule(own).load_state_dict(library.get_submodule(theirs).state_dict())
     with torch.no_grad():

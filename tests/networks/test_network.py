@@ -36,8 +36,10 @@ def test_logits_have_the_size_of_the_image(encoder, unit, size):
     network = build(config(size, encoder=encoder, unit=unit))
     logits = network({"image": torch.randn(2, 2, *size)})
     assert {name: tuple(value.shape) for name, value in logits.items()} == {
-        "tumour": (2, 3, *size), "survival": (2, 1), "metastasis": (2, 2),
-    }  # fmt: skip
+        "tumour": (2, 3, *size),
+        "survival": (2, 1),
+        "metastasis": (2, 2),
+    }
 
 
 @pytest.mark.parametrize("depth", range(6))
@@ -85,17 +87,24 @@ def batch_inputs(size=(8, 8, 8), channels=2):
 
 
 LINKS = [
-    *(Cascade(source="tumour", target="survival", carries=carries)
-      for carries in ("logits", "probabilities", "features", "masked_features", "measurements")),
-    *(Cascade(source="tumour", target="survival", carries=carries, stage=2)
-      for carries in ("logits", "probabilities", "features")),
+    *(
+        Cascade(source="tumour", target="survival", carries=carries)
+        for carries in ("logits", "probabilities", "features", "masked_features", "measurements")
+    ),
+    *(
+        Cascade(source="tumour", target="survival", carries=carries, stage=2)
+        for carries in ("logits", "probabilities", "features")
+    ),
     Cascade(source="metastasis", target="tumour", carries="probabilities"),
     Cascade(source="metastasis", target="tumour", carries="logits", stage=4),
     Cascade(source="metastasis", target="tumour", carries="features", stage=3),
     Cascade(source="survival", target="metastasis", carries="logits", gradient=False),
-    *(Exchange(stage=2, source="tumour", target="survival", unit=unit, both_ways=both)
-      for unit in ("cross_stitch", "nddr", "attention") for both in (True, False)),
-]  # fmt: skip
+    *(
+        Exchange(stage=2, source="tumour", target="survival", unit=unit, both_ways=both)
+        for unit in ("cross_stitch", "nddr", "attention")
+        for both in (True, False)
+    ),
+]
 
 
 @pytest.mark.parametrize("link", LINKS, ids=str)

@@ -53,8 +53,11 @@ def test_built_and_trained(topology):
     network = build(config(topology))
     logits = network(inputs())
     assert {name: tuple(value.shape) for name, value in logits.items()} == {
-        "a": (2, 1, *SIZE), "b": (2, 3, *SIZE), "c": (2, 3), "d": (2, 2),
-    }  # fmt: skip
+        "a": (2, 1, *SIZE),
+        "b": (2, 3, *SIZE),
+        "c": (2, 3),
+        "d": (2, 2),
+    }
     sum(value.square().sum() for value in logits.values()).backward()
     assert [name for name, p in network.named_parameters() if p.grad is None] == []
 

@@ -39,9 +39,13 @@ def test_pooling_leaves_the_grid_at_the_published_size():
 def test_units_sit_on_bottleneck_or_on_every_decoder_level(unit, encoder, depth, decoded, size):
     through = ["mask", "hog"] if decoded else ["mask"]
     network = NetworkConfig(
-        encoder=encoder, depth=depth, width=4, in_channels=1, regression_units=(("hog", unit),),
+        encoder=encoder,
+        depth=depth,
+        width=4,
+        in_channels=1,
+        regression_units=(("hog", unit),),
         topology=Topology.shared(["mask", "hog"], through, depth, depth - 1),
-    )  # fmt: skip
+    )
     built = build(Config(dataset=DatasetConfig(size_voxels=size), tasks=TASKS, network=network))
     logits = built({"image": torch.randn(2, 1, *size)})
     assert logits["hog"].shape == ((2, depth, 36) if decoded else (2, 36))
@@ -58,7 +62,8 @@ def test_only_image_level_tasks_have_units():
 def test_units_take_no_cascade_at_their_head():
     topology = Topology.shared(["mask", "hog"], ["mask"], 3, 2)
     link = Cascade(source="mask", target="hog", carries="logits")
-    network = NetworkConfig(depth=3, width=2, regression_units=(("hog", "light"),),
-                            topology=replace(topology, cascades=(link,)))  # fmt: skip
+    network = NetworkConfig(
+        depth=3, width=2, regression_units=(("hog", "light"),), topology=replace(topology, cascades=(link,))
+    )
     with pytest.raises(ValueError, match="which regression units do not take"):
         build(Config(dataset=DatasetConfig(size_voxels=(16, 16)), tasks=TASKS, network=network))

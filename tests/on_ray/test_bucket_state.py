@@ -41,8 +41,15 @@ def flat(path: Path) -> FlatCohort:
 
 def on(machine: Path, store: str) -> Setup:
     """Of a worker on a machine with a disk of its own."""
-    return Setup(study="a b", store=store, folder=machine, prepared=machine, open_cohort=flat, keep_network=True,
-                 checkpoint_seconds=0.0)  # fmt: skip
+    return Setup(
+        study="a b",
+        store=store,
+        folder=machine,
+        prepared=machine,
+        open_cohort=flat,
+        keep_network=True,
+        checkpoint_seconds=0.0,
+    )
 
 
 def run_until(epoch: int, setup: Setup) -> None:

@@ -44,9 +44,13 @@ def sums(base: Config) -> Config:
 
 def run(tmp_path: Path, config: Config, most: int) -> tuple[Any, list[dict[str, Any]]]:
     setup = Setup(
-        study="toy", store=str(tmp_path / "results"), folder=tmp_path / "state", prepared=tmp_path,
-        fit=SmallDevice(most=most), open_cohort=str,
-    )  # fmt: skip
+        study="toy",
+        store=str(tmp_path / "results"),
+        folder=tmp_path / "state",
+        prepared=tmp_path,
+        fit=SmallDevice(most=most),
+        open_cohort=str,
+    )
     outcome = execute(Work("0000", config.to_json()), setup, lambda *_: None)
     rows = Store(setup.store).trials("toy", attempts="all").to_pylist(maps_as_pydicts="strict")
     return outcome, sorted(rows, key=lambda row: row["attempt"])

@@ -41,9 +41,13 @@ def ray() -> Iterator[None]:
 
 def run(tmp_path: Path, config: Config, **mishaps: Any) -> Outcome:
     setup = Setup(
-        study="two", store=str(tmp_path / "results"), folder=tmp_path / "state", prepared=tmp_path,
-        open_cohort=open_spheres, fit=Mishaps(tmp_path, **mishaps),
-    )  # fmt: skip
+        study="two",
+        store=str(tmp_path / "results"),
+        folder=tmp_path / "state",
+        prepared=tmp_path,
+        open_cohort=open_spheres,
+        fit=Mishaps(tmp_path, **mishaps),
+    )
     return execute(Work("0000", config.to_json()), with_workers(setup, TWO), lambda *_: None)
 
 
@@ -73,10 +77,18 @@ def test_two_trials_share_a_gpu(tmp_path: Path, base: Config) -> None:
     resources = Resources(gpus=0.5)
     assert preflight(resources, living_nodes()) == 2
     study = Study(
-        name="two", base=base, space=toy_space, points=[{"width": 1, "depth": 2}, {"width": 2, "depth": 2}],
-        prepared=tmp_path, store=str(tmp_path / "results"), state=tmp_path / "state", trials=2, halving=None,
-        resources=resources, hooks={"fit": NotingFit(seconds=0.5), "open_cohort": str},
-    )  # fmt: skip
+        name="two",
+        base=base,
+        space=toy_space,
+        points=[{"width": 1, "depth": 2}, {"width": 2, "depth": 2}],
+        prepared=tmp_path,
+        store=str(tmp_path / "results"),
+        state=tmp_path / "state",
+        trials=2,
+        halving=None,
+        resources=resources,
+        hooks={"fit": NotingFit(seconds=0.5), "open_cohort": str},
+    )
     study.run()
     (one_began, one_ended, one), (other_began, other_ended, other) = (
         (tmp_path / "state" / "runs" / name / "ran.txt").read_text().split() for name in ("0000", "0001")

@@ -21,8 +21,15 @@ from tests.on_ray.workers_toys import Mishaps, noted, open_spheres, require_free
 def test_killed_in_epoch_3_of_6_goes_on_from_the_bucket(tmp_path: Path, bucket: str) -> None:
     config = spheres_config(6)
     unbroken = fit(config, open_spheres(tmp_path), device="cpu")
-    setup = Setup(study="two", store=bucket, folder=tmp_path / "state", prepared=tmp_path, open_cohort=open_spheres,
-                  keep_network=True, fit=Mishaps(tmp_path, kill=(1, 3)))  # fmt: skip
+    setup = Setup(
+        study="two",
+        store=bucket,
+        folder=tmp_path / "state",
+        prepared=tmp_path,
+        open_cohort=open_spheres,
+        keep_network=True,
+        fit=Mishaps(tmp_path, kill=(1, 3)),
+    )
     with two_cores():
         outcome = execute(Work("0000", config.to_json()), with_workers(setup, Resources(workers=2)), lambda *_: None)
         require_free()

@@ -57,21 +57,33 @@ def rates(trial: optuna.trial.BaseTrial, base: Config) -> Config:
 
 def setup_of(tmp_path: Path, mishaps: Mishaps) -> Setup:
     setup = Setup(
-        study="two", store=str(tmp_path / "results"), folder=tmp_path / "state", prepared=tmp_path,
-        open_cohort=open_spheres, fit=mishaps,
-    )  # fmt: skip
+        study="two",
+        store=str(tmp_path / "results"),
+        folder=tmp_path / "state",
+        prepared=tmp_path,
+        open_cohort=open_spheres,
+        fit=mishaps,
+    )
     return with_workers(setup, TWO, open_warden())
 
 
 def test_a_trial_that_halving_stops_frees_its_workers_for_the_next(tmp_path: Path) -> None:
     """Three trials of a search, each on both cores: one learns, the next does not and is stopped, a third follows."""
     study = Study(
-        name="two", base=sums(4), space=rates, points=[{"rate": 3e-3}, {"rate": 1e-9}, {"rate": 5e-3}],
-        prepared=tmp_path, store=str(tmp_path / "results"), state=tmp_path / "state", trials=3,
-        objective="validation/loss", maximize=False, resources=TWO,
+        name="two",
+        base=sums(4),
+        space=rates,
+        points=[{"rate": 3e-3}, {"rate": 1e-9}, {"rate": 5e-3}],
+        prepared=tmp_path,
+        store=str(tmp_path / "results"),
+        state=tmp_path / "state",
+        trials=3,
+        objective="validation/loss",
+        maximize=False,
+        resources=TWO,
         halving=HalvingConfig(grace=1, reduction=4.0, least=2),
         hooks={"open_cohort": open_spheres, "fit": Mishaps(tmp_path)},
-    )  # fmt: skip
+    )
     study.run(top=1)
     first, stopped, last = rows_of(tmp_path / "results")
     assert (first["trial"], first["state"]) == ("0000", "COMPLETE")

@@ -18,13 +18,13 @@ SMALL = {"patients": 6, "seed": 2, "spacing_scale": 3.0, "progress": False}
 HEADERS = {
     "hecktor2021_bbox_training.csv": "PatientID,x1,x2,y1,y2,z1,z2",
     "hecktor2021_patient_endpoint_training.csv": "PatientID,Progression,Progression free survival",
-    "hecktor2021_patient_info_training.csv": "PatientID,CenterID,\"Gender (1=M,0=F)\",Age,Tobacco,Alcohol,"
-    "Performance status,TNM edition,T-stage,N-stage,M-stage,TNM group,\"HPV status (0=-, 1=+)\",Chemotherapy,"
+    "hecktor2021_patient_info_training.csv": 'PatientID,CenterID,"Gender (1=M,0=F)",Age,Tobacco,Alcohol,'
+    'Performance status,TNM edition,T-stage,N-stage,M-stage,TNM group,"HPV status (0=-, 1=+)",Chemotherapy,'
     "Estimated weight (kg) for SUV",
     "hecktor2022_endpoint_training.csv": "PatientID,Relapse,RFS",
     "hecktor2022_clinical_info_training.csv": "PatientID,Task 1,Task 2,CenterID,Gender,Age,Weight,Tobacco,Alcohol,"
-    "Performance status,\"HPV status (0=-, 1=+)\",Surgery,Chemotherapy",
-}  # fmt: skip
+    'Performance status,"HPV status (0=-, 1=+)",Surgery,Chemotherapy',
+}
 
 
 def digests(folder: Path) -> dict[str, str]:

@@ -12,9 +12,7 @@ def column(patients, name: str) -> np.ndarray:
     return np.array([getattr(patient, name) for patient in patients], dtype=float)
 
 
-@given(
-    st.integers(1, 80), st.floats(0.0, 0.99), st.integers(0, 2**32 - 1)
-)  # fmt: skip
+@given(st.integers(1, 80), st.floats(0.0, 0.99), st.integers(0, 2**32 - 1))
 def test_any_censoring_is_met_to_the_patient(patients: int, censoring: float, seed: int) -> None:
     rng = np.random.default_rng(seed)
     eta = rng.normal(0, 1.5, patients)
@@ -97,8 +95,12 @@ def test_a_patient_does_not_depend_on_how_many_others_there_are() -> None:
     few, many = sample_patients(5, seed=3), sample_patients(40, seed=3)
     for one, same in zip(few, many, strict=False):
         assert (one.volume_ml, one.suv_max, one.node_ml, one.clinical, one.number) == (
-            same.volume_ml, same.suv_max, same.node_ml, same.clinical, same.number,
-        )  # fmt: skip
+            same.volume_ml,
+            same.suv_max,
+            same.node_ml,
+            same.clinical,
+            same.number,
+        )
 
 
 def test_no_event_leaves_the_c_index_undefined() -> None:

@@ -75,10 +75,16 @@ def test_a_complete_phantom_is_left_alone_and_a_broken_one_made_good(tmp_path: P
         make(name, Path(__file__).parent)
 
 
-@pytest.mark.parametrize(("name", "wrong"), [
-    ("isic2017", {"patients": 2}), ("retouch", {"patients": 71}), ("cadis", {"size_scale": 2.0}),
-    ("endovis2017", {"patients": 0}), ("cadis", {"censoring": 0.5}),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("name", "wrong"),
+    [
+        ("isic2017", {"patients": 2}),
+        ("retouch", {"patients": 71}),
+        ("cadis", {"size_scale": 2.0}),
+        ("endovis2017", {"patients": 0}),
+        ("cadis", {"censoring": 0.5}),
+    ],
+)
 def test_wrong_settings_are_named(tmp_path: Path, name: str, wrong: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=next(iter(wrong))):
         make(name, tmp_path / "new", **wrong)
@@ -88,10 +94,12 @@ def test_wrong_settings_are_named(tmp_path: Path, name: str, wrong: dict[str, An
 def test_names_are_the_official_ones(phantoms: dict[str, Path]) -> None:
     expected = {
         "isic2017": {
-            "ISIC-2017_Training_Data/ISIC_0000000.jpg", "ISIC-2017_Training_Data/ISIC_0000000_superpixels.png",
+            "ISIC-2017_Training_Data/ISIC_0000000.jpg",
+            "ISIC-2017_Training_Data/ISIC_0000000_superpixels.png",
             "ISIC-2017_Training_Data/ISIC-2017_Training_Data_metadata.csv",
             "ISIC-2017_Training_Part1_GroundTruth/ISIC_0000000_segmentation.png",
-            "ISIC-2017_Training_Part3_GroundTruth.csv", "ISIC-2017_Validation_Part3_GroundTruth.csv",
+            "ISIC-2017_Training_Part3_GroundTruth.csv",
+            "ISIC-2017_Validation_Part3_GroundTruth.csv",
             "ISIC-2017_Test_v2_Part3_GroundTruth.csv",
         },
         "retouch": {
@@ -99,8 +107,12 @@ def test_names_are_the_official_ones(phantoms: dict[str, Path]) -> None:
             for vendor, number in (("Cirrus", "001"), ("Spectralis", "025"), ("Topcon", "049"), ("Cirrus", "002"))
             for file in ("oct.mhd", "oct.raw", "reference.mhd", "reference.raw")
         },
-        "cadis": {"Video01/Images/Video1_frame000100.png", "Video01/Labels/Video1_frame000100.png",
-                  "Video12/Labels/Video12_frame001200.png"} - {"Video12/Labels/Video12_frame001200.png"},
+        "cadis": {
+            "Video01/Images/Video1_frame000100.png",
+            "Video01/Labels/Video1_frame000100.png",
+            "Video12/Labels/Video12_frame001200.png",
+        }
+        - {"Video12/Labels/Video12_frame001200.png"},
         "endovis2017": {
             "instrument_1_4_training/instrument_dataset_1/left_frames/frame000.png",
             "instrument_1_4_training/instrument_dataset_1/right_frames/frame001.png",
@@ -109,7 +121,7 @@ def test_names_are_the_official_ones(phantoms: dict[str, Path]) -> None:
             "instrument_2017_test/instrument_dataset_1/gt/PartsSegmentation/frame225.png",
             "instrument_2017_test/instrument_dataset_10/TypeSegmentation/frame000.png",
         },
-    }  # fmt: skip
+    }
     for name, files in expected.items():
         assert files <= set(digests(phantoms[name])), name
     text = (phantoms["isic2017"] / "ISIC-2017_Training_Part3_GroundTruth.csv").read_text()
@@ -117,10 +129,15 @@ def test_names_are_the_official_ones(phantoms: dict[str, Path]) -> None:
 
 
 def test_vendors_differ_in_bits_and_sizes(phantoms: dict[str, Path]) -> None:
-    volumes = {vendor: read_volume(next((phantoms["retouch"] / f"RETOUCH-TrainingSet-{vendor}").glob("*/oct.mhd")))
-               for vendor in ("Cirrus", "Spectralis", "Topcon")}  # fmt: skip
+    volumes = {
+        vendor: read_volume(next((phantoms["retouch"] / f"RETOUCH-TrainingSet-{vendor}").glob("*/oct.mhd")))
+        for vendor in ("Cirrus", "Spectralis", "Topcon")
+    }
     assert {vendor: str(volume.dtype) for vendor, volume in volumes.items()} == {
-        "Cirrus": "uint8", "Spectralis": "uint16", "Topcon": "uint8"}  # fmt: skip
+        "Cirrus": "uint8",
+        "Spectralis": "uint16",
+        "Topcon": "uint8",
+    }
     assert len({volume.shape[1] for volume in volumes.values()}) == 3
 
 

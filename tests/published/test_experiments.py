@@ -101,8 +101,11 @@ def test_hog_has_the_papers_hyper_parameters() -> None:
             assert config.tasks[0].metric == "miou"  # type: ignore[union-attr]
             assert config.training.select_by == "score"
     table = find("hog", "cadis", "2")
-    assert [row.label for row in table.rows][:3] == ["U2-Net, task_1", "U2-Net + HOG, task_1",
-                                                     "U2-Net + zero targets, task_1"]  # fmt: skip
+    assert [row.label for row in table.rows][:3] == [
+        "U2-Net, task_1",
+        "U2-Net + HOG, task_1",
+        "U2-Net + zero targets, task_1",
+    ]
     hog, zeros = (row.config.task("hog") for row in table.rows[1:3])
     assert isinstance(hog, HogConfig)
     assert replace(hog, zero_target=True) == zeros, "the control differs in its target alone"
@@ -120,14 +123,18 @@ def test_hecktor_has_the_papers_hyper_parameters() -> None:
         config = row.config
         assert config.dataset.size_voxels == (144, 144, 144)
         assert (config.optimizer.name, config.optimizer.learning_rate, config.optimizer.schedule) == (
-            "adam", 1e-3, "cosine")  # fmt: skip
+            "adam",
+            1e-3,
+            "cosine",
+        )
         assert (config.training.epochs, config.training.batch_size, config.training.event_fraction) == (60, 10, 0.5)
         assert (config.network.width, config.network.depth, config.network.dropout) == (8, 5, 0.5)
         assert (config.split.folds, config.split.validation_fraction) == (5, 0.2)
     weights = {row.name: (row.config.task("survival").weight, row.config.task("tumour").weight) for row in table.rows}
     assert list(weights.values()) == [(1, 0), (1, 1), (0, 1)]
-    assert [(missing.name, missing.paper) for missing in table.unavailable] == [("standard radiomics",
-                                                                                 {"C-index": 0.695})]  # fmt: skip
+    assert [(missing.name, missing.paper) for missing in table.unavailable] == [
+        ("standard radiomics", {"C-index": 0.695})
+    ]
 
 
 def test_rows_are_chosen_by_label_name_or_subset() -> None:

@@ -18,9 +18,15 @@ def cohort(values: np.ndarray, target: str) -> Any:
     ids = tuple(f"S{i}" for i in range(10))
     parts = dict(zip(ids, ["train"] * 6 + ["validation"] * 2 + ["test"] * 2, strict=True))
     return SimpleNamespace(
-        name="toy", patient_ids=ids, groups=[None] * 10, centers=[None] * 10, targets={}, splits={"paper": parts},
-        labels={target: values}, labelled={target: np.arange(10) != 5},
-    )  # fmt: skip
+        name="toy",
+        patient_ids=ids,
+        groups=[None] * 10,
+        centers=[None] * 10,
+        targets={},
+        splits={"paper": parts},
+        labels={target: values},
+        labelled={target: np.arange(10) != 5},
+    )
 
 
 def weights_of(dataset: str, values: np.ndarray, target: str) -> tuple[float, ...]:

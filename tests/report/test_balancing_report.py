@@ -14,8 +14,15 @@ def trial(
     name: str, method: str, best: float, weights: tuple[float, ...] = (1.0, 1.0), **changes: Any
 ) -> dict[str, Any]:
     config = {"tasks": [{"weight": weight} for weight in weights], "balancing": {"method": method}}
-    row = {"trial": name, "attempt": 1, "state": "COMPLETE", "config": json.dumps(config), "metrics": {SCORE: best},
-           "epoch_seconds": 1.0, "gpu_seconds": 0.0}  # fmt: skip
+    row = {
+        "trial": name,
+        "attempt": 1,
+        "state": "COMPLETE",
+        "config": json.dumps(config),
+        "metrics": {SCORE: best},
+        "epoch_seconds": 1.0,
+        "gpu_seconds": 0.0,
+    }
     return {**row, **changes}
 
 

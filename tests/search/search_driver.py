@@ -16,11 +16,18 @@ def toy_study(folder: Path) -> Study:
         training=TrainingConfig(epochs=6),
     )
     return Study(
-        name="killed", base=base, space=toy_space, trials=6, halving=None, resources=Resources(concurrency=2),
-        points=[{"width": width, "depth": 2} for width in range(1, 7)], prepared=folder,
-        store=str(folder / "results"), state=folder / "state",
+        name="killed",
+        base=base,
+        space=toy_space,
+        trials=6,
+        halving=None,
+        resources=Resources(concurrency=2),
+        points=[{"width": width, "depth": 2} for width in range(1, 7)],
+        prepared=folder,
+        store=str(folder / "results"),
+        state=folder / "state",
         hooks={"fit": ToyFit(seconds=0.4), "open_cohort": str},
-    )  # fmt: skip
+    )
 
 
 if __name__ == "__main__":

@@ -42,9 +42,14 @@ def make_study(tmp_path: Path, base: Config, fit: ToyFit, **changes: Any) -> Stu
         **changes,
     }
     return Study(
-        name="toy", base=base, prepared=tmp_path, store=str(tmp_path / "results"),
-        state=tmp_path / "state", hooks={"fit": fit, "open_cohort": str}, **settings,
-    )  # fmt: skip
+        name="toy",
+        base=base,
+        prepared=tmp_path,
+        store=str(tmp_path / "results"),
+        state=tmp_path / "state",
+        hooks={"fit": fit, "open_cohort": str},
+        **settings,
+    )
 
 
 def rows(study: Study) -> dict[str, dict[str, Any]]:
@@ -102,8 +107,9 @@ def test_a_trial_whose_worker_dies_twice_fails(tmp_path: Path, base: Config) -> 
 def test_early_stopping_prunes(tmp_path: Path, base: Config) -> None:
     points = [{"width": width, "depth": 3} for width in (6, 5, 4, 3, 2, 1)]
     halving = HalvingConfig(grace=2, reduction=3, least=2)
-    study = make_study(tmp_path, base, ToyFit(), points=points, trials=6, halving=halving,
-                       resources=Resources(concurrency=1))  # fmt: skip
+    study = make_study(
+        tmp_path, base, ToyFit(), points=points, trials=6, halving=halving, resources=Resources(concurrency=1)
+    )
     study.run()
     found = rows(study)
     assert [found[f"{i:04d}"]["state"] for i in range(6)] == ["COMPLETE"] + 5 * ["PRUNED"]

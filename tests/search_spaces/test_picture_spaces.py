@@ -15,9 +15,15 @@ from branchpoint.search.space.points import check_points, config_at
 from search_spaces import busi, cadis, endovis2017, isic2017, origa, ph2, retouch
 
 STUDIES = [
-    (busi, "busi", ""), (cadis, "cadis", ""), (endovis2017, "endovis2017", ""), (isic2017, "isic2017", ""),
-    (origa, "origa", ""), (ph2, "ph2", ""), (retouch, "retouch", "all"), (retouch, "retouch", "Cirrus"),
-]  # fmt: skip
+    (busi, "busi", ""),
+    (cadis, "cadis", ""),
+    (endovis2017, "endovis2017", ""),
+    (isic2017, "isic2017", ""),
+    (origa, "origa", ""),
+    (ph2, "ph2", ""),
+    (retouch, "retouch", "all"),
+    (retouch, "retouch", "Cirrus"),
+]
 
 
 def dataset(name: str, release: str = "", size: tuple[int, int] = (48, 64)) -> DatasetConfig:

@@ -20,14 +20,51 @@ def trial(name: str, score: float | None = None, **values: object) -> TrialRecor
 
 def test_every_column_comes_back(store: Store) -> None:
     writer = store.writer("s")
-    study = StudyRecord(study="s", dataset="sts", release="1", config='{"a":1}', settings='{"trials":2}',
-                        excluded=("p 1", "p2"), versions={"torch": "2.6"}, started=NOW)  # fmt: skip
-    full = trial("0001", 0.5, attempt=2, fingerprint="f", candidate="c", fold=3, seed=2**40, stage="final", reason="r",
-                 parameters=10**10, macs=10**12, peak_memory_bytes=2**35, epoch_seconds=1.5, gpu_seconds=2.5,
-                 versions={"torch": "2.6"}, started=NOW, finished=NOW, notes=("age is missing",))  # fmt: skip
+    study = StudyRecord(
+        study="s",
+        dataset="sts",
+        release="1",
+        config='{"a":1}',
+        settings='{"trials":2}',
+        excluded=("p 1", "p2"),
+        versions={"torch": "2.6"},
+        started=NOW,
+    )
+    full = trial(
+        "0001",
+        0.5,
+        attempt=2,
+        fingerprint="f",
+        candidate="c",
+        fold=3,
+        seed=2**40,
+        stage="final",
+        reason="r",
+        parameters=10**10,
+        macs=10**12,
+        peak_memory_bytes=2**35,
+        epoch_seconds=1.5,
+        gpu_seconds=2.5,
+        versions={"torch": "2.6"},
+        started=NOW,
+        finished=NOW,
+        notes=("age is missing",),
+    )
     epoch = EpochRecord(study="s", trial="0001", attempt=2, epoch=7, metrics={"train/loss": math.inf}, seconds=0.25)
-    figure = FigureRecord(study="s", candidate="c", label="best found", kind="model", split="test", fold=-1, task="t",
-                          metric="dice", value=0.5, low=0.25, high=0.75, n=30)  # fmt: skip
+    figure = FigureRecord(
+        study="s",
+        candidate="c",
+        label="best found",
+        kind="model",
+        split="test",
+        fold=-1,
+        task="t",
+        metric="dice",
+        value=0.5,
+        low=0.25,
+        high=0.75,
+        n=30,
+    )
     writer.study(study)
     writer.trial(full)
     writer.epoch(epoch)

@@ -18,8 +18,14 @@ ROWS = st.lists(st.tuples(st.integers(0, 60), st.integers(1, 2), STATES, SCORES)
 
 def record(number: int, attempt: int, state: str, score: float) -> TrialRecord:
     reason = "why" if state == "FAILED" else ""
-    return TrialRecord(study="s", trial=f"{number:02d}", attempt=attempt, state=state, reason=reason,  # type: ignore[arg-type]
-                       metrics={"m": score, "other": -score})  # fmt: skip
+    return TrialRecord(
+        study="s",
+        trial=f"{number:02d}",
+        attempt=attempt,
+        state=state,
+        reason=reason,  # type: ignore[arg-type]
+        metrics={"m": score, "other": -score},
+    )
 
 
 @settings(max_examples=60, deadline=None, derandomize=True)
@@ -38,8 +44,11 @@ def test_bounds_do_not_change_the_ranking(
                 if number not in latest or latest[number][0] <= attempt:
                     latest[number] = (attempt, state, score)
     sign = 1 if maximize else -1
-    values = [(-sign * score, number) for number, (_, state, score) in latest.items()
-              if state == "COMPLETE" and math.isfinite(score)]  # fmt: skip
+    values = [
+        (-sign * score, number)
+        for number, (_, state, score) in latest.items()
+        if state == "COMPLETE" and math.isfinite(score)
+    ]
     expected = [f"{number:02d}" for _, number in sorted(values)[:top]]
     if any(state == "COMPLETE" for _, state, _ in latest.values()):
         assert [row["trial"] for row in store.best("s", "m", top=top, maximize=maximize)] == expected

@@ -45,8 +45,13 @@ class StoreAgainstDictionary(RuleBasedStateMachine):
         self.writers[study] = self.store.writer(study, merge_every=merge_every)
         self.writers[study]._clock = lambda: next(self.times)
 
-    @rule(study=STUDIES, trial=TRIALS, attempt=st.integers(1, 2), score=SCORES,
-          state=st.sampled_from(["RUNNING", "COMPLETE", "COMPLETE", "FAILED"]))  # fmt: skip
+    @rule(
+        study=STUDIES,
+        trial=TRIALS,
+        attempt=st.integers(1, 2),
+        score=SCORES,
+        state=st.sampled_from(["RUNNING", "COMPLETE", "COMPLETE", "FAILED"]),
+    )
     def write_trial(self, study: str, trial: str, attempt: int, score: float, state: Any) -> None:
         reason = "why" if state in STATES_WITH_REASON else ""
         row = {"state": state, "reason": reason, "metrics": {"m": score}}
@@ -82,8 +87,10 @@ class StoreAgainstDictionary(RuleBasedStateMachine):
             expected = self.trials[row["study"], row["trial"], row["attempt"]]
             assert (row["state"], row["reason"]) == (expected["state"], expected["reason"])
             assert repr(dict(row["metrics"])) == repr(expected["metrics"])
-        found = {(row["study"], row["trial"], row["attempt"], row["epoch"]): dict(row["metrics"])["m"]
-                 for row in self.store.epochs().to_pylist()}  # fmt: skip
+        found = {
+            (row["study"], row["trial"], row["attempt"], row["epoch"]): dict(row["metrics"])["m"]
+            for row in self.store.epochs().to_pylist()
+        }
         assert repr(found) == repr(dict(sorted(self.epochs.items())))
 
     @rule(study=STUDIES, top=st.integers(1, 5), maximize=st.booleans())

@@ -148,10 +148,13 @@ def test_metrics_tell_zeros_from_the_target() -> None:
     assert math.isnan(metrics(torch.zeros(4, 504), torch.zeros(4, 504))["explained"])
 
 
-@pytest.mark.parametrize(("settings", "message"), [
-    ({"window": (31, 64)}, r"tasks\.hog\.window is \(31, 64\): must hold a block of 2 x 2 cells"),
-    ({"orientations": 0}, r"tasks\.hog\.orientations is 0"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"window": (31, 64)}, r"tasks\.hog\.window is \(31, 64\): must hold a block of 2 x 2 cells"),
+        ({"orientations": 0}, r"tasks\.hog\.orientations is 0"),
+    ],
+)
 def test_settings_that_give_no_descriptor_are_named(settings: dict[str, object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         HogConfig(name="hog", **settings)

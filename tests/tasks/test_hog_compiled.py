@@ -78,12 +78,16 @@ def test_threads_share_a_batch(threads: int) -> None:
     torch.testing.assert_close(found, of_torch(batch, 6, 16, (64, 64)))
 
 
-@pytest.mark.parametrize("change", [
-    lambda batch: batch.to(memory_format=torch.channels_last),
-    lambda batch: batch.flip(0),
-    lambda batch: batch.double(),
-    lambda batch: batch.to(torch.bfloat16),
-], ids=["channels last", "flipped", "double", "bfloat16"])  # fmt: skip
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda batch: batch.to(memory_format=torch.channels_last),
+        lambda batch: batch.flip(0),
+        lambda batch: batch.double(),
+        lambda batch: batch.to(torch.bfloat16),
+    ],
+    ids=["channels last", "flipped", "double", "bfloat16"],
+)
 def test_any_layout_and_precision(change: object) -> None:
     batch = change(torch.rand(2, 3, 40, 40, generator=torch.Generator().manual_seed(0)))  # type: ignore[operator]
     torch.testing.assert_close(hog(batch, 6, 16, (64, 64)), of_torch(batch, 6, 16, (64, 64)))

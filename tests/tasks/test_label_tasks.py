@@ -63,8 +63,12 @@ def test_multilabel_metrics_match_scikit_learn(seed: int) -> None:
 
 
 def test_one_class_per_sample_becomes_one_label_for_each_class() -> None:
-    batch = Batch({"image": torch.zeros(3, 1, 2, 2)}, {"signs": torch.tensor([2, 0, 1])},
-                  {"signs": torch.tensor([True, True, False])}, torch.arange(3))  # fmt: skip
+    batch = Batch(
+        {"image": torch.zeros(3, 1, 2, 2)},
+        {"signs": torch.tensor([2, 0, 1])},
+        {"signs": torch.tensor([True, True, False])},
+        torch.arange(3),
+    )
     target, labelled = multilabel(3).target(batch)
     assert target.tolist() == [[0, 0, 1], [1, 0, 0], [0, 1, 0]]
     assert labelled.tolist() == [True, True, False]

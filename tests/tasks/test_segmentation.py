@@ -41,9 +41,14 @@ def test_dice_loss_matches_monai(classes: int, shape: tuple[int, ...]) -> None:
     logits, target = sample(classes, shape=shape)
     several = classes > 1
     theirs = DiceLoss(
-        sigmoid=not several, softmax=several, to_onehot_y=several, include_background=not several,
-        smooth_nr=0.0, smooth_dr=0.0, reduction="none",
-    )(logits, target.float())  # fmt: skip
+        sigmoid=not several,
+        softmax=several,
+        to_onehot_y=several,
+        include_background=not several,
+        smooth_nr=0.0,
+        smooth_dr=0.0,
+        reduction="none",
+    )(logits, target.float())
     torch.testing.assert_close(segmentation_loss(logits, target, "dice"), theirs.flatten(1).mean(1))
 
 
@@ -182,12 +187,22 @@ def test_dice_matches_monai() -> None:
 
 def test_policy_on_empty_masks() -> None:
     missed = metrics_of([([0, 0], [1, 0]), ([1, 0], [1, 0])])
-    assert missed == {"dice": 0.5, "dice_aggregated": pytest.approx(2 / 3), "ji": 0.5, "ji_aggregated": 0.5,
-                      "n_empty": 0.0}  # fmt: skip
+    assert missed == {
+        "dice": 0.5,
+        "dice_aggregated": pytest.approx(2 / 3),
+        "ji": 0.5,
+        "ji_aggregated": 0.5,
+        "n_empty": 0.0,
+    }
     # An empty truth leaves the mean, is counted, and its false positives weigh on the aggregated score.
     false_positive = metrics_of([([1, 1], [0, 0]), ([1, 0], [1, 0])])
-    assert false_positive == {"dice": 1.0, "dice_aggregated": pytest.approx(2 / 4), "ji": 1.0,
-                              "ji_aggregated": pytest.approx(1 / 3), "n_empty": 1.0}  # fmt: skip
+    assert false_positive == {
+        "dice": 1.0,
+        "dice_aggregated": pytest.approx(2 / 4),
+        "ji": 1.0,
+        "ji_aggregated": pytest.approx(1 / 3),
+        "n_empty": 1.0,
+    }
     nothing = metrics_of([([0, 0], [0, 0])])
     assert math.isnan(nothing["dice"])
     assert math.isnan(nothing["dice_aggregated"])

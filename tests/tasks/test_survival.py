@@ -191,8 +191,13 @@ def test_task_loss_reads_time_then_event() -> None:
 
 def summary_of(log_hazard, time, event, **more) -> dict[str, np.ndarray]:
     labelled = np.ones(len(time), dtype=bool)
-    return {"log_hazard": np.asarray(log_hazard, np.float32), "time_days": np.asarray(time, np.float32),
-            "event": np.asarray(event, bool), "labelled": labelled, **more}  # fmt: skip
+    return {
+        "log_hazard": np.asarray(log_hazard, np.float32),
+        "time_days": np.asarray(time, np.float32),
+        "event": np.asarray(event, bool),
+        "labelled": labelled,
+        **more,
+    }
 
 
 def random_cohort(seed: int, n: int) -> dict[str, np.ndarray]:

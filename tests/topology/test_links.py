@@ -45,11 +45,17 @@ def test_order_of_links_and_names_of_groups_do_not_matter(topology, random):
         return random.choice(topology.group(task, stage))
 
     cascades = [
-        cascade if cascade.stage is None else
-        Cascade(source=cascade.source, target=anyone(cascade.target, cascade.stage), carries=cascade.carries,
-                stage=cascade.stage, gradient=cascade.gradient)
+        cascade
+        if cascade.stage is None
+        else Cascade(
+            source=cascade.source,
+            target=anyone(cascade.target, cascade.stage),
+            carries=cascade.carries,
+            stage=cascade.stage,
+            gradient=cascade.gradient,
+        )
         for cascade in topology.cascades
-    ]  # fmt: skip
+    ]
     exchanges = []
     for link in topology.exchanges:
         ends = [anyone(task, link.stage) for task in (link.source, link.target)]
@@ -59,8 +65,10 @@ def test_order_of_links_and_names_of_groups_do_not_matter(topology, random):
     random.shuffle(exchanges)
     again = Topology(
         tuple(tuple(random.sample(stage, len(stage))) for stage in topology.encoder),
-        topology.decoder, tuple(cascades), tuple(exchanges),
-    )  # fmt: skip
+        topology.decoder,
+        tuple(cascades),
+        tuple(exchanges),
+    )
     assert again == topology
 
 

@@ -87,8 +87,16 @@ HOG = HogConfig(name="hog", cell=4, window=(16, 16), weight=0.5)
 
 def flat_config(*tasks: Any, network: dict[str, Any] | None = None, **training: Any) -> Config:
     """The tasks on 16 x 16 pictures, 2 epochs."""
-    settings = {"encoder": "unet", "width": 4, "depth": 2, "in_channels": 3, "hidden_features": 8, "dropout": 0.0,
-                "unit": "instancenorm", **(network or {})}  # fmt: skip
+    settings = {
+        "encoder": "unet",
+        "width": 4,
+        "depth": 2,
+        "in_channels": 3,
+        "hidden_features": 8,
+        "dropout": 0.0,
+        "unit": "instancenorm",
+        **(network or {}),
+    }
     base = TrainingConfig(epochs=2, batch_size=4, event_fraction=None, augmentation=AugmentationConfig(shift_mm=2.0))
     return Config(
         dataset=DatasetConfig(size_voxels=(16, 16)),

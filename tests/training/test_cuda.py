@@ -22,8 +22,16 @@ from tests.training.two_processes import Computed, alone_and_by_two
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA here")
 
 GPU = torch.device("cuda", 0)
-OURS = ("radiomics_unet", "senorm_unet", "unet", "transformer_unet", "resformer_sequential", "resformer_parallel",
-        "u2net", "u2net_small")  # fmt: skip
+OURS = (
+    "radiomics_unet",
+    "senorm_unet",
+    "unet",
+    "transformer_unet",
+    "resformer_sequential",
+    "resformer_parallel",
+    "u2net",
+    "u2net_small",
+)
 
 
 @pytest.fixture(autouse=True)

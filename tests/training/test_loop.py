@@ -42,10 +42,16 @@ def test_reports_and_result(config: Config, cohort: MemoryCohort) -> None:
     assert not result.stopped
     metrics = seen[0].metrics
     assert metrics.keys() >= {
-        "train/loss", "train/tumour/loss", "train/survival/weight", "validation/loss", "validation/score",
-        "validation/tumour/dice", "validation/survival/c_index", "validation/large/balanced_accuracy",
+        "train/loss",
+        "train/tumour/loss",
+        "train/survival/weight",
+        "validation/loss",
+        "validation/score",
+        "validation/tumour/dice",
+        "validation/survival/c_index",
+        "validation/large/balanced_accuracy",
         "validation/survival/loss",
-    }  # fmt: skip
+    }
     total = sum(metrics[f"validation/{task}/loss"] for task in ("tumour", "survival", "large"))
     assert metrics["validation/loss"] == pytest.approx(total)
     losses = [entry.metrics["validation/loss"] for entry in seen]

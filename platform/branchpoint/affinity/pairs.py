@@ -50,8 +50,9 @@ class PairQualities:
         """Predicted quality of each task in ``topology``; NaN where none of its pairs is known."""
         names, found = self.trees.tasks, {}
         for i, task in enumerate(names):
-            values = [self.quality[i, j, topology.branching_point(task, other)] for j, other in enumerate(names)
-                      if j != i]  # fmt: skip
+            values = [
+                self.quality[i, j, topology.branching_point(task, other)] for j, other in enumerate(names) if j != i
+            ]
             known = [value for value in values if np.isfinite(value)]
             found[task] = float(np.mean(known)) if known else float("nan")
         return found
@@ -98,9 +99,11 @@ def pair_qualities(store: Store, study: str | None, config: Config) -> PairQuali
                 sums[place] += task.share(value)
                 counts[place] += 1
     if not counts.any():
-        raise ValueError(f"the store {store.uri} holds no complete trial that trains two of {', '.join(names)} alone, "
-                         "without cascades and exchanges, on this dataset and these stages: train pairs first, with "
-                         "the weights of the other tasks 0")  # fmt: skip
+        raise ValueError(
+            f"the store {store.uri} holds no complete trial that trains two of {', '.join(names)} alone, "
+            "without cascades and exchanges, on this dataset and these stages: train pairs first, with "
+            "the weights of the other tasks 0"
+        )
     return PairQualities(trees, _filled(sums, counts), counts)
 
 
@@ -109,8 +112,9 @@ def write_pair_proposal(store: Store, study: str, config: Config, qualities: Pai
     note = f"predicted from {int(qualities.trials.sum()) // 2} trained networks of two tasks"
     if qualities.unknown:
         note += f"; nothing is known of {', '.join(qualities.unknown)}"
-    record = tree_record(tree, study=study, fingerprint=config.fingerprint, evidence=EVIDENCE, config=config.to_json(),
-                         note=note)  # fmt: skip
+    record = tree_record(
+        tree, study=study, fingerprint=config.fingerprint, evidence=EVIDENCE, config=config.to_json(), note=note
+    )
     store.writer(study).append([record])
 
 

@@ -142,10 +142,16 @@ class Probe:
 
 def _cosine(first: Sequence[Tensor], second: Sequence[Tensor]) -> float:
     """NaN where a gradient is exactly zero."""
-    products = torch.stack([
-        torch.stack([(a * b).sum(), a.square().sum(), b.square().sum()])
-        for a, b in zip(first, second, strict=True)
-    ]).double().sum(0)  # fmt: skip
+    products = (
+        torch.stack(
+            [
+                torch.stack([(a * b).sum(), a.square().sum(), b.square().sum()])
+                for a, b in zip(first, second, strict=True)
+            ]
+        )
+        .double()
+        .sum(0)
+    )
     inner, length, other = products.tolist()
     return inner / (length * other) ** 0.5 if length and other else float("nan")
 

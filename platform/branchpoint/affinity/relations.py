@@ -69,8 +69,11 @@ def propose(
     limit = budget * sum(macs)
     groupings = []
     for networks in range(1, len(tasks) + 1):
-        groupings.append(best_grouping(tasks, whole, networks, cost=lambda g: _macs(g, trees, macs), budget=limit,
-                                       alone=[0.0] * len(tasks)))  # fmt: skip
+        groupings.append(
+            best_grouping(
+                tasks, whole, networks, cost=lambda g: _macs(g, trees, macs), budget=limit, alone=[0.0] * len(tasks)
+            )
+        )
     return Proposals(tuple(groupings), best_tree(trees, stages, macs, budget=limit, reduce="sum"))
 
 
@@ -98,29 +101,60 @@ def write_relations(store: Store, study: str, config: Config, affinities: Affini
     """
     name, tasks = config.fingerprint, affinities.tasks
     writer = store.writer(study)
-    writer.append([
-        AffinityRecord(study=study, fingerprint=name, measure=matrix.measure, stage=matrix.stage, recipient=tasks[i],
-                       source=tasks[j], mean=float(matrix.mean[i, j]), error=float(matrix.error[i, j]),
-                       n=int(matrix.count[i, j]))
-        for matrix in affinities.matrices for i in range(len(tasks)) for j in range(len(tasks))
-    ])  # fmt: skip
+    writer.append(
+        [
+            AffinityRecord(
+                study=study,
+                fingerprint=name,
+                measure=matrix.measure,
+                stage=matrix.stage,
+                recipient=tasks[i],
+                source=tasks[j],
+                mean=float(matrix.mean[i, j]),
+                error=float(matrix.error[i, j]),
+                n=int(matrix.count[i, j]),
+            )
+            for matrix in affinities.matrices
+            for i in range(len(tasks))
+            for j in range(len(tasks))
+        ]
+    )
     tree = proposals.tree
-    common = {"study": study, "fingerprint": name, "evidence": EVIDENCE, "config": config.to_json(),
-              "note": affinities.cost()}  # fmt: skip
-    writer.append([
-        *(ProposalRecord(kind="grouping", networks=most, proposal=json.dumps(grouping.groups), gain=grouping.score,
-                         macs=grouping.cost, **common)
-          for most, grouping in enumerate(proposals.groupings, start=1)),
-        tree_record(tree, **common),
-    ])  # fmt: skip
+    common = {
+        "study": study,
+        "fingerprint": name,
+        "evidence": EVIDENCE,
+        "config": config.to_json(),
+        "note": affinities.cost(),
+    }
+    writer.append(
+        [
+            *(
+                ProposalRecord(
+                    kind="grouping",
+                    networks=most,
+                    proposal=json.dumps(grouping.groups),
+                    gain=grouping.score,
+                    macs=grouping.cost,
+                    **common,
+                )
+                for most, grouping in enumerate(proposals.groupings, start=1)
+            ),
+            tree_record(tree, **common),
+        ]
+    )
 
 
 def tree_record(tree: TreeProposal, **common: str) -> ProposalRecord:
     """The row of a proposed tree; ``common`` are the other fields."""
     return ProposalRecord(
-        kind="tree", networks=len(tree.topology.encoder[0]), proposal=json.dumps(to_plain(tree.topology)),
-        gain=tree.gain, macs=tree.cost, **common,
-    )  # fmt: skip
+        kind="tree",
+        networks=len(tree.topology.encoder[0]),
+        proposal=json.dumps(to_plain(tree.topology)),
+        gain=tree.gain,
+        macs=tree.cost,
+        **common,
+    )
 
 
 def proposed_tree(store: Store, study: str, evidence: str = EVIDENCE) -> tuple[Config, Topology] | None:

@@ -67,8 +67,11 @@ class GradNorm(Balancer):
         for name, value in values.items():
             if step.epoch == 1 or self._first.mean(name) is None:
                 self._first.add(name, value)
-        compared = [(present, stage) for tasks, stage in self._networks
-                    if len(present := [name for name in tasks if name in values]) > 1 and step.epoch > 1]  # fmt: skip
+        compared = [
+            (present, stage)
+            for tasks, stage in self._networks
+            if len(present := [name for name in tasks if name in values]) > 1 and step.epoch > 1
+        ]
         rows = {
             name: torch.autograd.grad(shares[name], stage, retain_graph=True, allow_unused=True, materialize_grads=True)
             for present, stage in compared

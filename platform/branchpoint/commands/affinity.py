@@ -41,8 +41,10 @@ def measure_relations(
     prepared, _ = checked_cohort(config.dataset, cache, folds=config.split.folds)
     affinities = measure_affinities(config, prepared, every=every, device=device, report=report)
     if not affinities.measurements:
-        raise ValueError(f"the training had fewer than {every} steps: measure more often (--every), or train longer "
-                         "(training.epochs)")  # fmt: skip
+        raise ValueError(
+            f"the training had fewer than {every} steps: measure more often (--every), or train longer "
+            "(training.epochs)"
+        )
     proposals = propose(config, affinities, budget=budget)
     write_relations(store, study, config, affinities, proposals)
     return affinities, proposals

@@ -108,8 +108,20 @@ def train(
     """Train one Config on one fold or all, by one worker or several; again, it goes on where it was."""
     from branchpoint.commands.train import train as run
 
-    run(config, folds, store, study, data_root, home, skip_faulty, address,
-        workers=workers, cpus=cpus_per_worker, gpus=gpus_per_worker, cohorts=cohorts)  # fmt: skip
+    run(
+        config,
+        folds,
+        store,
+        study,
+        data_root,
+        home,
+        skip_faulty,
+        address,
+        workers=workers,
+        cpus=cpus_per_worker,
+        gpus=gpus_per_worker,
+        cohorts=cohorts,
+    )
 
 
 @app.command()
@@ -246,9 +258,15 @@ def affinity(
     chosen = read_config(config)
     name = study or "-".join(filter(None, (chosen.dataset.name, chosen.dataset.release)))
     affinities, proposals = measure_relations(
-        chosen, Store(store), name, cache, every=every, budget=budget, device=device,
+        chosen,
+        Store(store),
+        name,
+        cache,
+        every=every,
+        budget=budget,
+        device=device,
         report=lambda epoch, loss: print(f"epoch {epoch} of {chosen.training.epochs}: training loss {loss:.4f}"),
-    )  # fmt: skip
+    )
     print_relations(affinities, proposals)
     print(f"in the tables affinities and proposals of {store}, study {name}; see: branchpoint report --study {name}")
 

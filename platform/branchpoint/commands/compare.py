@@ -70,9 +70,13 @@ def command(
     experiment = experiment_of(job, base, question).chosen(only or [])
     manifest, _ = prepared_cohort(base.dataset, sized.folds, place / "cache", skip_faulty)
     done = Reproduction(
-        experiment=experiment, seeds=seeds, prepared={job.release: manifest}, study=f"{study}-{question}",
-        store=str(place / "results"), state=place / "results" / ".state" / f"{study}-{question}",
-    )  # fmt: skip
+        experiment=experiment,
+        seeds=seeds,
+        prepared={job.release: manifest},
+        study=f"{study}-{question}",
+        store=str(place / "results"),
+        state=place / "results" / ".state" / f"{study}-{question}",
+    )
     with StudyFolder(done.state).lock():
         StudyFolder(done.state).remember({"cohort": manifest.name}, "cohort")
         results = Store(done.store)
@@ -102,15 +106,19 @@ def experiment_of(job: Job, base: Config, question: str) -> Experiment:
     elif question == "hog":
         asked = [task for task in base.tasks if task.kind == "segmentation"][:1]
         hog, zeros = HogConfig(name="hog"), HogConfig(name="hog", zero_target=True)
-        configs = {WITHOUT: _learning(base, asked), WITH: _learning(base, [*asked, hog]),
-                   CONTROL: _learning(base, [*asked, zeros])}  # fmt: skip
+        configs = {
+            WITHOUT: _learning(base, asked),
+            WITH: _learning(base, [*asked, hog]),
+            CONTROL: _learning(base, [*asked, zeros]),
+        }
         compared = ((WITH, WITHOUT), (CONTROL, WITHOUT), (WITH, CONTROL))
     else:
         raise ValueError(f"--question is {question!r}: ask tasks or hog")
     rows = tuple(Row(name=label, config=config) for label, config in configs.items())
     columns = tuple(Column(f"{task.name}, {metric}", task.name, metric) for task in asked for metric in _metrics(task))
-    return Experiment(paper="", dataset=job.dataset, table=question, title="", columns=columns, rows=rows,
-                      compared=compared)  # fmt: skip
+    return Experiment(
+        paper="", dataset=job.dataset, table=question, title="", columns=columns, rows=rows, compared=compared
+    )
 
 
 def _learning(base: Config, tasks: Sequence[AnyTaskConfig]) -> Config:
@@ -129,9 +137,12 @@ def _metrics(task: AnyTaskConfig) -> tuple[str, ...]:
 def markdown(found: Findings, base: Config, prepared: PreparedCohort) -> str:
     """Figures, trivial references on the same pictures, and the paired tests."""
     columns = found.experiment.columns
-    lines = [f"`{shlex.join(['python', 'jobs/compare.py', *sys.argv[1:]])}`", "",
-             "| | seeds | " + " | ".join(column.title for column in columns) + " |",
-             "|---|---|" + "---|" * len(columns)]  # fmt: skip
+    lines = [
+        f"`{shlex.join(['python', 'jobs/compare.py', *sys.argv[1:]])}`",
+        "",
+        "| | seeds | " + " | ".join(column.title for column in columns) + " |",
+        "|---|---|" + "---|" * len(columns),
+    ]
     for row in found.experiment.rows:
         cells = {cell.column.title: _text(cell.here) for cell in found.cells if cell.row.label == row.label}
         shown = " | ".join(cells.get(column.title, "") for column in columns)
@@ -139,8 +150,11 @@ def markdown(found: Findings, base: Config, prepared: PreparedCohort) -> str:
     for label, values in _references(base, prepared, [(column.task, column.metric) for column in columns]).items():
         lines.append(f"| {label} | | " + " | ".join(values) + " |")
     lines += ["", "| difference | figure | value | p |", "|---|---|---|---|"]
-    lines += [f"| {test.first.label} minus {test.second.label} | {test.column.title} | {_text(test.here)} | "
-              f"{test.here.p:.3f} |" for test in found.tests]  # fmt: skip
+    lines += [
+        f"| {test.first.label} minus {test.second.label} | {test.column.title} | {_text(test.here)} | "
+        f"{test.here.p:.3f} |"
+        for test in found.tests
+    ]
     return "\n".join([*lines, "", f"n = {max(cell.here.n for cell in found.cells)} of {len(prepared.patient_ids)}."])
 
 

@@ -37,18 +37,28 @@ class Trial:
 
 SCALES = {
     "demo": Trial(
-        Shrunk(edge=48, spacing_mm=6.0, width=8, epochs=8, batch_size=4, folds=2), 2, {
-            "isic2017": {"patients": 80, "size_scale": 0.15}, "retouch": {"patients": 12, "slices": 6},
-            "cadis": {"patients": 75, "size_scale": 0.15}, "endovis2017": {"patients": 96},
+        Shrunk(edge=48, spacing_mm=6.0, width=8, epochs=8, batch_size=4, folds=2),
+        2,
+        {
+            "isic2017": {"patients": 80, "size_scale": 0.15},
+            "retouch": {"patients": 12, "slices": 6},
+            "cadis": {"patients": 75, "size_scale": 0.15},
+            "endovis2017": {"patients": 96},
             "hecktor": {"patients": 40, "spacing_scale": 2.0, "censoring": 0.5},
-        }),
+        },
+    ),
     "smoke": Trial(
-        Shrunk(edge=32, spacing_mm=6.0, width=4, epochs=1, batch_size=8, folds=2), 2, {
-            "isic2017": {"patients": 24, "size_scale": 0.1}, "retouch": {"patients": 9, "slices": 3, "size_scale": 0.1},
-            "cadis": {"patients": 25, "size_scale": 0.1}, "endovis2017": {"patients": 36, "size_scale": 0.05},
+        Shrunk(edge=32, spacing_mm=6.0, width=4, epochs=1, batch_size=8, folds=2),
+        2,
+        {
+            "isic2017": {"patients": 24, "size_scale": 0.1},
+            "retouch": {"patients": 9, "slices": 3, "size_scale": 0.1},
+            "cadis": {"patients": 25, "size_scale": 0.1},
+            "endovis2017": {"patients": 36, "size_scale": 0.05},
             "hecktor": {"patients": 20, "spacing_scale": 2.0},
-        }),
-}  # fmt: skip
+        },
+    ),
+}
 
 INCEPTION_EDGE = 80
 """Inception's stem leaves nothing of smaller pictures."""
@@ -90,12 +100,20 @@ def command(
     study = study or "-".join(filter(None, (paper, dataset, "" if data_root else "phantom", name)))
     where, state = store_and_state(store, place, study)
     done = Reproduction(
-        experiment=experiment, seeds=seeds or (scale.seeds if scale else experiment.seeds), study=study, cpus=cpus,
-        prepared=_prepared(experiment, place / "cache", skip_faulty), store=where, state=state,
-    )  # fmt: skip
-    heading = [f"Command: `{shlex.join(['python', 'jobs/reproduce.py', *sys.argv[1:]])}`.",
-               "" if data_root else "The cohort is a phantom: nothing here speaks of the paper's data. ",
-               f"Scale: {to_plain(scale.limits)}, " if scale else "", f"{done.seeds} seeds."]  # fmt: skip
+        experiment=experiment,
+        seeds=seeds or (scale.seeds if scale else experiment.seeds),
+        study=study,
+        cpus=cpus,
+        prepared=_prepared(experiment, place / "cache", skip_faulty),
+        store=where,
+        state=state,
+    )
+    heading = [
+        f"Command: `{shlex.join(['python', 'jobs/reproduce.py', *sys.argv[1:]])}`.",
+        "" if data_root else "The cohort is a phantom: nothing here speaks of the paper's data. ",
+        f"Scale: {to_plain(scale.limits)}, " if scale else "",
+        f"{done.seeds} seeds.",
+    ]
     size = "x".join(map(str, experiment.rows[0].config.dataset.size_voxels))
     for vendor, path in done.prepared.items():
         StudyFolder(done.state).remember({"cohort": path.name}, "-".join(filter(None, ("cohort", vendor, size))))
@@ -136,8 +154,9 @@ def _on_data(
         limits = replace(limits, edge=max(limits.edge, INCEPTION_EDGE))
     for row in experiment.rows:
         config = limits.of(row.config) if limits else row.config
-        config = replace(config, dataset=replace(config.dataset, root=str(root)),
-                         training=replace(config.training, **changes))  # fmt: skip
+        config = replace(
+            config, dataset=replace(config.dataset, root=str(root)), training=replace(config.training, **changes)
+        )
         if split == "whole":
             config = replace(config, split=without_leaks(config.split))
         rows.append(replace(row, config=config))

@@ -94,8 +94,9 @@ class Job:
         """The scale ``name`` with what ``given`` says of its fields; ValueError for millimetres of pictures."""
         chosen = {f.name: given[f.name] for f in fields(Scale) if given.get(f.name) is not None}
         if self.dimensions == 2 and "spacing_mm" in chosen:
-            raise ValueError(f"--spacing-mm is {chosen['spacing_mm']:g}: pictures of {self.dataset} have no "
-                             "millimetres, use --size")  # fmt: skip
+            raise ValueError(
+                f"--spacing-mm is {chosen['spacing_mm']:g}: pictures of {self.dataset} have no millimetres, use --size"
+            )
         return replace(self.scales[name], **chosen)
 
     def grid(self, scale: Scale) -> tuple[int, ...]:
@@ -176,12 +177,29 @@ def main(job: Job) -> None:
         given: dict[str, Any] = {**locals(), "size": None if size is None else edges(size)}
         scale, place = asked.scale(name, given), home_folder(home)
         resources = Resources(
-            cpus=cpus_per_trial, gpus=gpus_per_trial, concurrency=concurrency, memory_gb=memory_gb,
-            growing=growing, workers=workers_per_trial,
-        )  # fmt: skip
-        run(asked, scale, place, resources, data_root=data_root, release=release, seed=seed, skip_faulty=skip_faulty,
-            scheme=scheme, store=store, study=study, address=address, start_from=start_from,
-            cohorts=cohorts)  # fmt: skip
+            cpus=cpus_per_trial,
+            gpus=gpus_per_trial,
+            concurrency=concurrency,
+            memory_gb=memory_gb,
+            growing=growing,
+            workers=workers_per_trial,
+        )
+        run(
+            asked,
+            scale,
+            place,
+            resources,
+            data_root=data_root,
+            release=release,
+            seed=seed,
+            skip_faulty=skip_faulty,
+            scheme=scheme,
+            store=store,
+            study=study,
+            address=address,
+            start_from=start_from,
+            cohorts=cohorts,
+        )
 
     try:
         app()
@@ -216,11 +234,21 @@ def run(
     name = study or "-".join(filter(None, (job.dataset, release)))
     where, state = store_and_state(store, home, name)
     searched = Study(
-        name=name, base=base, space=job.space.space, points=job.space.starting_points(base), prepared=manifest,
-        cohorts=cohorts, store=where, state=state, trials=scale.trials,
-        halving=HalvingConfig(grace=max(1, scale.epochs // 3)), resources=resources, excluded=excluded, address=address,
+        name=name,
+        base=base,
+        space=job.space.space,
+        points=job.space.starting_points(base),
+        prepared=manifest,
+        cohorts=cohorts,
+        store=where,
+        state=state,
+        trials=scale.trials,
+        halving=HalvingConfig(grace=max(1, scale.epochs // 3)),
+        resources=resources,
+        excluded=excluded,
+        address=address,
         prior=measured_prior(Store(where), name, base, job.space.starting_points(base), scale.trials),
-    )  # fmt: skip
+    )
     published = {label: config_at(job.space.space, base, point) for label, point in job.space.published(base).items()}
     finals = Finals(study=searched, epochs=scale.final_epochs, published=published, known_risk=_known_risk(root))
     with searched.running() as concurrency:
@@ -238,9 +266,13 @@ def phantom_root(job: Job, scale: Scale, home: Path, release: str, seed: int) ->
     settings = job.phantom(scale)
     name = "-".join([f"{scale.patients}-{seed}", *(f"{value:g}" for value in settings.values())])
     return make_phantom(
-        job.dataset, home / "phantom" / f"{job.dataset}-{release or 'all'}-{name}", release=release,
-        patients=scale.patients, seed=seed, **settings,
-    )  # fmt: skip
+        job.dataset,
+        home / "phantom" / f"{job.dataset}-{release or 'all'}-{name}",
+        release=release,
+        patients=scale.patients,
+        seed=seed,
+        **settings,
+    )
 
 
 def _known_risk(root: Path) -> Mapping[str, float]:
@@ -276,9 +308,13 @@ def base_config(
         ValueError: a setting is out of range.
     """
     dataset = DatasetConfig(
-        name=job.dataset, root=str(root), release=release, spacing_mm=scale.spacing_mm, size_voxels=job.grid(scale),
+        name=job.dataset,
+        root=str(root),
+        release=release,
+        spacing_mm=scale.spacing_mm,
+        size_voxels=job.grid(scale),
         seed=seed,
-    )  # fmt: skip
+    )
     base: Config = job.space.base(dataset)
     parts: Any = scheme or base.split.scheme
     if parts not in SCHEMES:

@@ -50,9 +50,17 @@ def train(
     name = study or f"train-{config.candidate}"
     where, state = store_and_state(store, place, name)
     retraining = Retraining(
-        study=name, config=config, folds=chosen, prepared=prepared.path, store=where, state=state, resources=resources,
-        excluded=excluded, address=address, cohorts=cohorts,
-    )  # fmt: skip
+        study=name,
+        config=config,
+        folds=chosen,
+        prepared=prepared.path,
+        store=where,
+        state=state,
+        resources=resources,
+        excluded=excluded,
+        address=address,
+        cohorts=cohorts,
+    )
     retraining.run()
     _show(retraining)
 

@@ -20,18 +20,20 @@ GradientMethod = Literal[
 LOSS_METHODS: tuple[str, ...] = get_args(LossMethod)
 GRADIENT_METHODS: tuple[str, ...] = get_args(GradientMethod)
 
-_DEFAULTS: Mapping[str, Mapping[str, Any]] = MappingProxyType({
-    "uncertainty": {"form": "half", "log_variance": 0.0},
-    "dirichlet": {"draws": 0, "concentration": 1.0},
-    "dwa": {"temperature": 2.0},
-    "gradnorm": {"alpha": 1.5},
-    "dtp": {"gamma": 1.0, "smoothing": 0.5},
-    "famo": {"learning_rate": 0.025, "weight_decay": 1e-3},
-    "cagrad": {"c": 0.5, "rescale": "none"},
-    "nash_mtl": {"max_norm": 1.0},
-    "aligned_mtl": {"scale": "min"},
-    **{method: {} for method in ("upgrad", "mgda", "pcgrad", "imtl_g", "dualproj", "conflict_free")},
-})  # fmt: skip
+_DEFAULTS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
+    {
+        "uncertainty": {"form": "half", "log_variance": 0.0},
+        "dirichlet": {"draws": 0, "concentration": 1.0},
+        "dwa": {"temperature": 2.0},
+        "gradnorm": {"alpha": 1.5},
+        "dtp": {"gamma": 1.0, "smoothing": 0.5},
+        "famo": {"learning_rate": 0.025, "weight_decay": 1e-3},
+        "cagrad": {"c": 0.5, "rescale": "none"},
+        "nash_mtl": {"max_norm": 1.0},
+        "aligned_mtl": {"scale": "min"},
+        **{method: {} for method in ("upgrad", "mgda", "pcgrad", "imtl_g", "dualproj", "conflict_free")},
+    }
+)
 
 
 @dataclass(frozen=True, kw_only=True)

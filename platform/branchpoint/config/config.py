@@ -31,11 +31,27 @@ from branchpoint.config.training import AugmentationConfig, OptimizerConfig, Sem
 from branchpoint.topology import Topology
 
 __all__ = [
-    "AnyTaskConfig", "AugmentationConfig", "BalancingConfig", "ClassificationConfig", "Config", "DatasetConfig",
-    "DomainConfig", "HogConfig", "MultilabelConfig", "NetworkConfig", "OptimizerConfig", "OrdinalConfig",
-    "ReconstructionConfig", "RegressionConfig", "SegmentationConfig", "SemiSupervisedConfig", "SplitConfig",
-    "SurvivalConfig", "TaskConfig", "TrainingConfig",
-]  # fmt: skip
+    "AnyTaskConfig",
+    "AugmentationConfig",
+    "BalancingConfig",
+    "ClassificationConfig",
+    "Config",
+    "DatasetConfig",
+    "DomainConfig",
+    "HogConfig",
+    "MultilabelConfig",
+    "NetworkConfig",
+    "OptimizerConfig",
+    "OrdinalConfig",
+    "ReconstructionConfig",
+    "RegressionConfig",
+    "SegmentationConfig",
+    "SemiSupervisedConfig",
+    "SplitConfig",
+    "SurvivalConfig",
+    "TaskConfig",
+    "TrainingConfig",
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,12 +87,16 @@ class DatasetConfig:
         require(self.spacing_mm > 0, "dataset.spacing_mm", self.spacing_mm, "must be positive (millimetres)")
         require(
             len(self.size_voxels) in (2, 3) and min(self.size_voxels) > 0,
-            "dataset.size_voxels", self.size_voxels, "give two or three positive sizes, (D, H, W)",
-        )  # fmt: skip
+            "dataset.size_voxels",
+            self.size_voxels,
+            "give two or three positive sizes, (D, H, W)",
+        )
         require(
             not self.root or Path(self.root).is_absolute(),
-            "dataset.root", self.root, "must be an absolute path: workers run in other folders",
-        )  # fmt: skip
+            "dataset.root",
+            self.root,
+            "must be an absolute path: workers run in other folders",
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,20 +150,27 @@ class NetworkConfig:
         require(0 <= self.dropout < 1, "network.dropout", self.dropout, "must lie in [0, 1)")
         require(
             all(0 <= tap < self.depth for tap in self.taps) and len(set(self.taps)) == len(self.taps),
-            "network.taps", self.taps, f"give distinct levels from 0 to {self.depth - 1}",
-        )  # fmt: skip
+            "network.taps",
+            self.taps,
+            f"give distinct levels from 0 to {self.depth - 1}",
+        )
         require(
             not self.taps or self.depth - 1 in self.taps,
-            "network.taps", self.taps, f"must contain the deepest level, {self.depth - 1}: nothing else would train it",
-        )  # fmt: skip
+            "network.taps",
+            self.taps,
+            f"must contain the deepest level, {self.depth - 1}: nothing else would train it",
+        )
         every_level = len(self.taps) == self.depth
         object.__setattr__(self, "taps", () if every_level else tuple(sorted(self.taps)))
         object.__setattr__(self, "regression_units", tuple(sorted(self.regression_units)))
         require(self.measured_channel >= 0, "network.measured_channel", self.measured_channel, "must be at least 0")
         require(len(set(self.clinical)) == len(self.clinical), "network.clinical", self.clinical, "names repeat")
-        require(bool(self.clinical) == (self.head_inputs != "image"), "network.clinical", self.clinical,
-                f"network.head_inputs is {self.head_inputs!r}: name covariates for 'clinical' and 'both', none for "
-                "'image'")  # fmt: skip
+        require(
+            bool(self.clinical) == (self.head_inputs != "image"),
+            "network.clinical",
+            self.clinical,
+            f"network.head_inputs is {self.head_inputs!r}: name covariates for 'clinical' and 'both', none for 'image'",
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -170,12 +197,24 @@ class SplitConfig:
     def __post_init__(self) -> None:
         require(self.folds >= 2, "split.folds", self.folds, "must be at least 2")
         require(0 <= self.fold < self.folds, "split.fold", self.fold, f"must lie from 0 to {self.folds - 1}")
-        require(0 < self.validation_fraction < 1, "split.validation_fraction", self.validation_fraction,
-                 "must lie strictly between 0 and 1")  # fmt: skip
-        require(0 < self.training_fraction <= 1, "split.training_fraction", self.training_fraction,
-                 "must lie above 0 and at most at 1")  # fmt: skip
-        require(self.fold in self.rounds, "split.fold", self.fold,
-                 f"{self.scheme} parts are fixed, another fold would test the same samples: use 0")  # fmt: skip
+        require(
+            0 < self.validation_fraction < 1,
+            "split.validation_fraction",
+            self.validation_fraction,
+            "must lie strictly between 0 and 1",
+        )
+        require(
+            0 < self.training_fraction <= 1,
+            "split.training_fraction",
+            self.training_fraction,
+            "must lie above 0 and at most at 1",
+        )
+        require(
+            self.fold in self.rounds,
+            "split.fold",
+            self.fold,
+            f"{self.scheme} parts are fixed, another fold would test the same samples: use 0",
+        )
 
     @property
     def rounds(self) -> range:
@@ -214,26 +253,45 @@ class Config:
         if isinstance(task, HogConfig):
             require(len(size) == 2, f"tasks.{task.name}", task.kind, f"is for pictures; dataset.size_voxels is {size}")
         if isinstance(task, ReconstructionConfig):
-            require(task.channels == network.in_channels, task.place("channels"), task.channels,
-                    f"network.in_channels is {network.in_channels}")  # fmt: skip
-        require(task.target not in network.clinical, "network.clinical", network.clinical,
-                f"{task.target!r} is what task {task.name!r} is to predict")  # fmt: skip
+            require(
+                task.channels == network.in_channels,
+                task.place("channels"),
+                task.channels,
+                f"network.in_channels is {network.in_channels}",
+            )
+        require(
+            task.target not in network.clinical,
+            "network.clinical",
+            network.clinical,
+            f"{task.target!r} is what task {task.name!r} is to predict",
+        )
 
     def _check_micro_batch(self) -> None:
         size = self.training.micro_batch
         if size is None or size >= self.training.batch_size:
             return
         comparing = [task.name for task in self.tasks if task.compares_samples and task.weight > 0]
-        require(not comparing, "training.micro_batch", size,
-                f"the loss of {', '.join(map(repr, comparing))} compares the samples of a batch with each other, so "
-                "that parts of a batch would give another loss; leave it out and lower training.batch_size, or train "
-                "with more workers, which share a batch exactly")  # fmt: skip
-        require(self.network.unit != "batchnorm", "training.micro_batch", size,
-                "network.unit is 'batchnorm', whose statistics would be those of parts of a batch; use 'senorm' or "
-                "'instancenorm'")  # fmt: skip
-        require(self.balancing.gradients != "features", "training.micro_batch", size,
-                "balancing.gradients is 'features', which are there for one part of a batch at a time; use "
-                "'parameters'")  # fmt: skip
+        require(
+            not comparing,
+            "training.micro_batch",
+            size,
+            f"the loss of {', '.join(map(repr, comparing))} compares the samples of a batch with each other, so "
+            "that parts of a batch would give another loss; leave it out and lower training.batch_size, or train "
+            "with more workers, which share a batch exactly",
+        )
+        require(
+            self.network.unit != "batchnorm",
+            "training.micro_batch",
+            size,
+            "network.unit is 'batchnorm', whose statistics would be those of parts of a batch; use 'senorm' or "
+            "'instancenorm'",
+        )
+        require(
+            self.balancing.gradients != "features",
+            "training.micro_batch",
+            size,
+            "balancing.gradients is 'features', which are there for one part of a batch at a time; use 'parameters'",
+        )
 
     def to_json(self) -> str:
         """Canonical JSON: keys sorted, no spaces."""

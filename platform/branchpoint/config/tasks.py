@@ -39,8 +39,10 @@ class TaskConfig:
         require(bool(self.name), "task.name", self.name, "must not be empty")
         require(
             math.isfinite(self.weight) and self.weight >= 0,
-            self.place("weight"), self.weight, "must be finite and at least 0",
-        )  # fmt: skip
+            self.place("weight"),
+            self.weight,
+            "must be finite and at least 0",
+        )
 
     def place(self, field: str) -> str:
         """How messages name ``field``."""
@@ -75,11 +77,19 @@ class SegmentationConfig(TaskConfig):
         super().__post_init__()
         classes = self.foreground_classes
         require(classes >= 1, self.place("foreground_classes"), classes, "must be at least 1")
-        require(self.background or classes > 1, self.place("background"), self.background,
-                "a single sigmoid channel has a background: use foreground_classes >= 2")  # fmt: skip
+        require(
+            self.background or classes > 1,
+            self.place("background"),
+            self.background,
+            "a single sigmoid channel has a background: use foreground_classes >= 2",
+        )
         _require_weights(self, self.class_weights, classes + 1)
-        require(not self.class_weights or self.loss in ("ce", "dice_ce"), self.place("class_weights"),
-                self.class_weights, f"the loss {self.loss!r} has no weights of classes")  # fmt: skip
+        require(
+            not self.class_weights or self.loss in ("ce", "dice_ce"),
+            self.place("class_weights"),
+            self.class_weights,
+            f"the loss {self.loss!r} has no weights of classes",
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -219,8 +229,12 @@ class HogConfig(TaskConfig):
         super().__post_init__()
         require(self.orientations >= 1, self.place("orientations"), self.orientations, "must be at least 1")
         require(self.cell >= 1, self.place("cell"), self.cell, "must be at least 1")
-        require(min(self.window) >= 2 * self.cell, self.place("window"), self.window,
-                f"must hold a block of 2 x 2 cells, {2 * self.cell} pixels along each axis")  # fmt: skip
+        require(
+            min(self.window) >= 2 * self.cell,
+            self.place("window"),
+            self.window,
+            f"must hold a block of 2 x 2 cells, {2 * self.cell} pixels along each axis",
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -244,8 +258,12 @@ class DomainConfig(TaskConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require(len(set(self.domains)) == len(self.domains) >= 2, self.place("domains"), self.domains,
-                "name at least two different centres")  # fmt: skip
+        require(
+            len(set(self.domains)) == len(self.domains) >= 2,
+            self.place("domains"),
+            self.domains,
+            "name at least two different centres",
+        )
         require(0 <= self.strength < math.inf, self.place("strength"), self.strength, "must be finite and at least 0")
 
 
@@ -264,5 +282,6 @@ AnyTaskConfig = (
 
 def _require_weights(task: TaskConfig, weights: tuple[float, ...], count: int, name: str = "class_weights") -> None:
     require(len(weights) in (0, count), task.place(name), weights, f"give none or {count} weights")
-    require(all(0 <= weight < math.inf for weight in weights), task.place(name), weights,
-            "must be finite and at least 0")  # fmt: skip
+    require(
+        all(0 <= weight < math.inf for weight in weights), task.place(name), weights, "must be finite and at least 0"
+    )

@@ -83,8 +83,12 @@ class SemiSupervisedConfig:
     def __post_init__(self) -> None:
         for name in ("pseudo_weight", "consistency_weight", "noise", "ramp"):
             require(getattr(self, name) >= 0, f"semi_supervised.{name}", getattr(self, name), "must be at least 0")
-        require(self.pseudo_weight + self.consistency_weight > 0, "semi_supervised", self,
-                "one of both weights must be positive; else leave it out")  # fmt: skip
+        require(
+            self.pseudo_weight + self.consistency_weight > 0,
+            "semi_supervised",
+            self,
+            "one of both weights must be positive; else leave it out",
+        )
         require(0.5 <= self.threshold < 1, "semi_supervised.threshold", self.threshold, "must lie in [0.5, 1)")
         require(0 <= self.decay < 1, "semi_supervised.decay", self.decay, "must lie in [0, 1)")
         require(0 <= self.start < 1, "semi_supervised.start", self.start, "must lie in [0, 1)")
@@ -124,12 +128,22 @@ class TrainingConfig:
     def __post_init__(self) -> None:
         require(self.epochs >= 1, "training.epochs", self.epochs, "must be at least 1")
         require(self.batch_size >= 1, "training.batch_size", self.batch_size, "must be at least 1")
-        require(self.micro_batch is None or self.micro_batch >= 1, "training.micro_batch", self.micro_batch,
-                "must be at least 1, or be None")  # fmt: skip
+        require(
+            self.micro_batch is None or self.micro_batch >= 1,
+            "training.micro_batch",
+            self.micro_batch,
+            "must be at least 1, or be None",
+        )
         require(
             self.event_fraction is None or 0 < self.event_fraction < 1,
-            "training.event_fraction", self.event_fraction, "must lie strictly between 0 and 1, or be None",
-        )  # fmt: skip
+            "training.event_fraction",
+            self.event_fraction,
+            "must lie strictly between 0 and 1, or be None",
+        )
         seen = not self.start_from or is_uri(self.start_from) or Path(self.start_from).is_absolute()
-        require(seen, "training.start_from", self.start_from,
-                "must be an absolute path, or a URI: workers run in other folders")  # fmt: skip
+        require(
+            seen,
+            "training.start_from",
+            self.start_from,
+            "must be an absolute path, or a URI: workers run in other folders",
+        )

@@ -42,8 +42,13 @@ class Batch:
         def cut(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
             return {name: tensor[rows] for name, tensor in tensors.items()}
 
-        return replace(self, inputs=cut(self.inputs), targets=cut(self.targets), labelled=cut(self.labelled),
-                       index=self.index[rows])  # fmt: skip
+        return replace(
+            self,
+            inputs=cut(self.inputs),
+            targets=cut(self.targets),
+            labelled=cut(self.labelled),
+            index=self.index[rows],
+        )
 
     def to(self, device: torch.device | str) -> Batch:
         """The same batch on ``device``."""
@@ -51,5 +56,10 @@ class Batch:
         def move(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
             return {name: tensor.to(device, non_blocking=True) for name, tensor in tensors.items()}
 
-        return replace(self, inputs=move(self.inputs), targets=move(self.targets), labelled=move(self.labelled),
-                       index=self.index.to(device))  # fmt: skip
+        return replace(
+            self,
+            inputs=move(self.inputs),
+            targets=move(self.targets),
+            labelled=move(self.labelled),
+            index=self.index.to(device),
+        )

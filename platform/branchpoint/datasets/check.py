@@ -74,8 +74,9 @@ def skip_faulty(cohort: Cohort, problems: Sequence[Problem], *, folds: int = 5) 
     smaller = dataclasses.replace(cohort, patients=kept)
     if not kept and cohort.patients:
         found = f"all {len(cohort.patients)} patients have errors"
-        remaining.append(problem("no-patients", "", "", found, expected="patients without errors",
-                                 fix="correct the errors"))  # fmt: skip
+        remaining.append(
+            problem("no-patients", "", "", found, expected="patients without errors", fix="correct the errors")
+        )
     remaining += outcome_problems(smaller, folds)
     left_out = {patient.id for patient in cohort.patients} - {patient.id for patient in kept}
     return dataclasses.replace(smaller, problems=tuple(remaining)), tuple(sorted(faulty | left_out))
@@ -100,8 +101,14 @@ def duplicates(reports: Iterable[FileReport]) -> list[Problem]:
             twins = [owner for owner in owners.values() if owner != patient and contents[owner] == contents[patient]]
             is_first_of_twins = bool(twins) and len(twins) == len(others) and patient < min(twins)
             if others and not is_first_of_twins:
-                rows.append(problem("duplicate-images", patient, name.removeprefix(f"{patient} "),
-                                    f"the same voxels as {', '.join(others)}"))  # fmt: skip
+                rows.append(
+                    problem(
+                        "duplicate-images",
+                        patient,
+                        name.removeprefix(f"{patient} "),
+                        f"the same voxels as {', '.join(others)}",
+                    )
+                )
     return rows
 
 
@@ -121,6 +128,8 @@ def _masks(patient: Patient, release: str, reader: Reader) -> dict[str, tuple[st
 
 
 def _jobs(patient: Patient, masks: Mapping[str, tuple[str | None, MaskLabel]], reader: Reader) -> list[FileJob]:
-    images = [FileJob(patient.id, modality, path, modality, air_in_view=reader.air_in_view)
-              for modality, path in patient.images.items()]  # fmt: skip
+    images = [
+        FileJob(patient.id, modality, path, modality, air_in_view=reader.air_in_view)
+        for modality, path in patient.images.items()
+    ]
     return images + [FileJob(patient.id, name, label.path, "mask", label.values) for name, (_, label) in masks.items()]

@@ -39,8 +39,12 @@ from branchpoint.datasets.preparation.placement import Placement
 
 LOST_WARNING = 0.01
 """Share of an outline outside the window from which on a patient is named in a warning."""
-_DTYPES: dict[str, type] = {"survival": np.float64, "classification": np.int64, "multilabel": np.float64,
-                            "regression": np.float64}  # fmt: skip
+_DTYPES: dict[str, type] = {
+    "survival": np.float64,
+    "classification": np.int64,
+    "multilabel": np.float64,
+    "regression": np.float64,
+}
 
 
 def prepare(
@@ -74,12 +78,23 @@ def prepare(
     cache, hashes = VolumeCache(cache_dir), InputHashes(cache_dir, cohort.root)
     cache.sweep()
     channels = {name: cohort.channels.get(name, 1) for name in cohort.modalities} if cohort.dimensions == 2 else None
-    keys = [volume_key(patient, dataset, cohort.modalities, masks, hashes) if channels is None
-            else picture_key(patient, dataset, cohort.modalities, channels, masks, hashes)
-            for patient in patients]  # fmt: skip
+    keys = [
+        volume_key(patient, dataset, cohort.modalities, masks, hashes)
+        if channels is None
+        else picture_key(patient, dataset, cohort.modalities, channels, masks, hashes)
+        for patient in patients
+    ]
     hashes.save()
-    build_missing(cache, dict(zip(keys, patients, strict=True)), dataset, cohort.modalities, masks,
-                  channels=channels, workers=workers, progress=progress)  # fmt: skip
+    build_missing(
+        cache,
+        dict(zip(keys, patients, strict=True)),
+        dataset,
+        cohort.modalities,
+        masks,
+        channels=channels,
+        workers=workers,
+        progress=progress,
+    )
     manifest = {
         "name": cohort.name,
         "release": cohort.release,
@@ -109,8 +124,15 @@ def _require_dimensions(cohort: Cohort, dataset: DatasetConfig) -> None:
 
 def _entry(patient: Patient, key: str, record: Mapping[str, Any]) -> dict[str, Any]:
     labels = {name: _plain(label, record) for name, label in patient.labels.items()}
-    return {"id": patient.id, "volume": f"{key[:2]}/{key}", "center": patient.center, "group": patient.group,
-            "labels": labels, "covariates": dict(patient.covariates), **record}  # fmt: skip
+    return {
+        "id": patient.id,
+        "volume": f"{key[:2]}/{key}",
+        "center": patient.center,
+        "group": patient.group,
+        "labels": labels,
+        "covariates": dict(patient.covariates),
+        **record,
+    }
 
 
 def _plain(label: Label, record: Mapping[str, Any]) -> Any:
@@ -168,8 +190,9 @@ class PreparedCohort:
         self.centers: list[str | None] = [patient["center"] for patient in self._patients]
         self.groups: list[str | None] = [patient["group"] for patient in self._patients]
         self.covariates: list[Mapping[str, float | str | None]] = [p["covariates"] for p in self._patients]
-        self.labelled = {name: np.array([name in patient["labels"] for patient in self._patients])
-                         for name in self.targets}  # fmt: skip
+        self.labelled = {
+            name: np.array([name in patient["labels"] for patient in self._patients]) for name in self.targets
+        }
         self.labels = {name: self._values(name, kind) for name, kind in self.targets.items() if kind != "segmentation"}
         self._masks = [name for name, kind in self.targets.items() if kind == "segmentation"]
         self.mask_ml = {name: self._measured("mask_ml", name) for name in self._masks}
@@ -229,15 +252,25 @@ class PreparedCohort:
 
     def warn_of_losses(self) -> None:
         """One warning that names the patients whose outlines the window cuts, or the coarse grid swallows."""
-        lost = [f"{self.patient_ids[row]} {name} {share:.0%}" for name, shares in self.lost_mask.items()
-                for row, share in enumerate(shares) if share > LOST_WARNING]  # fmt: skip
-        lost += [f"{patient['id']} {name} all of it, too small for the grid" for patient in self._patients
-                 for name, kept in patient["kept_ml"].items()
-                 if not kept and patient["mask_ml"][name] and patient["lost_mask"][name] < 1]  # fmt: skip
+        lost = [
+            f"{self.patient_ids[row]} {name} {share:.0%}"
+            for name, shares in self.lost_mask.items()
+            for row, share in enumerate(shares)
+            if share > LOST_WARNING
+        ]
+        lost += [
+            f"{patient['id']} {name} all of it, too small for the grid"
+            for patient in self._patients
+            for name, kept in patient["kept_ml"].items()
+            if not kept and patient["mask_ml"][name] and patient["lost_mask"][name] < 1
+        ]
         if lost:
             size = " x ".join(map(str, self.size_voxels))
-            warnings.warn(f"outlines lose volume in windows of {size} voxels of {self.spacing_mm:g} mm: "
-                          f"{', '.join(lost)}; choose a larger or another grid to keep them", stacklevel=3)  # fmt: skip
+            warnings.warn(
+                f"outlines lose volume in windows of {size} voxels of {self.spacing_mm:g} mm: "
+                f"{', '.join(lost)}; choose a larger or another grid to keep them",
+                stacklevel=3,
+            )
 
     def _image(self, row: int) -> Tensor:
         """Normalised (C, [D,] H, W) in the stored precision, or float32 where pictures are stored as in the file."""

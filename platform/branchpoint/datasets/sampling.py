@@ -68,8 +68,10 @@ class EventBalancedSampler:
         self._pairs_exist = self._comparable(np.arange(count))
         rows = [np.asarray(known, bool) for known in labels]
         # Scarcest first: it has the least choice. What all or none have is nowhere missing.
-        scarce = sorted((known for known in rows if 0 < known[self._indices].sum() < count),
-                        key=lambda known: int(known[self._indices].sum()))  # fmt: skip
+        scarce = sorted(
+            (known for known in rows if 0 < known[self._indices].sum() < count),
+            key=lambda known: int(known[self._indices].sum()),
+        )
         self._labels = np.stack(scarce) if scarce else np.zeros((0, 0), bool)
 
     @classmethod
@@ -85,8 +87,15 @@ class EventBalancedSampler:
         """For a Config's budget; ``target`` is that of the survival task that is trained, if any."""
         survival = None if target is None else prepared.labels[target]
         labelled = None if target is None else prepared.labelled[target]
-        return cls(indices, batch_size=training.batch_size, seed=seed, survival=survival, labelled=labelled,
-                   event_fraction=training.event_fraction, labels=labels)  # fmt: skip
+        return cls(
+            indices,
+            batch_size=training.batch_size,
+            seed=seed,
+            survival=survival,
+            labelled=labelled,
+            event_fraction=training.event_fraction,
+            labels=labels,
+        )
 
     def __len__(self) -> int:
         return len(self.batch_sizes)
@@ -177,8 +186,10 @@ class EventBalancedSampler:
             if not known or self._is_event(rich[mine]) != self._is_event(poor[theirs]):
                 continue
             rich[mine], poor[theirs] = poor[theirs], rich[mine]
-            kept = all((now | ~before).all() for before, now in
-                       zip(others, (self._labels[:, batch].any(1) for batch in (rich, poor)), strict=True))  # fmt: skip
+            kept = all(
+                (now | ~before).all()
+                for before, now in zip(others, (self._labels[:, batch].any(1) for batch in (rich, poor)), strict=True)
+            )
             if kept and self._faults(rich) + self._faults(poor) <= faults:
                 return True
             rich[mine], poor[theirs] = poor[theirs], rich[mine]

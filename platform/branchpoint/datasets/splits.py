@@ -45,8 +45,11 @@ def split(prepared: PreparedCohort, config: SplitConfig) -> Split:
     if config.training_fraction == 1:
         return parts
     kept = max(1, round(config.training_fraction * len(parts.train)))
-    drawn = _shuffled(prepared.patient_ids, np.isin(np.arange(len(prepared.patient_ids)), parts.train),
-                      f"{config.seed}/training/{config.fold}")  # fmt: skip
+    drawn = _shuffled(
+        prepared.patient_ids,
+        np.isin(np.arange(len(prepared.patient_ids)), parts.train),
+        f"{config.seed}/training/{config.fold}",
+    )
     return Split(np.sort(drawn[:kept]), parts.validation, parts.test)
 
 
@@ -89,14 +92,18 @@ def fixed_split(prepared: PreparedCohort, config: SplitConfig) -> Split:
     parts = prepared.splits.get(config.scheme)
     if parts is None:
         known = ", ".join(prepared.splits) or "none"
-        raise ValueError(f"split.scheme is {config.scheme!r}: cohort {prepared.name!r} comes with the splits: {known}; "
-                         "use cross_validation")  # fmt: skip
+        raise ValueError(
+            f"split.scheme is {config.scheme!r}: cohort {prepared.name!r} comes with the splits: {known}; "
+            "use cross_validation"
+        )
     found = np.array([parts.get(patient, "") for patient in prepared.patient_ids])
     train, validation, test = (np.flatnonzero(found == part) for part in ("train", "validation", "test"))
     for name, rows in (("train", train), ("test", test)):
         if not len(rows):
-            raise ValueError(f"the {config.scheme} split of cohort {prepared.name!r} has no {name} samples here; get "
-                             "the whole release, or use split.scheme cross_validation")  # fmt: skip
+            raise ValueError(
+                f"the {config.scheme} split of cohort {prepared.name!r} has no {name} samples here; get "
+                "the whole release, or use split.scheme cross_validation"
+            )
     if not len(validation):
         ids, groups = ([values[row] for row in train] for values in (prepared.patient_ids, prepared.groups))
         units = np.array([name if group is None else group for name, group in zip(ids, groups, strict=True)])
@@ -136,10 +143,13 @@ def split_patients(patient_ids: Sequence[str], strata: np.ndarray, config: Split
     if count > 1:
         raise ValueError(f"patient {name!r} occurs {count} times; identifiers must be distinct to be split")
     if len(patient_ids) < config.folds + 1:
-        raise ValueError(f"{len(patient_ids)} patients cannot be split into {config.folds} folds with training and "
-                         "validation patients left; use fewer folds")  # fmt: skip
-    dealt = np.concatenate([_shuffled(patient_ids, strata == stratum, f"{config.seed}/test")
-                            for stratum in np.unique(strata)])  # fmt: skip
+        raise ValueError(
+            f"{len(patient_ids)} patients cannot be split into {config.folds} folds with training and "
+            "validation patients left; use fewer folds"
+        )
+    dealt = np.concatenate(
+        [_shuffled(patient_ids, strata == stratum, f"{config.seed}/test") for stratum in np.unique(strata)]
+    )
     in_test = np.zeros(len(patient_ids), bool)
     in_test[dealt[config.fold :: config.folds]] = True
     in_validation = _validation(patient_ids, np.where(in_test, strata.min() - 1, strata), in_test, config)

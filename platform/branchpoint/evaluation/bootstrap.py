@@ -88,8 +88,10 @@ def paired_differences(
 def _require_same_patients(task: Task, first: Summary, second: Summary) -> None:
     for name in {"labelled", "index", "fold"} & (set(first) | set(second)):
         if name not in first or name not in second or not np.array_equal(first[name], second[name]):
-            raise ValueError(f"the two summaries of task {task.name!r} differ in {name!r}: a paired difference needs "
-                             "the same patients, in the same order, from the same folds")  # fmt: skip
+            raise ValueError(
+                f"the two summaries of task {task.name!r} differ in {name!r}: a paired difference needs "
+                "the same patients, in the same order, from the same folds"
+            )
 
 
 def percentile_interval(draws: np.ndarray, level: float = 0.95) -> tuple[float, float]:

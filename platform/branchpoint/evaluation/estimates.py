@@ -58,8 +58,10 @@ def figure_records(
         numbered = [*enumerate(parts), (POOLED, pool(parts))]
         for fold, summary in numbered:
             found = intervals(task, summary, resamples=resamples)
-            records.extend(_record(study, label, kind, fold, task.name, metric, interval, config)
-                           for metric, interval in found.items())  # fmt: skip
+            records.extend(
+                _record(study, label, kind, fold, task.name, metric, interval, config)
+                for metric, interval in found.items()
+            )
 
     for label, folds in models.items():
         for name in trained(configs[label]):
@@ -80,9 +82,14 @@ def figure_records(
 
 
 def _by_center(
-    study: str, label: str, config: Config, folds: Sequence[Summaries], excluded: np.ndarray,
-    centers: Sequence[str | None], resamples: int,
-) -> list[FigureRecord]:  # fmt: skip
+    study: str,
+    label: str,
+    config: Config,
+    folds: Sequence[Summaries],
+    excluded: np.ndarray,
+    centers: Sequence[str | None],
+    resamples: int,
+) -> list[FigureRecord]:
     """Pooled figures of each centre's patients; none where the cohort tells of fewer than two centres."""
     if len({center for center in centers if center}) < 2:
         return []
@@ -90,11 +97,22 @@ def _by_center(
     tasks = [build_task(config.task(name)) for name in names]
     pooled = {name: pool([_without(fold[name], excluded) for fold in folds]) for name in names}
     return [
-        replace(_record(study, label, "model", POOLED, figure.task, figure.metric,
-                        Interval(figure.value, figure.low, figure.high, figure.n), config), center=center)
+        replace(
+            _record(
+                study,
+                label,
+                "model",
+                POOLED,
+                figure.task,
+                figure.metric,
+                Interval(figure.value, figure.low, figure.high, figure.n),
+                config,
+            ),
+            center=center,
+        )
         for center, figures in figures_by_center(tasks, pooled, centers, resamples=resamples).items()
         for figure in figures
-    ]  # fmt: skip
+    ]
 
 
 def trained(config: Config) -> list[str]:
@@ -143,6 +161,16 @@ def _record(
     study: str, label: str, kind: Kind, fold: int, task: str, metric: str, interval: Interval, config: Config | None
 ) -> FigureRecord:
     return FigureRecord(
-        study=study, candidate=config.candidate if config else "", label=label, kind=kind, split="test", fold=fold,
-        task=task, metric=metric, value=interval.value, low=interval.low, high=interval.high, n=interval.n,
-    )  # fmt: skip
+        study=study,
+        candidate=config.candidate if config else "",
+        label=label,
+        kind=kind,
+        split="test",
+        fold=fold,
+        task=task,
+        metric=metric,
+        value=interval.value,
+        low=interval.low,
+        high=interval.high,
+        n=interval.n,
+    )

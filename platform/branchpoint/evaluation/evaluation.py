@@ -108,8 +108,9 @@ def pool(folds: Mapping[int, Summary] | Sequence[Summary]) -> Summary:
     Rank metrics then compare patients within a fold alone: log-hazards of different models have different baselines.
     """
     numbered = folds if isinstance(folds, Mapping) else dict(enumerate(folds))
-    return concatenate([{**summary, "fold": np.full(len(summary["labelled"]), fold)}
-                        for fold, summary in numbered.items()])  # fmt: skip
+    return concatenate(
+        [{**summary, "fold": np.full(len(summary["labelled"]), fold)} for fold, summary in numbered.items()]
+    )
 
 
 def metric_values(tasks: Sequence[Task], summaries: Mapping[str, Summary]) -> dict[str, float]:
@@ -135,10 +136,13 @@ def figures_by_center(
     """
     names = np.array([center or "unknown" for center in centers])
     return {
-        name: figures(tasks, {task: select(summary, names[summary["index"]] == name)
-                              for task, summary in summaries.items()}, **options)  # type: ignore[arg-type]
+        name: figures(
+            tasks,
+            {task: select(summary, names[summary["index"]] == name) for task, summary in summaries.items()},
+            **options,
+        )  # type: ignore[arg-type]
         for name in sorted({str(names[index]) for summary in summaries.values() for index in summary["index"]})
-    }  # fmt: skip
+    }
 
 
 def figures(

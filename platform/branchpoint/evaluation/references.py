@@ -98,8 +98,10 @@ def pool_references(folds: Sequence[Sequence[Reference]]) -> list[Reference]:
     for fold in folds:
         for reference in fold:
             grouped.setdefault((reference.label, reference.task), []).append(reference)
-    return [Reference(label, task, pool([reference.summary for reference in group]), group[0].note)
-            for (label, task), group in grouped.items()]  # fmt: skip
+    return [
+        Reference(label, task, pool([reference.summary for reference in group]), group[0].note)
+        for (label, task), group in grouped.items()
+    ]
 
 
 def _masks(task: SegmentationTask, measured: Measurements, train: np.ndarray, test: np.ndarray) -> Iterator[Reference]:
@@ -128,8 +130,9 @@ def _numbers(prepared: Prepared, measured: Measurements, without: str) -> Iterat
             yield _Numbers(label, values)
 
 
-def _cox(task: SurvivalTask, prepared: Prepared, measured: Measurements, train: np.ndarray, test: np.ndarray
-         ) -> Iterator[Reference]:  # fmt: skip
+def _cox(
+    task: SurvivalTask, prepared: Prepared, measured: Measurements, train: np.ndarray, test: np.ndarray
+) -> Iterator[Reference]:
     labels, labelled = prepared.labels[task.config.target], prepared.labelled[task.config.target]
     fit = train[labelled[train]]
     truth = {"time_days": labels[test, 0], "event": labels[test, 1] > 0.5, "labelled": labelled[test], "index": test}
@@ -150,8 +153,9 @@ def _fit_cox(x: np.ndarray, time_days: np.ndarray, event: np.ndarray, x_test: np
     return np.asarray(model.predict(x_test), dtype=np.float64)
 
 
-def _of_labels(task: Task, prepared: Prepared, measured: Measurements, train: np.ndarray, test: np.ndarray
-               ) -> Iterator[Reference]:  # fmt: skip
+def _of_labels(
+    task: Task, prepared: Prepared, measured: Measurements, train: np.ndarray, test: np.ndarray
+) -> Iterator[Reference]:
     labels, labelled = prepared.labels[task.config.target], prepared.labelled[task.config.target]
     fit = train[labelled[train]]
     known = {"labelled": labelled[test], "index": test}

@@ -45,8 +45,9 @@ def draws(n: int, groups: Sequence[str | None], resamples: int, seed: int = 0) -
     return resample_counts(len(number), resamples, seed)[:, [number[unit] for unit in units]]
 
 
-def estimate(task: Task, metric: str, runs: Sequence[Summary], groups: Sequence[str | None], resamples: int = 1000
-             ) -> Estimate:  # fmt: skip
+def estimate(
+    task: Task, metric: str, runs: Sequence[Summary], groups: Sequence[str | None], resamples: int = 1000
+) -> Estimate:
     """Mean over ``runs`` (one for each seed, of the same samples) with its interval.
 
     Args:
@@ -61,9 +62,13 @@ def estimate(task: Task, metric: str, runs: Sequence[Summary], groups: Sequence[
 
 
 def difference(
-    task: Task, metric: str, first: Sequence[Summary], second: Sequence[Summary], groups: Sequence[str | None],
+    task: Task,
+    metric: str,
+    first: Sequence[Summary],
+    second: Sequence[Summary],
+    groups: Sequence[str | None],
     resamples: int = 1000,
-) -> Estimate:  # fmt: skip
+) -> Estimate:
     """Mean of ``first`` minus ``second`` over seeds, with interval and p-value, paired by seed and sample.
 
     Raises:

@@ -90,10 +90,14 @@ class _Attempt:
             self.epoch = epoch.epoch
             self.writer.epoch(
                 EpochRecord(
-                    study=self.setup.study, trial=self.work.name, attempt=self.record.attempt, epoch=epoch.epoch,
-                    metrics=dict(epoch.metrics), seconds=epoch.seconds,
+                    study=self.setup.study,
+                    trial=self.work.name,
+                    attempt=self.record.attempt,
+                    epoch=epoch.epoch,
+                    metrics=dict(epoch.metrics),
+                    seconds=epoch.seconds,
                 )
-            )  # fmt: skip
+            )
             value = self._objective(epoch.metrics)
             report(epoch.epoch, value)
             if self.setup.judge and not self.verdict:
@@ -142,19 +146,33 @@ class _Attempt:
             cost = {name: getattr(result.cost, name) for name in names}
         self.writer.trial(
             replace(
-                self.record, state=outcome.state, reason=outcome.reason, metrics=outcome.metrics or {},
-                notes=result.notes if result is not None else (), finished=datetime.now(UTC), **cost,
+                self.record,
+                state=outcome.state,
+                reason=outcome.reason,
+                metrics=outcome.metrics or {},
+                notes=result.notes if result is not None else (),
+                finished=datetime.now(UTC),
+                **cost,
             )
-        )  # fmt: skip
+        )
 
 
 def running_record(study: str, name: str, config: Config, stage: Stage, attempt: int) -> TrialRecord:
     """The row of a run that starts now."""
     return TrialRecord(
-        study=study, trial=name, attempt=attempt, fingerprint=config.fingerprint, candidate=config.candidate,
-        fold=config.split.fold, seed=config.seed, stage=stage, state="RUNNING", config=config.to_json(),
-        versions=package_versions(), started=datetime.now(UTC),
-    )  # fmt: skip
+        study=study,
+        trial=name,
+        attempt=attempt,
+        fingerprint=config.fingerprint,
+        candidate=config.candidate,
+        fold=config.split.fold,
+        seed=config.seed,
+        stage=stage,
+        state="RUNNING",
+        config=config.to_json(),
+        versions=package_versions(),
+        started=datetime.now(UTC),
+    )
 
 
 @lru_cache(maxsize=1)

@@ -63,8 +63,10 @@ class Assembly:
         clinical = 0 if isinstance(task, DomainConfig) else 2 * len(settings.clinical)
         if clinical and settings.head_inputs == "clinical":
             if step.joined or step.received:
-                raise ValueError(f"network.head_inputs is 'clinical': {step.task!r} sees nothing of the image, but "
-                                 "the topology leads a cascade or an exchange to its head; take it out")  # fmt: skip
+                raise ValueError(
+                    f"network.head_inputs is 'clinical': {step.task!r} sees nothing of the image, but "
+                    "the topology leads a cascade or an exchange to its head; take it out"
+                )
             return ImageHead(0, settings.hidden_features, self.outputs[step.task], settings.dropout, clinical)
         if step.task in self.topology.decoder_tasks:
             tapped = self.family.decoder_channels[-1]
@@ -82,8 +84,14 @@ class Assembly:
                 dense = self.config.task(link.source).dense
                 numbers += self.outputs[link.source] * (2 if dense else 1)
         if isinstance(task, DomainConfig):
-            return AdversarialHead(features, settings.hidden_features, self.outputs[step.task], settings.dropout,
-                                   strength=task.strength, ramp=task.ramp)  # fmt: skip
+            return AdversarialHead(
+                features,
+                settings.hidden_features,
+                self.outputs[step.task],
+                settings.dropout,
+                strength=task.strength,
+                ramp=task.ramp,
+            )
         return ImageHead(features, settings.hidden_features, self.outputs[step.task], settings.dropout, numbers)
 
     def _joined_channels(self, step: Step) -> int:

@@ -99,8 +99,9 @@ def references_of_folds(text: str, setup: Setup, folds: Sequence[int]) -> list[l
     return found
 
 
-def _on_ray(calls: Sequence[tuple[Callable[..., Any], tuple[Any, ...]]], resources: Resources, concurrency: int
-            ) -> list[Any]:  # fmt: skip
+def _on_ray(
+    calls: Sequence[tuple[Callable[..., Any], tuple[Any, ...]]], resources: Resources, concurrency: int
+) -> list[Any]:
     """Results in order; at most ``concurrency`` at once, each retried where its worker died."""
     options = {"num_cpus": resources.cpus, "num_gpus": resources.gpus, "max_retries": 2}
     waiting = list(enumerate(calls))

@@ -116,14 +116,17 @@ class WorkersFit:
             # NCCL takes no two workers on one GPU.
             torch_config=torch_config("nccl" if gpus >= 1 else "gloo"),
             scaling_config=train.ScalingConfig(
-                num_workers=self.resources.workers, use_gpu=gpus > 0, resources_per_worker=self.resources.request,
+                num_workers=self.resources.workers,
+                use_gpu=gpus > 0,
+                resources_per_worker=self.resources.request,
             ),
             run_config=train.RunConfig(
-                name=name, storage_path=str(self.folder),
+                name=name,
+                storage_path=str(self.folder),
                 failure_config=train.FailureConfig(max_failures=self.restarts),
                 logging_config=train.LoggingConfig(log_level="ERROR"),
             ),
-        )  # fmt: skip
+        )
         result: bytes = trainer.fit().return_value
         return result
 
@@ -135,9 +138,13 @@ def with_workers(setup: Setup, resources: Resources, warden: Any = None) -> Setu
     dies; where they are threads of this process, Ray does at its end.
     """
     fit = WorkersFit(
-        resources=resources, folder=setup.folder / "ray", source=setup.source, open_cohort=setup.open_cohort,
-        fit=setup.fit, warden=warden,
-    )  # fmt: skip
+        resources=resources,
+        folder=setup.folder / "ray",
+        source=setup.source,
+        open_cohort=setup.open_cohort,
+        fit=setup.fit,
+        warden=warden,
+    )
     return replace(setup, fit=fit, open_cohort=Path, checkpoint_seconds=0.0)
 
 

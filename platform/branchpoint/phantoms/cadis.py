@@ -16,8 +16,16 @@ PUPIL, TAPE, HAND, RETRACTORS, IRIS, SKIN, CORNEA = range(7)
 INSTRUMENTS = range(7, 36)
 IGNORED = 255
 HANDLES = {
-    7: 32, 8: 20, 9: 22, 10: 20, 12: 28, 13: 21, 14: 24, 15: 18, 16: 23,
-}  # fmt: skip
+    7: 32,
+    8: 20,
+    9: 22,
+    10: 20,
+    12: 28,
+    13: 21,
+    14: 24,
+    15: 18,
+    16: 23,
+}
 """Instrument to the class of its handle, where that has one of its own."""
 _VIDEOS = (1, 5, 2, 3, 7, 12, 4, 16, 22, *(n for n in range(6, 26) if n not in (7, 12, 16, 22)))
 """Order in which videos get frames: training, validation and test videos in turn, so that few frames have all."""
@@ -76,9 +84,12 @@ def draw_frame(number: int, seed: int, video: int, size_scale: float) -> tuple[n
         (CORNEA, radius_map(size, centre, (eye, 1.25 * eye)) < 1, (0.8, 0.7, 0.68)),
         (IRIS, radius_map(size, centre, (0.72 * eye, 0.72 * eye)) < 1, tuple(scene.uniform(0.2, 0.5, 3))),
         (PUPIL, radius_map(size, centre, (0.45 * eye, 0.45 * eye)) < 1, (0.25, 0.08, 0.06)),
-        (RETRACTORS, bar(size, (centre[0] - 1.1 * eye, 0), (centre[0] - 0.9 * eye, centre[1]), 0.04 * height),
-         (0.6, 0.62, 0.65)),
-    ]  # fmt: skip
+        (
+            RETRACTORS,
+            bar(size, (centre[0] - 1.1 * eye, 0), (centre[0] - 0.9 * eye, centre[1]), 0.04 * height),
+            (0.6, 0.62, 0.65),
+        ),
+    ]
     if number % 4 == 0:
         hand = radius_map(size, (height, width * scene.uniform(0.1, 0.2)), (0.35 * height, 0.2 * width)) < 1
         layers.append((HAND, hand, (0.92, 0.9, 0.8)))

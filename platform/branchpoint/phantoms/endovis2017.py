@@ -27,8 +27,15 @@ TOOLS: dict[int, tuple[str, ...]] = {
 }
 """Video to the tools it shows; the last two are in the test set only."""
 _TYPES = ("Bipolar", "Prograsp", "Large_Needle", "Vessel", "Grasping", "Scissors", "Other")
-_RINGS = ((0.9, 0.2, 0.2), (0.2, 0.8, 0.3), (0.2, 0.4, 0.95), (0.95, 0.8, 0.2), (0.8, 0.3, 0.9), (0.2, 0.85, 0.9),
-          (0.3, 0.3, 0.3))  # fmt: skip
+_RINGS = (
+    (0.9, 0.2, 0.2),
+    (0.2, 0.8, 0.3),
+    (0.2, 0.4, 0.95),
+    (0.95, 0.8, 0.2),
+    (0.8, 0.3, 0.9),
+    (0.2, 0.85, 0.9),
+    (0.3, 0.3, 0.3),
+)
 """Colour of the wrist, by type."""
 SHAFT, WRIST, CLASPERS, OTHER = 10, 20, 30, 40
 _TEST_PARTS = {SHAFT: 30, WRIST: 100, CLASPERS: 255}

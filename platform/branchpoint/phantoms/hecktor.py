@@ -57,8 +57,15 @@ def make_hecktor_phantom(
         raise ValueError(f"spacing_scale is {spacing_scale}: must lie from 0.2 to 4, or small tumours get lost")
     out = Path(out).resolve()
     cohort = sample_patients(patients, seed=seed, censoring=censoring)
-    settings = {"phantom": "hecktor", "version": 1, "release": release, "patients": patients, "seed": seed,
-                "censoring": censoring, "spacing_scale": spacing_scale}  # fmt: skip
+    settings = {
+        "phantom": "hecktor",
+        "version": 1,
+        "release": release,
+        "patients": patients,
+        "seed": seed,
+        "censoring": censoring,
+        "spacing_scale": spacing_scale,
+    }
     if begin(out, settings):
         return out
     layout = RELEASES[release]
@@ -125,10 +132,16 @@ def _write_scan(out: Path, layout: Release, patient: PhantomPatient, images: Sca
 def _truth(layout: Release, cohort: Sequence[PhantomPatient]) -> Rows:
     return [
         {
-            "PatientID": layout.patient_id(p), "scanner": p.center, "volume_ml": round(p.volume_ml, 4),
-            "suv_max": round(p.suv_max, 4), "heterogeneity": round(p.heterogeneity, 4),
-            "nodes": len(p.node_ml), "node_volume_ml": round(sum(p.node_ml), 4),
-            "log_hazard": round(p.log_hazard, 6), "time_days": p.time_days, "event": p.event,
+            "PatientID": layout.patient_id(p),
+            "scanner": p.center,
+            "volume_ml": round(p.volume_ml, 4),
+            "suv_max": round(p.suv_max, 4),
+            "heterogeneity": round(p.heterogeneity, 4),
+            "nodes": len(p.node_ml),
+            "node_volume_ml": round(sum(p.node_ml), 4),
+            "log_hazard": round(p.log_hazard, 6),
+            "time_days": p.time_days,
+            "event": p.event,
         }
         for p in cohort
-    ]  # fmt: skip
+    ]

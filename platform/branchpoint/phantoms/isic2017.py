@@ -80,10 +80,16 @@ def make_isic2017_phantom(
         diagnoses[part].append((name, float(picture.diagnosis == MELANOMA), float(picture.diagnosis == KERATOSIS)))
         truth.append((name, part, picture.diagnosis, int(picture.mask.sum())))
     for part in counts:
-        write_csv(out / f"ISIC-2017_{part}_Data" / f"ISIC-2017_{part}_Data_metadata.csv",
-                  ("image_id", "age_approximate", "sex"), metadata[part])  # fmt: skip
-        write_csv(out / f"ISIC-2017_{part}_Part3_GroundTruth.csv",
-                  ("image_id", "melanoma", "seborrheic_keratosis"), diagnoses[part])  # fmt: skip
+        write_csv(
+            out / f"ISIC-2017_{part}_Data" / f"ISIC-2017_{part}_Data_metadata.csv",
+            ("image_id", "age_approximate", "sex"),
+            metadata[part],
+        )
+        write_csv(
+            out / f"ISIC-2017_{part}_Part3_GroundTruth.csv",
+            ("image_id", "melanoma", "seborrheic_keratosis"),
+            diagnoses[part],
+        )
     finish(out, ("sample", "part", "class", "lesion_pixels"), truth)
     return out
 
@@ -110,7 +116,7 @@ def _draw(number: int, seed: int, size_scale: float) -> _Picture:
 
 def _structures(
     generator: np.random.Generator, picture: np.ndarray, mask: np.ndarray, centre: Point, radii: Point, diagnosis: int
-) -> None:  # fmt: skip
+) -> None:
     """What tells the diagnoses apart inside the lesion."""
     size = mask.shape
     if diagnosis == NEVUS:

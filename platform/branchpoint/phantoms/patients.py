@@ -105,10 +105,19 @@ def _patient(rng: np.random.Generator, index: int, center: int, number: int) -> 
     node_suv = np.clip(suv_max * np.exp(rng.normal(-0.45, 0.35, 3)), 3.0, 25.0)[:nodes]
     eta = survival.log_hazard(np.array([volume]), np.array([suv_max]), np.array([heterogeneity]))
     return PhantomPatient(
-        index=index, center=center, number=number, volume_ml=volume, suv_max=suv_max, heterogeneity=heterogeneity,
-        node_ml=tuple(map(float, node_ml)), node_suv=tuple(map(float, node_suv)), log_hazard=float(eta[0]),
-        time_days=0, event=False, clinical=_clinical(rng, center, size, nodes),
-    )  # fmt: skip
+        index=index,
+        center=center,
+        number=number,
+        volume_ml=volume,
+        suv_max=suv_max,
+        heterogeneity=heterogeneity,
+        node_ml=tuple(map(float, node_ml)),
+        node_suv=tuple(map(float, node_suv)),
+        log_hazard=float(eta[0]),
+        time_days=0,
+        event=False,
+        clinical=_clinical(rng, center, size, nodes),
+    )
 
 
 def _lognormal(standard: float, distribution: tuple[float, float, float, float]) -> float:

@@ -88,16 +88,24 @@ def _endpoint_2021(release: Release, patients: Iterable[PhantomPatient], _: Boxe
 def _info_2021(release: Release, patients: Iterable[PhantomPatient], _: Boxes) -> Rows:
     return [
         {
-            "PatientID": release.patient_id(p), "CenterID": p.center + 1, "Gender (1=M,0=F)": p.clinical.man,
-            "Age": p.clinical.age, "Tobacco": p.clinical.tobacco, "Alcohol": p.clinical.alcohol,
-            "Performance status": p.clinical.performance_status, "TNM edition": 8 if p.center == 4 else 7,
-            "T-stage": p.clinical.t_stage, "N-stage": p.clinical.n_stage, "M-stage": p.clinical.m_stage,
-            "TNM group": p.clinical.group, "HPV status (0=-, 1=+)": p.clinical.hpv,
+            "PatientID": release.patient_id(p),
+            "CenterID": p.center + 1,
+            "Gender (1=M,0=F)": p.clinical.man,
+            "Age": p.clinical.age,
+            "Tobacco": p.clinical.tobacco,
+            "Alcohol": p.clinical.alcohol,
+            "Performance status": p.clinical.performance_status,
+            "TNM edition": 8 if p.center == 4 else 7,
+            "T-stage": p.clinical.t_stage,
+            "N-stage": p.clinical.n_stage,
+            "M-stage": p.clinical.m_stage,
+            "TNM group": p.clinical.group,
+            "HPV status (0=-, 1=+)": p.clinical.hpv,
             "Chemotherapy": p.clinical.chemotherapy,
             "Estimated weight (kg) for SUV": 75 if p.center == 2 and p.number % 3 == 0 else None,
         }
         for p in patients
-    ]  # fmt: skip
+    ]
 
 
 _CENTER_IDS = {"CHUM": 1, "CHUP": 2, "CHUS": 3, "HGJ": 6, "HMR": 7}  # of 2022 and 2025
@@ -114,25 +122,36 @@ def _endpoint_2022(release: Release, patients: Iterable[PhantomPatient], _: Boxe
 def _clinical_2022(release: Release, patients: Iterable[PhantomPatient], _: Boxes) -> Rows:
     return [
         {
-            "PatientID": release.patient_id(p), "Task 1": 1, "Task 2": p.clinical.followed_up,
-            "CenterID": _CENTER_IDS[release.centers[p.center]], "Gender": "M" if p.clinical.man else "F",
-            "Age": p.clinical.age, "Weight": None if p.center == 2 and p.number % 3 == 0 else p.clinical.weight_kg,
-            "Tobacco": p.clinical.tobacco, "Alcohol": p.clinical.alcohol,
-            "Performance status": p.clinical.performance_status, "HPV status (0=-, 1=+)": p.clinical.hpv,
-            "Surgery": p.clinical.surgery, "Chemotherapy": p.clinical.chemotherapy,
+            "PatientID": release.patient_id(p),
+            "Task 1": 1,
+            "Task 2": p.clinical.followed_up,
+            "CenterID": _CENTER_IDS[release.centers[p.center]],
+            "Gender": "M" if p.clinical.man else "F",
+            "Age": p.clinical.age,
+            "Weight": None if p.center == 2 and p.number % 3 == 0 else p.clinical.weight_kg,
+            "Tobacco": p.clinical.tobacco,
+            "Alcohol": p.clinical.alcohol,
+            "Performance status": p.clinical.performance_status,
+            "HPV status (0=-, 1=+)": p.clinical.hpv,
+            "Surgery": p.clinical.surgery,
+            "Chemotherapy": p.clinical.chemotherapy,
         }
         for p in patients
-    ]  # fmt: skip
+    ]
 
 
 def _clinical_2025(release: Release, p: PhantomPatient) -> dict[str, Value]:
     return {
-        "PatientID": release.patient_id(p), "CenterID": _CENTER_IDS[release.centers[p.center]], "Age": p.clinical.age,
-        "Gender": p.clinical.man, "Tobacco Consumption": _decimal(p.clinical.tobacco),
+        "PatientID": release.patient_id(p),
+        "CenterID": _CENTER_IDS[release.centers[p.center]],
+        "Age": p.clinical.age,
+        "Gender": p.clinical.man,
+        "Tobacco Consumption": _decimal(p.clinical.tobacco),
         "Alcohol Consumption": _decimal(p.clinical.alcohol),
-        "Performance Status": _decimal(p.clinical.performance_status), "M-stage": p.clinical.m_stage,
+        "Performance Status": _decimal(p.clinical.performance_status),
+        "M-stage": p.clinical.m_stage,
         "Treatment": p.clinical.chemotherapy,
-    }  # fmt: skip
+    }
 
 
 def _decimal(value: float | None) -> float | None:
@@ -164,14 +183,27 @@ _CENTERS_2022 = ("HGJ", "CHUS", "HMR", "CHUM", "CHUP")
 
 RELEASES: dict[str, Release] = {
     "2020": Release(
-        centers=_CENTERS_2021, id_format="{}{:03d}", missing="", mask_grid="ct", nodes=False, copies={},
-        ct="hecktor_nii/{id}/{id}_ct.nii.gz", pet="hecktor_nii/{id}/{id}_pt.nii.gz",
+        centers=_CENTERS_2021,
+        id_format="{}{:03d}",
+        missing="",
+        mask_grid="ct",
+        nodes=False,
+        copies={},
+        ct="hecktor_nii/{id}/{id}_ct.nii.gz",
+        pet="hecktor_nii/{id}/{id}_pt.nii.gz",
         mask="hecktor_nii/{id}/{id}_ct_gtvt.nii.gz",
         tables={"bbox.csv": _boxes},
     ),
     "2021": Release(
-        centers=_CENTERS_2021, id_format="{}{:03d}", missing="", mask_grid="ct", nodes=False, copies={},
-        ct="hecktor_nii/{id}_ct.nii.gz", pet="hecktor_nii/{id}_pt.nii.gz", mask="hecktor_nii/{id}_gtvt.nii.gz",
+        centers=_CENTERS_2021,
+        id_format="{}{:03d}",
+        missing="",
+        mask_grid="ct",
+        nodes=False,
+        copies={},
+        ct="hecktor_nii/{id}_ct.nii.gz",
+        pet="hecktor_nii/{id}_pt.nii.gz",
+        mask="hecktor_nii/{id}_gtvt.nii.gz",
         tables={
             "hecktor2021_bbox_training.csv": _boxes,
             "hecktor2021_patient_endpoint_training.csv": _endpoint_2021,
@@ -179,8 +211,14 @@ RELEASES: dict[str, Release] = {
         },
     ),
     "2022": Release(
-        centers=_CENTERS_2022, id_format="{}-{:03d}", missing="NaN", mask_grid="own", nodes=True, copies={},
-        ct="hecktor2022_training/imagesTr/{id}__CT.nii.gz", pet="hecktor2022_training/imagesTr/{id}__PT.nii.gz",
+        centers=_CENTERS_2022,
+        id_format="{}-{:03d}",
+        missing="NaN",
+        mask_grid="own",
+        nodes=True,
+        copies={},
+        ct="hecktor2022_training/imagesTr/{id}__CT.nii.gz",
+        pet="hecktor2022_training/imagesTr/{id}__PT.nii.gz",
         mask="hecktor2022_training/labelsTr/{id}.nii.gz",
         tables={
             "hecktor2022_training/hecktor2022_endpoint_training.csv": _endpoint_2022,
@@ -188,8 +226,14 @@ RELEASES: dict[str, Release] = {
         },
     ),
     "2025": Release(
-        centers=_CENTERS_2022, id_format="{}-{:03d}", missing="", mask_grid="ct", nodes=True,
-        ct="Task 1/{id}/{id}__CT.nii.gz", pet="Task 1/{id}/{id}__PT.nii.gz", mask="Task 1/{id}/{id}.nii.gz",
+        centers=_CENTERS_2022,
+        id_format="{}-{:03d}",
+        missing="",
+        mask_grid="ct",
+        nodes=True,
+        ct="Task 1/{id}/{id}__CT.nii.gz",
+        pet="Task 1/{id}/{id}__PT.nii.gz",
+        mask="Task 1/{id}/{id}.nii.gz",
         copies={"Task 2": _in_task_2, "Task 3": _in_task_3},
         tables={
             "Task 1/HECKTOR_2025_Training_Task_1.csv": _task_1_2025,
@@ -197,4 +241,4 @@ RELEASES: dict[str, Release] = {
             "Task 3/HECKTOR_2025_Training_Task_3.csv": _task_3_2025,
         },
     ),
-}  # fmt: skip
+}

@@ -52,8 +52,14 @@ def make_retouch_phantom(
     require(slices >= 2, "slices", slices, "must be at least 2")
     require(0.1 <= size_scale <= 1, "size_scale", size_scale, "must lie from 0.1 to 1")
     out = Path(out).resolve()
-    settings = {"phantom": "retouch", "version": 1, "patients": patients, "seed": seed, "slices": slices,
-                "size_scale": size_scale}  # fmt: skip
+    settings = {
+        "phantom": "retouch",
+        "version": 1,
+        "patients": patients,
+        "seed": seed,
+        "slices": slices,
+        "size_scale": size_scale,
+    }
     if begin(out, settings):
         return out
     truth: list[tuple[object, ...]] = []
@@ -65,15 +71,15 @@ def make_retouch_phantom(
         spacing = (0.0117 / size_scale, 0.0039 / size_scale, 0.12)
         write_metaimage(folder / "oct.mhd", volume, spacing)
         write_metaimage(folder / "reference.mhd", reference, spacing)
-        truth += [(f"{vendor}-{name}-{index:03d}", *(int((plane == fluid).sum()) for fluid in (IRF, SRF, PED)))
-                  for index, plane in enumerate(reference)]  # fmt: skip
+        truth += [
+            (f"{vendor}-{name}-{index:03d}", *(int((plane == fluid).sum()) for fluid in (IRF, SRF, PED)))
+            for index, plane in enumerate(reference)
+        ]
     finish(out, ("sample", "irf_pixels", "srf_pixels", "ped_pixels"), truth)
     return out
 
 
-def draw_volume(
-    number: int, seed: int, vendor: str, slices: int, size_scale: float
-) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
+def draw_volume(number: int, seed: int, vendor: str, slices: int, size_scale: float) -> tuple[np.ndarray, np.ndarray]:
     """The scan (slices, H, W), uint8 or uint16, and its reference, uint8."""
     generator = np.random.default_rng((seed, number, 2))
     heights = _HEIGHTS[vendor]
@@ -94,9 +100,13 @@ def draw_volume(
 
 
 def _draw_slice(
-    generator: np.random.Generator, size: tuple[int, int], fluids: dict[int, float], tilt: float, depth: float,
+    generator: np.random.Generator,
+    size: tuple[int, int],
+    fluids: dict[int, float],
+    tilt: float,
+    depth: float,
     speckle: float,
-) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
+) -> tuple[np.ndarray, np.ndarray]:
     height, width = size
     rows, columns = mesh(size)
     x = columns / width - 0.5
@@ -122,9 +132,14 @@ def _draw_slice(
 
 
 def _fluid_in_retina(
-    generator: np.random.Generator, size: tuple[int, int], fluids: dict[int, float], band: np.ndarray,
-    lifted: np.ndarray, picture: np.ndarray, reference: np.ndarray,
-) -> None:  # fmt: skip
+    generator: np.random.Generator,
+    size: tuple[int, int],
+    fluids: dict[int, float],
+    band: np.ndarray,
+    lifted: np.ndarray,
+    picture: np.ndarray,
+    reference: np.ndarray,
+) -> None:
     height, width = size
     inside = (band > 0.06) & (band < 0.94)
     if SRF in fluids:
@@ -148,7 +163,9 @@ def write_metaimage(path: Path, voxels: np.ndarray, spacing_mm: tuple[float, flo
     raw = path.with_suffix(".raw")
     raw.write_bytes(np.ascontiguousarray(voxels).astype(voxels.dtype.newbyteorder("<")).tobytes())
     size = " ".join(map(str, voxels.shape[::-1]))
-    write_text(path, f"""ObjectType = Image
+    write_text(
+        path,
+        f"""ObjectType = Image
 NDims = 3
 BinaryData = True
 BinaryDataByteOrderMSB = False
@@ -160,4 +177,5 @@ ElementSpacing = {" ".join(f"{value:.6g}" for value in spacing_mm)}
 DimSize = {size}
 ElementType = {kinds[voxels.dtype]}
 ElementDataFile = {raw.name}
-""")  # fmt: skip
+""",
+    )

@@ -114,8 +114,11 @@ class Experiment:
         for name in wanted:
             if name not in known:
                 raise ValueError(f"{self.name} has no row {name!r}; it has {'; '.join(row.label for row in self.rows)}")
-        kept = [row for row in self.rows if not wanted or {row.label.lower(), row.name.lower(), row.subset.lower()}
-                & set(wanted)]  # fmt: skip
+        kept = [
+            row
+            for row in self.rows
+            if not wanted or {row.label.lower(), row.name.lower(), row.subset.lower()} & set(wanted)
+        ]
         return replace(self, rows=tuple(kept), unavailable=() if wanted else self.unavailable)
 
 
@@ -143,18 +146,24 @@ class Shrunk:
         dataset, network, training = config.dataset, config.network, config.training
         volumes = len(dataset.size_voxels) == 3
         spacing = max(dataset.spacing_mm, self.spacing_mm) if volumes else dataset.spacing_mm
-        size = tuple(round(length * dataset.spacing_mm / spacing) if volumes else min(length, self.edge)
-                     for length in dataset.size_voxels)  # fmt: skip
+        size = tuple(
+            round(length * dataset.spacing_mm / spacing) if volumes else min(length, self.edge)
+            for length in dataset.size_voxels
+        )
         return replace(
             config,
             dataset=replace(dataset, size_voxels=size, spacing_mm=spacing),
-            network=replace(network, width=min(network.width, self.width),
-                            hidden_features=min(network.hidden_features, 4 * self.width)),
-            training=replace(training, epochs=min(training.epochs, self.epochs),
-                             batch_size=min(training.batch_size, self.batch_size)),
+            network=replace(
+                network,
+                width=min(network.width, self.width),
+                hidden_features=min(network.hidden_features, 4 * self.width),
+            ),
+            training=replace(
+                training, epochs=min(training.epochs, self.epochs), batch_size=min(training.batch_size, self.batch_size)
+            ),
             optimizer=replace(config.optimizer, learning_rate=max(config.optimizer.learning_rate, self.least_rate)),
             split=replace(config.split, folds=min(config.split.folds, self.folds)),
-        )  # fmt: skip
+        )
 
 
 def without_leaks(split: SplitConfig) -> SplitConfig:

@@ -31,8 +31,14 @@ NetworkName = Literal["unet", "u2net"]
 
 ITERATIONS, BATCH, EDGE = 150_000, 16, 256
 TRAINING_FRAMES = {"cadis": 3550, "endovis2017": 1800}
-CLASSES = {"task_1": (8, False), "task_2": (17, False), "task_3": (25, False), "binary": (2, True), "parts": (4, True),
-           "type": (8, True)}  # fmt: skip
+CLASSES = {
+    "task_1": (8, False),
+    "task_2": (17, False),
+    "task_3": (25, False),
+    "binary": (2, True),
+    "parts": (4, True),
+    "type": (8, True),
+}
 """Target to classes, and whether class 0 is background."""
 DIMENSIONS = {3780: (9, 8), 2520: (6, 8), 1680: (4, 8), 756: (9, 16), 504: (6, 16)}
 """Length of the descriptor to orientations and pixels of a cell, as in the released code."""
@@ -65,24 +71,46 @@ def experiments() -> list[Experiment]:
 
 
 def config_of(
-    dataset: str, target: str, network: NetworkName, auxiliary: Auxiliary = "none", *, dimension: int = 504,
-    alpha: float = 1.0, beta: float = 1.0, fraction: float = 1.0,
-) -> Config:  # fmt: skip
+    dataset: str,
+    target: str,
+    network: NetworkName,
+    auxiliary: Auxiliary = "none",
+    *,
+    dimension: int = 504,
+    alpha: float = 1.0,
+    beta: float = 1.0,
+    fraction: float = 1.0,
+) -> Config:
     """Adam, rate 0.0002 halved after each third of 150,000 iterations, loss ``alpha`` CE + ``beta`` MSE.
 
     U2-Net has a regression unit on its deepest level and on each decoder stage, U-Net one on the bottleneck.
     """
     classes, background = CLASSES[target]
-    tasks: tuple[AnyTaskConfig, ...] = (SegmentationConfig(
-        name=target, target=target, foreground_classes=classes - 1, background=background, loss="ce", metric="miou",
-        weight=alpha,
-    ),)  # fmt: skip
-    settings = NetworkConfig(encoder=network, in_channels=3, width=64, depth=6 if network == "u2net" else 5,
-                             unit="batchnorm", dropout=0.0, measured_channel=0)  # fmt: skip
+    tasks: tuple[AnyTaskConfig, ...] = (
+        SegmentationConfig(
+            name=target,
+            target=target,
+            foreground_classes=classes - 1,
+            background=background,
+            loss="ce",
+            metric="miou",
+            weight=alpha,
+        ),
+    )
+    settings = NetworkConfig(
+        encoder=network,
+        in_channels=3,
+        width=64,
+        depth=6 if network == "u2net" else 5,
+        unit="batchnorm",
+        dropout=0.0,
+        measured_channel=0,
+    )
     if auxiliary != "none":
         orientations, cell = DIMENSIONS[dimension]
-        tasks += (HogConfig(name="hog", orientations=orientations, cell=cell, weight=beta,
-                            zero_target=auxiliary == "zeros"),)  # fmt: skip
+        tasks += (
+            HogConfig(name="hog", orientations=orientations, cell=cell, weight=beta, zero_target=auxiliary == "zeros"),
+        )
         decoded = [target, "hog"] if network == "u2net" else [target]
         topology = Topology.shared([target, "hog"], decoded, settings.depth, settings.depth - 1)
         settings = replace(settings, regression_units=(("hog", "light"),), topology=topology)
@@ -93,24 +121,36 @@ def config_of(
         network=settings,
         optimizer=OptimizerConfig(learning_rate=2e-4, schedule="halving", halving_share=1 / 3),
         training=TrainingConfig(
-            epochs=round(ITERATIONS / batches), batch_size=BATCH, event_fraction=None, select_by="score",
+            epochs=round(ITERATIONS / batches),
+            batch_size=BATCH,
+            event_fraction=None,
+            select_by="score",
             augmentation=AugmentationConfig(shift_mm=0.0, mirror=True, rotation_degrees=0.0),
         ),
         split=SplitConfig(scheme="paper", training_fraction=fraction),
-    )  # fmt: skip
+    )
 
 
 def table_2() -> Experiment:
     """U2-Net with and without HOG on the three tasks of CaDIS."""
     paper: dict[tuple[str, Auxiliary], tuple[float, float]] = {
-        ("task_1", "none"): (84.9, 80.2), ("task_1", "hog"): (85.5, 81.4), ("task_2", "none"): (83.8, 77.8),
-        ("task_2", "hog"): (84.1, 80.2), ("task_3", "none"): (82.1, 78.2), ("task_3", "hog"): (83.0, 78.4),
-    }  # fmt: skip
+        ("task_1", "none"): (84.9, 80.2),
+        ("task_1", "hog"): (85.5, 81.4),
+        ("task_2", "none"): (83.8, 77.8),
+        ("task_2", "hog"): (84.1, 80.2),
+        ("task_3", "none"): (82.1, 78.2),
+        ("task_3", "hog"): (83.0, 78.4),
+    }
     winners = {"task_1": (86.7, 83.7), "task_2": (72.7, 70.6), "task_3": (66.6, 59.2)}
     rows = _rows("cadis", "u2net", paper, ("validation mIoU", "test mIoU"))
-    unavailable = tuple(Unavailable(f"winner of the challenge, {task}", "its network is not in the registry",
-                                    _named(("validation mIoU", "test mIoU"), values))
-                        for task, values in winners.items())  # fmt: skip
+    unavailable = tuple(
+        Unavailable(
+            f"winner of the challenge, {task}",
+            "its network is not in the registry",
+            _named(("validation mIoU", "test mIoU"), values),
+        )
+        for task, values in winners.items()
+    )
     return _experiment("cadis", "2", "U2-Net with and without HOG", rows, unavailable=unavailable)
 
 
@@ -118,24 +158,38 @@ def table_3() -> Experiment:
     """U2-Net with and without HOG on the three tasks of EndoVis 2017, videos 9 and 10."""
     titles = ("video 9 mIoU", "video 10 mIoU")
     paper: dict[tuple[str, Auxiliary], tuple[float, float]] = {
-        ("binary", "none"): (94.2, 96.0), ("binary", "hog"): (95.6, 96.2), ("parts", "none"): (70.8, 84.1),
-        ("parts", "hog"): (75.8, 84.4), ("type", "none"): (57.9, 89.4), ("type", "hog"): (65.4, 91.3),
-    }  # fmt: skip
+        ("binary", "none"): (94.2, 96.0),
+        ("binary", "hog"): (95.6, 96.2),
+        ("parts", "none"): (70.8, 84.1),
+        ("parts", "hog"): (75.8, 84.4),
+        ("type", "none"): (57.9, 89.4),
+        ("type", "hog"): (65.4, 91.3),
+    }
     winners = {"binary": (87.7, 91.7), "parts": (73.6, 80.7), "type": (35.7, 79.1)}
-    unavailable = tuple(Unavailable(f"winner of the challenge, {task}", "its network is not in the registry",
-                                    _named(titles, values)) for task, values in winners.items())  # fmt: skip
-    return _experiment("endovis2017", "3", "U2-Net with and without HOG", _rows("endovis2017", "u2net", paper, titles),
-                       unavailable=unavailable)  # fmt: skip
+    unavailable = tuple(
+        Unavailable(f"winner of the challenge, {task}", "its network is not in the registry", _named(titles, values))
+        for task, values in winners.items()
+    )
+    return _experiment(
+        "endovis2017",
+        "3",
+        "U2-Net with and without HOG",
+        _rows("endovis2017", "u2net", paper, titles),
+        unavailable=unavailable,
+    )
 
 
 def table_4() -> Experiment:
     """Weights of the two losses."""
     paper = {(0.01, 1.0): 81.2, (0.1, 1.0): 82.1, (1.0, 1.0): 82.3, (1.0, 0.1): 81.7, (1.0, 0.01): 82.0}
     rows = [
-        Row(name=f"alpha {alpha:g}, beta {beta:g}", paper={"validation mIoU": value / 100},
-            config=config_of("cadis", "task_2", "unet", "hog", alpha=alpha, beta=beta))
+        Row(
+            name=f"alpha {alpha:g}, beta {beta:g}",
+            paper={"validation mIoU": value / 100},
+            config=config_of("cadis", "task_2", "unet", "hog", alpha=alpha, beta=beta),
+        )
         for (alpha, beta), value in paper.items()
-    ]  # fmt: skip
+    ]
     pairs = [("alpha 1, beta 1", row.name) for row in rows if row.name != "alpha 1, beta 1"]
     return _experiment("cadis", "4", "weights of the losses", rows, pairs, deviations=(OF_UNET,))
 
@@ -146,43 +200,79 @@ def networks_compared() -> Experiment:
     for network, value in (("unet", 81.9), ("u2net", 83.75)):
         paper: dict[tuple[str, Auxiliary], tuple[float, ...]] = {("task_2", "none"): (value,), ("task_2", "hog"): ()}
         rows += _rows("cadis", network, paper, ("validation mIoU",))  # type: ignore[arg-type]
-    return _experiment("cadis", "networks", "U-Net and U2-Net", rows, deviations=(
-        "The text gives the figures of the plain networks on task 2 without naming the part; 83.75 is the validation "
-        "figure of table 2.",))  # fmt: skip
+    return _experiment(
+        "cadis",
+        "networks",
+        "U-Net and U2-Net",
+        rows,
+        deviations=(
+            "The text gives the figures of the plain networks on task 2 without naming the part; 83.75 is the "
+            "validation figure of table 2.",
+        ),
+    )
 
 
 def figure_4() -> Experiment:
     """U-Net with and without HOG on parts of the training frames; the paper's figure has no numbers to read off."""
     rows = [
-        Row(name=f"{NAMES['unet']}{WITH[auxiliary]}", subset=f"{fraction:.0%} of the frames",
-            config=config_of("cadis", "task_2", "unet", auxiliary, fraction=fraction))
-        for fraction in FRACTIONS for auxiliary in WITH
-    ]  # fmt: skip
-    return _experiment("cadis", "fig4", "sizes of the training set", rows, deviations=(
-        "The fractions are not said, and the figure's values are not given as numbers; each fraction is trained for "
-        "150,000 iterations. Smaller sets are parts of larger ones.",))  # fmt: skip
+        Row(
+            name=f"{NAMES['unet']}{WITH[auxiliary]}",
+            subset=f"{fraction:.0%} of the frames",
+            config=config_of("cadis", "task_2", "unet", auxiliary, fraction=fraction),
+        )
+        for fraction in FRACTIONS
+        for auxiliary in WITH
+    ]
+    return _experiment(
+        "cadis",
+        "fig4",
+        "sizes of the training set",
+        rows,
+        deviations=(
+            "The fractions are not said, and the figure's values are not given as numbers; each fraction is trained "
+            "for 150,000 iterations. Smaller sets are parts of larger ones.",
+        ),
+    )
 
 
 def figure_5() -> Experiment:
     """Lengths of the descriptor; the paper's figure has no numbers to read off."""
-    rows = [Row(name=f"{NAMES['unet']} + HOG of {length}",
-                config=config_of("cadis", "task_2", "unet", "hog", dimension=length))
-            for length in DIMENSIONS]  # fmt: skip
+    rows = [
+        Row(
+            name=f"{NAMES['unet']} + HOG of {length}",
+            config=config_of("cadis", "task_2", "unet", "hog", dimension=length),
+        )
+        for length in DIMENSIONS
+    ]
     best = f"{NAMES['unet']} + HOG of 504"
     pairs = [(best, row.name) for row in rows if row.name != best]
-    return _experiment("cadis", "fig5", "lengths of the descriptor", rows, pairs, deviations=(
-        OF_UNET, "The lengths are the released code's; the text names 504 and 502 for the best.",))  # fmt: skip
+    return _experiment(
+        "cadis",
+        "fig5",
+        "lengths of the descriptor",
+        rows,
+        pairs,
+        deviations=(
+            OF_UNET,
+            "The lengths are the released code's; the text names 504 and 502 for the best.",
+        ),
+    )
 
 
 def _rows(
     dataset: str, network: NetworkName, paper: Mapping[tuple[str, Auxiliary], tuple[float, ...]], titles: Sequence[str]
-) -> list[Row]:  # fmt: skip
+) -> list[Row]:
     """Plain, with HOG and with zero targets, for each task of ``paper``."""
     return [
-        Row(name=f"{NAMES[network]}{WITH[auxiliary]}", subset=target, config=config_of(dataset, target, network,
-            auxiliary), paper=_named(titles, paper.get((target, auxiliary), ())))
-        for target in dict.fromkeys(target for target, _ in paper) for auxiliary in WITH
-    ]  # fmt: skip
+        Row(
+            name=f"{NAMES[network]}{WITH[auxiliary]}",
+            subset=target,
+            config=config_of(dataset, target, network, auxiliary),
+            paper=_named(titles, paper.get((target, auxiliary), ())),
+        )
+        for target in dict.fromkeys(target for target, _ in paper)
+        for auxiliary in WITH
+    ]
 
 
 def _named(titles: Sequence[str], values: Sequence[float]) -> dict[str, float]:
@@ -190,21 +280,38 @@ def _named(titles: Sequence[str], values: Sequence[float]) -> dict[str, float]:
 
 
 def _experiment(
-    dataset: str, table: str, title: str, rows: Sequence[Row], compared: Sequence[tuple[str, str]] = (),
-    deviations: Sequence[str] = (), unavailable: tuple[Unavailable, ...] = (),
-) -> Experiment:  # fmt: skip
+    dataset: str,
+    table: str,
+    title: str,
+    rows: Sequence[Row],
+    compared: Sequence[tuple[str, str]] = (),
+    deviations: Sequence[str] = (),
+    unavailable: tuple[Unavailable, ...] = (),
+) -> Experiment:
     if not compared:
         pairs: tuple[tuple[Auxiliary, Auxiliary], ...] = (("hog", "none"), ("hog", "zeros"), ("zeros", "none"))
         plain = [name for name in dict.fromkeys(row.name for row in rows) if "+" not in name]
         compared = [(name + WITH[one], name + WITH[other]) for name in plain for one, other in pairs]
     task = "*"
     columns: tuple[Column, ...] = (
-        Column("video 9 mIoU", task, "miou", group="video_09"), Column("video 10 mIoU", task, "miou", group="video_10"),
-    ) if dataset == "endovis2017" else (
-        Column("validation mIoU", task, "miou", "validation"), Column("test mIoU", task, "miou"),
-    )  # fmt: skip
+        (
+            Column("video 9 mIoU", task, "miou", group="video_09"),
+            Column("video 10 mIoU", task, "miou", group="video_10"),
+        )
+        if dataset == "endovis2017"
+        else (
+            Column("validation mIoU", task, "miou", "validation"),
+            Column("test mIoU", task, "miou"),
+        )
+    )
     return Experiment(
-        paper="hog", dataset=dataset, table=table, title=title, columns=columns, rows=tuple(rows),
-        compared=tuple(compared), deviations=(*OPEN, *(OF_CADIS if dataset == "cadis" else OF_ENDOVIS), *deviations),
+        paper="hog",
+        dataset=dataset,
+        table=table,
+        title=title,
+        columns=columns,
+        rows=tuple(rows),
+        compared=tuple(compared),
+        deviations=(*OPEN, *(OF_CADIS if dataset == "cadis" else OF_ENDOVIS), *deviations),
         unavailable=unavailable,
-    )  # fmt: skip
+    )

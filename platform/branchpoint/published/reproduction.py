@@ -61,8 +61,14 @@ class Reproduction:
 
     def setup(self, row: Row) -> Setup:
         """What the runs of a row share."""
-        return Setup(study=self.study, store=self.store, folder=self.state, cpus=self.cpus, keep_network=True,
-                     prepared=self.prepared[row.config.dataset.release])  # fmt: skip
+        return Setup(
+            study=self.study,
+            store=self.store,
+            folder=self.state,
+            cpus=self.cpus,
+            keep_network=True,
+            prepared=self.prepared[row.config.dataset.release],
+        )
 
     def works(self, row: Row) -> dict[tuple[int, int], Work]:
         """(seed, fold) to run."""

@@ -72,65 +72,94 @@ def experiments() -> list[Experiment]:
     return sorted(found, key=lambda experiment: (experiment.table, experiment.dataset))
 
 
-def config_of(dataset: str, vendor: str = "", design: str = SEQUENTIAL, *, enhanced: bool = True, learned: str = BOTH
-              ) -> Config:  # fmt: skip
+def config_of(
+    dataset: str, vendor: str = "", design: str = SEQUENTIAL, *, enhanced: bool = True, learned: str = BOTH
+) -> Config:
     """ResFormer as published: AdamW, rate 0.003, decay 0.0001, batches of 8, 100 epochs, loss 0.25 CE + 1 Dice."""
     tasks = {CLASSIFICATION: _tasks(dataset)[1:], SEGMENTATION: _tasks(dataset)[:1], BOTH: _tasks(dataset)}[learned]
     return Config(
-        dataset=DatasetConfig(name=dataset, release=vendor, size_voxels=(224,) * 2 if dataset == "isic2017"
-                              else (512,) * 2),
+        dataset=DatasetConfig(
+            name=dataset, release=vendor, size_voxels=(224,) * 2 if dataset == "isic2017" else (512,) * 2
+        ),
         tasks=tasks,
         network=NetworkConfig(
-            encoder=f"resformer_{design}", in_channels=3 if dataset == "isic2017" else 1, width=64, depth=4,
-            taps=(2, 3), hidden_features=256, dropout=0.0, window=8, dilated_skips=enhanced, unit="batchnorm",
+            encoder=f"resformer_{design}",
+            in_channels=3 if dataset == "isic2017" else 1,
+            width=64,
+            depth=4,
+            taps=(2, 3),
+            hidden_features=256,
+            dropout=0.0,
+            window=8,
+            dilated_skips=enhanced,
+            unit="batchnorm",
             measured_channel=0,
         ),
         optimizer=OptimizerConfig(name="adamw", learning_rate=3e-3, weight_decay=1e-4, schedule="constant"),
         training=TrainingConfig(
-            epochs=100, batch_size=8, event_fraction=None, select_by="loss",
+            epochs=100,
+            batch_size=8,
+            event_fraction=None,
+            select_by="loss",
             augmentation=AugmentationConfig(shift_mm=0.0, mirror=True, flip=True, rotation_degrees=20.0),
         ),
         split=SplitConfig(scheme="paper"),
-    )  # fmt: skip
+    )
 
 
 def effect_of_tasks(dataset: str) -> Experiment:
     """Table 8: what learning both tasks together changes."""
     rows = [
-        Row(name=f"{design}, {learned}", subset=vendor, paper=figures.effect_of_tasks(design, learned, vendor),
-            config=config_of(dataset, vendor, design, learned=learned))
+        Row(
+            name=f"{design}, {learned}",
+            subset=vendor,
+            paper=figures.effect_of_tasks(design, learned, vendor),
+            config=config_of(dataset, vendor, design, learned=learned),
+        )
         for design in (SEQUENTIAL, PARALLEL)
         for learned in (CLASSIFICATION, SEGMENTATION, BOTH)
         for vendor in _vendors(dataset)
-    ]  # fmt: skip
-    pairs = [(f"{design}, {BOTH}", f"{design}, {alone}") for design in (SEQUENTIAL, PARALLEL)
-             for alone in (CLASSIFICATION, SEGMENTATION)]  # fmt: skip
-    return _experiment(dataset, "8", "multi-task against single-task", rows, pairs,
-                       () if dataset == "retouch" else (_ONLY_RETOUCH,))  # fmt: skip
+    ]
+    pairs = [
+        (f"{design}, {BOTH}", f"{design}, {alone}")
+        for design in (SEQUENTIAL, PARALLEL)
+        for alone in (CLASSIFICATION, SEGMENTATION)
+    ]
+    return _experiment(
+        dataset, "8", "multi-task against single-task", rows, pairs, () if dataset == "retouch" else (_ONLY_RETOUCH,)
+    )
 
 
 def effect_of_enhancement(dataset: str) -> Experiment:
     """Table 9: what dilated feature enhancement changes."""
     names = {True: "with DFE", False: "without DFE"}
     rows = [
-        Row(name=f"{design}, {names[enhanced]}", subset=vendor, config=config_of(dataset, vendor, design,
-            enhanced=enhanced), paper=figures.effect_of_enhancement(design, enhanced, vendor))
+        Row(
+            name=f"{design}, {names[enhanced]}",
+            subset=vendor,
+            config=config_of(dataset, vendor, design, enhanced=enhanced),
+            paper=figures.effect_of_enhancement(design, enhanced, vendor),
+        )
         for design in (SEQUENTIAL, PARALLEL)
         for enhanced in (False, True)
         for vendor in _vendors(dataset)
-    ]  # fmt: skip
+    ]
     pairs = [(f"{design}, with DFE", f"{design}, without DFE") for design in (SEQUENTIAL, PARALLEL)]
-    return _experiment(dataset, "9", "with and without dilated feature enhancement", rows, pairs,
-                       () if dataset == "retouch" else (_ONLY_RETOUCH,))  # fmt: skip
+    return _experiment(
+        dataset,
+        "9",
+        "with and without dilated feature enhancement",
+        rows,
+        pairs,
+        () if dataset == "retouch" else (_ONLY_RETOUCH,),
+    )
 
 
 _ONLY_RETOUCH = "The paper has this table for RETOUCH alone; on ISIC 2017 it reports the full network only."
 
 
 def _tasks(dataset: str) -> tuple[AnyTaskConfig, ...]:
-    target, classes, labels = (
-        ("lesion", 1, "diagnosis") if dataset == "isic2017" else ("fluids", 3, "fluids_present")
-    )  # fmt: skip
+    target, classes, labels = ("lesion", 1, "diagnosis") if dataset == "isic2017" else ("fluids", 3, "fluids_present")
     return (
         SegmentationConfig(name=target, target=target, foreground_classes=classes, loss="dice", metric="ji"),
         MultilabelConfig(name=labels, target=labels, labels=3, weight=0.25),
@@ -143,21 +172,40 @@ def _vendors(dataset: str) -> Sequence[str]:
 
 def _columns(dataset: str, titles: Sequence[str]) -> tuple[Column, ...]:
     mask, labels = (task.name for task in _tasks(dataset))
-    every = {"JI": (mask, "ji"), "DSC": (mask, "dice"), "Acc": (labels, "micro_accuracy"),
-             "Sen": (labels, "micro_sensitivity"), "Spe": (labels, "micro_specificity")}  # fmt: skip
+    every = {
+        "JI": (mask, "ji"),
+        "DSC": (mask, "dice"),
+        "Acc": (labels, "micro_accuracy"),
+        "Sen": (labels, "micro_sensitivity"),
+        "Spe": (labels, "micro_specificity"),
+    }
     return tuple(Column(title, *every[title]) for title in titles)
 
 
 def _experiment(
-    dataset: str, table: str, title: str, rows: Sequence[Row], compared: Sequence[tuple[str, str]],
-    deviations: Sequence[str], titles: Sequence[str] = figures.TITLES, unavailable: Sequence[Unavailable] = (),
-) -> Experiment:  # fmt: skip
+    dataset: str,
+    table: str,
+    title: str,
+    rows: Sequence[Row],
+    compared: Sequence[tuple[str, str]],
+    deviations: Sequence[str],
+    titles: Sequence[str] = figures.TITLES,
+    unavailable: Sequence[Unavailable] = (),
+) -> Experiment:
     of_dataset = OF_ISIC if dataset == "isic2017" else OF_RETOUCH
     return Experiment(
-        paper="resformer", dataset=dataset, table=table, title=title, columns=_columns(dataset, titles),
-        rows=tuple(rows), compared=tuple(compared), seeds=5, deviations=(*OPEN, *of_dataset, *deviations),
-        weigh_labels=True, unavailable=tuple(unavailable),
-    )  # fmt: skip
+        paper="resformer",
+        dataset=dataset,
+        table=table,
+        title=title,
+        columns=_columns(dataset, titles),
+        rows=tuple(rows),
+        compared=tuple(compared),
+        seeds=5,
+        deviations=(*OPEN, *of_dataset, *deviations),
+        weigh_labels=True,
+        unavailable=tuple(unavailable),
+    )
 
 
 def _families() -> Mapping[str, tuple[Callable[[Config], Config], str]]:
@@ -171,29 +219,54 @@ def _families() -> Mapping[str, tuple[Callable[[Config], Config], str]]:
 
 
 def _multi_task(
-    dataset: str, table: str, title: str, titles: Sequence[str],
+    dataset: str,
+    table: str,
+    title: str,
+    titles: Sequence[str],
     rows: Mapping[str, tuple[Callable[[Config], Config], str]],
-) -> Experiment:  # fmt: skip
+) -> Experiment:
     found = []
     for vendor in _vendors(dataset):
         plain = config_of(dataset, vendor)
         plain = replace(plain, network=replace(plain.network, encoder="unet", depth=5, taps=()))
-        found += [Row(name=name, subset=vendor, config=make(plain), note=f"the paper's figures are of {of}",
-                      paper=figures.multi_task(dataset, of, vendor)) for name, (make, of) in rows.items()]  # fmt: skip
-        found += [Row(name=f"ResFormer, {design}", subset=vendor, config=config_of(dataset, vendor, design),
-                      paper=figures.effect_of_tasks(design, BOTH, vendor)) for design in (SEQUENTIAL, PARALLEL)
-                  ]  # fmt: skip
+        found += [
+            Row(
+                name=name,
+                subset=vendor,
+                config=make(plain),
+                note=f"the paper's figures are of {of}",
+                paper=figures.multi_task(dataset, of, vendor),
+            )
+            for name, (make, of) in rows.items()
+        ]
+        found += [
+            Row(
+                name=f"ResFormer, {design}",
+                subset=vendor,
+                config=config_of(dataset, vendor, design),
+                paper=figures.effect_of_tasks(design, BOTH, vendor),
+            )
+            for design in (SEQUENTIAL, PARALLEL)
+        ]
     pairs = [(f"ResFormer, {design}", name) for design in (SEQUENTIAL, PARALLEL) for name in rows]
-    unavailable = [Unavailable(f"Gende et al.{f', {vendor}' if vendor else ''}", "of He et al.'s family (fig. 1 a)",
-                               figures.multi_task(dataset, "Gende et al.", vendor)) for vendor in _vendors(dataset)
-                   ]  # fmt: skip
+    unavailable = [
+        Unavailable(
+            f"Gende et al.{f', {vendor}' if vendor else ''}",
+            "of He et al.'s family (fig. 1 a)",
+            figures.multi_task(dataset, "Gende et al.", vendor),
+        )
+        for vendor in _vendors(dataset)
+    ]
     return _experiment(dataset, table, title, found, pairs, OF_COMPARATORS, titles, unavailable)
 
 
 def _single_task(dataset: str, table: str, title: str, published: Mapping[str, figures.Values]) -> Experiment:
     found, unavailable, names = [], [], []
-    kept = [title for i, title in enumerate(figures.TITLES)
-            if any(value is not None for values in published.values() for value in values[i::5])]  # fmt: skip
+    kept = [
+        title
+        for i, title in enumerate(figures.TITLES)
+        if any(value is not None for values in published.values() for value in values[i::5])
+    ]
     for place, vendor in enumerate(_vendors(dataset)):
         for name, values in published.items():
             paper = figures.named(values[5 * place : 5 * place + 5])
@@ -206,8 +279,14 @@ def _single_task(dataset: str, table: str, title: str, published: Mapping[str, f
             plain = config_of(dataset, vendor, learned=learned)
             network = replace(plain.network, encoder=encoder, depth=depth, taps=(depth - 1,))
             found.append(Row(name=name, subset=vendor, config=replace(plain, network=network), paper=paper))
-        found += [Row(name=f"ResFormer, {design}", subset=vendor, config=config_of(dataset, vendor, design),
-                      paper=figures.effect_of_tasks(design, BOTH, vendor)) for design in (SEQUENTIAL, PARALLEL)
-                  ]  # fmt: skip
+        found += [
+            Row(
+                name=f"ResFormer, {design}",
+                subset=vendor,
+                config=config_of(dataset, vendor, design),
+                paper=figures.effect_of_tasks(design, BOTH, vendor),
+            )
+            for design in (SEQUENTIAL, PARALLEL)
+        ]
     pairs = [(f"ResFormer, {design}", name) for design in (SEQUENTIAL, PARALLEL) for name in dict.fromkeys(names)]
     return _experiment(dataset, table, title, found, pairs, OF_SINGLE_TASK, kept, unavailable)

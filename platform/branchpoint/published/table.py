@@ -61,8 +61,11 @@ class Findings:
 def findings(done: Reproduction) -> Findings:
     """Figures and paired tests of every row that completed."""
     experiment = done.experiment
-    runs = {(row.label, part): done.summaries(row, part) for row in experiment.rows
-            for part in dict.fromkeys(column.part for column in experiment.columns)}  # fmt: skip
+    runs = {
+        (row.label, part): done.summaries(row, part)
+        for row in experiment.rows
+        for part in dict.fromkeys(column.part for column in experiment.columns)
+    }
     groups = {row.label: done.cohorts[row.config.dataset.release].groups for row in experiment.rows}
     few: set[str] = set()
 
@@ -101,18 +104,36 @@ def records(found: Findings, study: str) -> list[FigureRecord]:
     """The same for the store."""
     table = f"table {found.experiment.table}"
     rows = [
-        FigureRecord(study=study, candidate=cell.row.config.candidate, split=cell.column.part, task=cell.task,
-                     label=f"{table}: {cell.row.label}{_in_group(cell.column)}", metric=cell.column.metric,
-                     value=cell.here.value, low=cell.here.low, high=cell.here.high, n=cell.here.n)
+        FigureRecord(
+            study=study,
+            candidate=cell.row.config.candidate,
+            split=cell.column.part,
+            task=cell.task,
+            label=f"{table}: {cell.row.label}{_in_group(cell.column)}",
+            metric=cell.column.metric,
+            value=cell.here.value,
+            low=cell.here.low,
+            high=cell.here.high,
+            n=cell.here.n,
+        )
         for cell in found.cells
-    ]  # fmt: skip
+    ]
     return rows + [
-        FigureRecord(study=study, candidate=test.first.config.candidate, split=test.column.part, kind="difference",
-                     label=f"{table}: {test.first.label} minus {test.second.label}{_in_group(test.column)}",
-                     task=test.column.task_of(test.first.config), metric=test.column.metric, value=test.here.value,
-                     low=test.here.low, high=test.here.high, n=test.here.n)
+        FigureRecord(
+            study=study,
+            candidate=test.first.config.candidate,
+            split=test.column.part,
+            kind="difference",
+            label=f"{table}: {test.first.label} minus {test.second.label}{_in_group(test.column)}",
+            task=test.column.task_of(test.first.config),
+            metric=test.column.metric,
+            value=test.here.value,
+            low=test.here.low,
+            high=test.here.high,
+            n=test.here.n,
+        )
         for test in found.tests
-    ]  # fmt: skip
+    ]
 
 
 def markdown(found: Findings, heading: Sequence[str]) -> str:
@@ -123,13 +144,20 @@ def markdown(found: Findings, heading: Sequence[str]) -> str:
     """
     experiment = found.experiment
     titles = [column.title for column in experiment.columns]
-    lines = [f"# {experiment.paper}, table {experiment.table} on {experiment.dataset}: {experiment.title}", "",
-             *heading, "", "| | seeds | " + " | ".join(f"{title} here | paper" for title in titles) + " |",
-             "|---|---|" + "---|---|" * len(titles)]  # fmt: skip
+    lines = [
+        f"# {experiment.paper}, table {experiment.table} on {experiment.dataset}: {experiment.title}",
+        "",
+        *heading,
+        "",
+        "| | seeds | " + " | ".join(f"{title} here | paper" for title in titles) + " |",
+        "|---|---|" + "---|---|" * len(titles),
+    ]
     for row in experiment.rows:
         cells = {cell.column.title: cell for cell in found.cells if cell.row.label == row.label}
-        shown = [f"{_interval(cells[title].here) if title in cells else '-'} | {_number(row.paper.get(title))}"
-                 for title in titles]  # fmt: skip
+        shown = [
+            f"{_interval(cells[title].here) if title in cells else '-'} | {_number(row.paper.get(title))}"
+            for title in titles
+        ]
         mark = f" ({row.note})" if row.note else ""
         lines.append(f"| {row.label}{mark} | {found.seeds[row.label]} | " + " | ".join(shown) + " |")
     for missing in experiment.unavailable:
@@ -138,21 +166,34 @@ def markdown(found: Findings, heading: Sequence[str]) -> str:
     lines += ["", "Per cent; means over seeds with 95 % intervals of a bootstrap over seeds and samples.", ""]
     if found.tests:
         lines += ["| paired test | figure | difference here | p | paper |", "|---|---|---|---|---|"]
-        lines += [f"| {test.first.label} minus {test.second.label} | {test.column.title} | {_interval(test.here)} | "
-                  f"{test.here.p:.3f} | {_number(test.paper, sign=True)} |" for test in found.tests]  # fmt: skip
-        lines += ["", f"Paired over seeds and samples (two-sided, {RESAMPLES} resamples, not corrected for "
-                  f"{len(found.tests)} tests): Efron and Tibshirani 1993; Bouthillier et al. 2021.", ""]  # fmt: skip
+        lines += [
+            f"| {test.first.label} minus {test.second.label} | {test.column.title} | {_interval(test.here)} | "
+            f"{test.here.p:.3f} | {_number(test.paper, sign=True)} |"
+            for test in found.tests
+        ]
+        lines += [
+            "",
+            f"Paired over seeds and samples (two-sided, {RESAMPLES} resamples, not corrected for "
+            f"{len(found.tests)} tests): Efron and Tibshirani 1993; Bouthillier et al. 2021.",
+            "",
+        ]
     if found.few_groups:
-        lines += [f"Intervals draw single samples, although these come from {len(found.few_groups)} volumes or videos "
-                  "only: they are too narrow for statements on other volumes or videos.", ""]  # fmt: skip
+        lines += [
+            f"Intervals draw single samples, although these come from {len(found.few_groups)} volumes or videos "
+            "only: they are too narrow for statements on other volumes or videos.",
+            "",
+        ]
     return "\n".join([*lines, "Where this differs from the paper:", "", *(f"- {d}" for d in experiment.deviations), ""])
 
 
 def _pairs(experiment: Experiment) -> list[tuple[Row, Row]]:
     rows = {(row.name, row.subset): row for row in experiment.rows}
-    return [(rows[first, subset], rows[second, subset]) for first, second in experiment.compared
-            for subset in dict.fromkeys(row.subset for row in experiment.rows)
-            if (first, subset) in rows and (second, subset) in rows]  # fmt: skip
+    return [
+        (rows[first, subset], rows[second, subset])
+        for first, second in experiment.compared
+        for subset in dict.fromkeys(row.subset for row in experiment.rows)
+        if (first, subset) in rows and (second, subset) in rows
+    ]
 
 
 def _of_group(summary: Summary, groups: Sequence[str | None], group: str) -> Summary:

@@ -36,15 +36,20 @@ def balancing_rows(trials: Sequence[Row], epochs: Sequence[Row], metric: str) ->
         scores = [row["metrics"][metric] for row in rows if row["state"] == "COMPLETE" and metric in row["metrics"]]
         seconds = [row["epoch_seconds"] for row in rows if row["epoch_seconds"]]
         gpu = [row["gpu_seconds"] for row in rows if row["gpu_seconds"]]
-        found.append((max(within, default=float("-inf")), {
-            "method": method,
-            "trials": f"{len(rows)} ({len(scores)} complete)",
-            f"best {metric} within {budget:.3g} s": number(max(within, default=None)),
-            f"best {metric}": number(max(scores, default=None)),
-            "s/epoch, median": number(median(seconds) if seconds else None),
-            "training s": number(sum(curves[row["trial"]][-1][0] for row in rows if curves[row["trial"]])),
-            "GPU s": number(sum(gpu) if gpu else None),
-        }))  # fmt: skip
+        found.append(
+            (
+                max(within, default=float("-inf")),
+                {
+                    "method": method,
+                    "trials": f"{len(rows)} ({len(scores)} complete)",
+                    f"best {metric} within {budget:.3g} s": number(max(within, default=None)),
+                    f"best {metric}": number(max(scores, default=None)),
+                    "s/epoch, median": number(median(seconds) if seconds else None),
+                    "training s": number(sum(curves[row["trial"]][-1][0] for row in rows if curves[row["trial"]])),
+                    "GPU s": number(sum(gpu) if gpu else None),
+                },
+            )
+        )
     return [row for _, row in sorted(found, key=lambda entry: -entry[0])]
 
 

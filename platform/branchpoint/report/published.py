@@ -17,20 +17,26 @@ def print_experiments(paper: str = "", long: bool = False) -> None:
     found = _of(paper)
     print_rows(
         ["paper", "dataset", "table", "shows", "rows", "seeds", "not available"],
-        ([e.paper, e.dataset, e.table, e.title, str(len(e.rows)), str(e.seeds), str(len(e.unavailable))]
-         for e in found),
+        (
+            [e.paper, e.dataset, e.table, e.title, str(len(e.rows)), str(e.seeds), str(len(e.unavailable))]
+            for e in found
+        ),
         title="python jobs/reproduce.py --paper PAPER --dataset DATASET --table TABLE [--data-root DIR]",
-    )  # fmt: skip
+    )
     for experiment in found if long else ():
         _print_rows(experiment)
 
 
 def _print_rows(experiment: Experiment) -> None:
     titles = [column.title for column in experiment.columns]
-    rows = [[row.label, row.config.candidate, *(_per_cent(row.paper.get(title)) for title in titles), row.note]
-            for row in experiment.rows]  # fmt: skip
-    rows += [[row.name, "-", *(_per_cent(row.paper.get(title)) for title in titles), f"not available: {row.why}"]
-             for row in experiment.unavailable]  # fmt: skip
+    rows = [
+        [row.label, row.config.candidate, *(_per_cent(row.paper.get(title)) for title in titles), row.note]
+        for row in experiment.rows
+    ]
+    rows += [
+        [row.name, "-", *(_per_cent(row.paper.get(title)) for title in titles), f"not available: {row.why}"]
+        for row in experiment.unavailable
+    ]
     heading = f"{experiment.paper}, table {experiment.table}, {experiment.dataset}: {experiment.title}"
     print_rows(["row", "candidate", *(f"{title} (paper)" for title in titles), "note"], rows, title=heading)
     print("Differs from the paper:")
@@ -39,16 +45,30 @@ def _print_rows(experiment: Experiment) -> None:
 
 def experiments_to_json(paper: str = "") -> str:
     """Every experiment with the Config of each row."""
-    return json.dumps([
-        {
-            "paper": e.paper, "dataset": e.dataset, "table": e.table, "title": e.title, "seeds": e.seeds,
-            "rows": [{"label": row.label, "paper": dict(row.paper), "note": row.note,
-                      "config": json.loads(row.config.to_json())} for row in e.rows],
-            "unavailable": [{"label": row.name, "why": row.why, "paper": dict(row.paper)} for row in e.unavailable],
-            "deviations": e.deviations,
-        }
-        for e in _of(paper)
-    ], indent=1)  # fmt: skip
+    return json.dumps(
+        [
+            {
+                "paper": e.paper,
+                "dataset": e.dataset,
+                "table": e.table,
+                "title": e.title,
+                "seeds": e.seeds,
+                "rows": [
+                    {
+                        "label": row.label,
+                        "paper": dict(row.paper),
+                        "note": row.note,
+                        "config": json.loads(row.config.to_json()),
+                    }
+                    for row in e.rows
+                ],
+                "unavailable": [{"label": row.name, "why": row.why, "paper": dict(row.paper)} for row in e.unavailable],
+                "deviations": e.deviations,
+            }
+            for e in _of(paper)
+        ],
+        indent=1,
+    )
 
 
 def _of(paper: str) -> list[Experiment]:

@@ -47,10 +47,12 @@ def print_relations(affinities: Affinities, proposals: Proposals) -> None:
         ]
         print_rows(["recipient", *(f"from {task}" for task in affinities.tasks)], rows, title=f"{measure}: {meaning}")
     rows = [
-        [f"{affinities.tasks[j]} for {affinities.tasks[i]}",
-         *(f"{affinities.matrix('excess', stage).mean[i, j]:+.2g}" for stage in affinities.stages)]
+        [
+            f"{affinities.tasks[j]} for {affinities.tasks[i]}",
+            *(f"{affinities.matrix('excess', stage).mean[i, j]:+.2g}" for stage in affinities.stages),
+        ]
         for i, j in permutations(range(len(affinities.tasks)), 2)
-    ]  # fmt: skip
+    ]
     print_rows(["excess", *affinities.stages], rows, title="by stage")
     for most, grouping in enumerate(proposals.groupings, start=1):
         print(f"at most {most} network{'s' * (most > 1)}: {grouping_text(grouping)}")
@@ -111,10 +113,14 @@ def _section(entries: Sequence[Row], proposals: Sequence[Row]) -> RelationsSecti
     best = max((row["gain"] for row in groupings), default=0.0)
     first = next((row["networks"] for row in groupings if row["gain"] >= best - 1e-12), 0)
     rows = [
-        ("best" if row["networks"] == first else "", " | ".join("+".join(g) for g in json.loads(row["proposal"])),
-         f"{row['gain']:.4g}", f"{row['macs']:.3g}")
+        (
+            "best" if row["networks"] == first else "",
+            " | ".join("+".join(g) for g in json.loads(row["proposal"])),
+            f"{row['gain']:.4g}",
+            f"{row['macs']:.3g}",
+        )
         for row in groupings
-    ]  # fmt: skip
+    ]
     tree = next((row for row in reversed(proposals) if row["kind"] == "tree"), None)
     topology = from_plain(Topology, json.loads(tree["proposal"])) if tree else None
     return RelationsSection(
@@ -130,8 +136,14 @@ def heat_maps(matrices: Mapping[str, Sequence[Row]]) -> go.Figure:
     """A map for each matrix, [recipient, source]: red hurts, blue helps; each on its own scale, without diagonal."""
     columns = min(_COLUMNS, len(matrices))
     lines = -(-len(matrices) // columns)
-    drawn = make_subplots(rows=lines, cols=columns, subplot_titles=list(matrices), shared_yaxes=True,
-                          vertical_spacing=0.25 / lines, horizontal_spacing=0.04)  # fmt: skip
+    drawn = make_subplots(
+        rows=lines,
+        cols=columns,
+        subplot_titles=list(matrices),
+        shared_yaxes=True,
+        vertical_spacing=0.25 / lines,
+        horizontal_spacing=0.04,
+    )
     for place, entries in enumerate(matrices.values()):
         tasks = sorted({row["recipient"] for row in entries})
         cells = {(row["recipient"], row["source"]): row for row in entries}
@@ -140,10 +152,20 @@ def heat_maps(matrices: Mapping[str, Sequence[Row]]) -> go.Figure:
         hover = [[f"{b} for {a}: {_entry(cells[a, b])}" for b in tasks] for a in tasks]
         most = max((abs(value) for line in values for value in line if value is not None), default=1.0) or 1.0
         drawn.add_heatmap(
-            z=values, x=tasks, y=tasks, text=texts, texttemplate="%{text}", customdata=hover,
-            hovertemplate="%{customdata}<extra></extra>", colorscale="RdBu", zmin=-most, zmax=most, showscale=False,
-            row=place // columns + 1, col=place % columns + 1,
-        )  # fmt: skip
+            z=values,
+            x=tasks,
+            y=tasks,
+            text=texts,
+            texttemplate="%{text}",
+            customdata=hover,
+            hovertemplate="%{customdata}<extra></extra>",
+            colorscale="RdBu",
+            zmin=-most,
+            zmax=most,
+            showscale=False,
+            row=place // columns + 1,
+            col=place % columns + 1,
+        )
     drawn.update_yaxes(autorange="reversed")
     drawn.update_layout(
         template="plotly_white", height=120 + _CELL * lines, margin={"l": 110, "r": 20, "t": 40, "b": 60}

@@ -151,17 +151,28 @@ class Retraining:
             summaries = test_summaries(works, self._setup(), self.resources, at_once)
             trivial = fold_references(self.config, self._setup(), self.resources, self.folds)
         records = figure_records(
-            study=self.study, configs={LABEL: self.config}, models={LABEL: summaries}, references={}, trivial=trivial,
-            excluded=np.array([], dtype=np.int64), known_risk={},
-        )  # fmt: skip
+            study=self.study,
+            configs={LABEL: self.config},
+            models={LABEL: summaries},
+            references={},
+            trivial=trivial,
+            excluded=np.array([], dtype=np.int64),
+            known_risk={},
+        )
         Store(self.store).writer(self.study).figures(records)
 
     def _setup(self) -> Setup:
         return Setup(
-            study=self.study, store=self.store, folder=self.state, prepared=self.prepared, cpus=self.resources.cpus,
-            source=cohort_source(self.prepared, self.cohorts), gpus=self.resources.gpus, keep_network=True,
+            study=self.study,
+            store=self.store,
+            folder=self.state,
+            prepared=self.prepared,
+            cpus=self.resources.cpus,
+            source=cohort_source(self.prepared, self.cohorts),
+            gpus=self.resources.gpus,
+            keep_network=True,
             **self.hooks,
-        )  # fmt: skip
+        )
 
     def _run_setup(self) -> Setup:
         return self._setup() if self.alone else with_workers(self._setup(), self.resources)
@@ -182,8 +193,13 @@ class Retraining:
             return
         store.writer(self.study).study(
             StudyRecord(
-                study=self.study, dataset=self.config.dataset.name, release=self.config.dataset.release,
-                config=self.config.to_json(), settings=json.dumps({**self._settings(), "protocol": PROTOCOL}),
-                excluded=sorted(self.excluded), versions=package_versions(), started=datetime.now(UTC),
+                study=self.study,
+                dataset=self.config.dataset.name,
+                release=self.config.dataset.release,
+                config=self.config.to_json(),
+                settings=json.dumps({**self._settings(), "protocol": PROTOCOL}),
+                excluded=sorted(self.excluded),
+                versions=package_versions(),
+                started=datetime.now(UTC),
             )
-        )  # fmt: skip
+        )

@@ -157,10 +157,16 @@ class Study:
     def setup(self, **changes: Any) -> Setup:
         """What its runs share."""
         return Setup(
-            study=self.name, store=self.store, folder=self.state, prepared=self.prepared, objective=self.objective,
-            source=cohort_source(self.prepared, self.cohorts), cpus=self.resources.cpus, gpus=self.resources.gpus,
+            study=self.name,
+            store=self.store,
+            folder=self.state,
+            prepared=self.prepared,
+            objective=self.objective,
+            source=cohort_source(self.prepared, self.cohorts),
+            cpus=self.resources.cpus,
+            gpus=self.resources.gpus,
             **{**self.hooks, **changes},
-        )  # fmt: skip
+        )
 
     @property
     def folder(self) -> StudyFolder:
@@ -205,9 +211,17 @@ class Study:
         """An INFEASIBLE row; without a Config (the space refused) the reason bears the parameters."""
         now = datetime.now(UTC)
         record = TrialRecord(
-            study=self.name, trial=name, stage="search", state="INFEASIBLE", reason=reason, started=now, finished=now,
-            fold=self.base.split.fold, seed=self.base.seed, versions=package_versions(),
-        )  # fmt: skip
+            study=self.name,
+            trial=name,
+            stage="search",
+            state="INFEASIBLE",
+            reason=reason,
+            started=now,
+            finished=now,
+            fold=self.base.split.fold,
+            seed=self.base.seed,
+            versions=package_versions(),
+        )
         if config is None:
             record = replace(record, reason=f"{reason}; parameters {dict(parameters)}")
         else:
@@ -223,8 +237,13 @@ class Study:
         settings = json.dumps({**self.settings, "protocol": PROTOCOL})
         store.writer(self.name).study(
             StudyRecord(
-                study=self.name, dataset=self.base.dataset.name, release=self.base.dataset.release,
-                config=self.base.to_json(), settings=settings, excluded=sorted(self.excluded),
-                versions=package_versions(), started=datetime.now(UTC),
+                study=self.name,
+                dataset=self.base.dataset.name,
+                release=self.base.dataset.release,
+                config=self.base.to_json(),
+                settings=settings,
+                excluded=sorted(self.excluded),
+                versions=package_versions(),
+                started=datetime.now(UTC),
             )
-        )  # fmt: skip
+        )

@@ -15,10 +15,26 @@ ROW_GROUP_ROWS = 4096
 _PLAIN_ROWS = 64
 _BOUNDS = b"branchpoint.metric_bounds"
 _DICTIONARY = (
-    "study", "stage", "state", "reason", "dataset", "release", "kind", "split", "task", "metric", "label", "writer",
-    "measure", "recipient", "source", "evidence",
-    "metrics.key_value.key", "versions.key_value.key", "versions.key_value.value",
-)  # fmt: skip
+    "study",
+    "stage",
+    "state",
+    "reason",
+    "dataset",
+    "release",
+    "kind",
+    "split",
+    "task",
+    "metric",
+    "label",
+    "writer",
+    "measure",
+    "recipient",
+    "source",
+    "evidence",
+    "metrics.key_value.key",
+    "versions.key_value.key",
+    "versions.key_value.value",
+)
 
 Bounds = dict[str, tuple[float, float]]
 

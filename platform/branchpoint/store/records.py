@@ -29,8 +29,12 @@ def _is_text(place: str, value: Any) -> None:
 
 
 def _is_count(place: str, value: Any) -> None:
-    _require(isinstance(value, int) and not isinstance(value, bool) and value >= 0, place, value,
-             "must be a whole number of at least 0")  # fmt: skip
+    _require(
+        isinstance(value, int) and not isinstance(value, bool) and value >= 0,
+        place,
+        value,
+        "must be a whole number of at least 0",
+    )
 
 
 def _is_one_of(place: str, value: Any, allowed: tuple[str, ...]) -> None:
@@ -49,13 +53,21 @@ def _are_metrics(place: str, value: Any) -> None:
     _require(isinstance(value, Mapping), place, value, "must map names to numbers")
     for name, number in value.items():
         _is_text(f"{place} name", name)
-        _require(isinstance(number, int | float) and not isinstance(number, bool), f"{place}[{name!r}]", number,
-                 "must be a number (NaN where it is undefined)")  # fmt: skip
+        _require(
+            isinstance(number, int | float) and not isinstance(number, bool),
+            f"{place}[{name!r}]",
+            number,
+            "must be a number (NaN where it is undefined)",
+        )
 
 
 def _is_utc(place: str, value: Any) -> None:
-    _require(value is None or (isinstance(value, datetime) and value.tzinfo is not None), place, value,
-             "must be a datetime with a time zone, such as datetime.now(timezone.utc)")  # fmt: skip
+    _require(
+        value is None or (isinstance(value, datetime) and value.tzinfo is not None),
+        place,
+        value,
+        "must be a datetime with a time zone, such as datetime.now(timezone.utc)",
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,8 +153,12 @@ class TrialRecord:
         _is_count(place + "attempt", self.attempt)
         _is_one_of(place + "stage", self.stage, ("search", "final"))
         _is_one_of(place + "state", self.state, STATES)
-        _require(self.state not in STATES_WITH_REASON or bool(self.reason.strip()), place + "reason", self.reason,
-                 f"a {self.state} trial must say why")  # fmt: skip
+        _require(
+            self.state not in STATES_WITH_REASON or bool(self.reason.strip()),
+            place + "reason",
+            self.reason,
+            f"a {self.state} trial must say why",
+        )
         _is_json_object(place + "config", self.config)
         _are_metrics(place + "metrics", self.metrics)
         _is_utc(place + "started", self.started)

@@ -37,35 +37,94 @@ def _table(name: str, key: str, **columns: pa.DataType) -> Table:
 
 
 STUDIES = _table(
-    "studies", "study",
-    study=_TEXT, dataset=_TEXT, release=_TEXT, config=_TEXT, settings=_TEXT, excluded=pa.list_(_TEXT),
-    versions=_VERSIONS, started=_TIME,
-)  # fmt: skip
+    "studies",
+    "study",
+    study=_TEXT,
+    dataset=_TEXT,
+    release=_TEXT,
+    config=_TEXT,
+    settings=_TEXT,
+    excluded=pa.list_(_TEXT),
+    versions=_VERSIONS,
+    started=_TIME,
+)
 TRIALS = _table(
-    "trials", "study trial attempt",
-    study=_TEXT, trial=_TEXT, attempt=_INT, fingerprint=_TEXT, candidate=_TEXT, fold=_INT, seed=_COUNT, stage=_TEXT,
-    state=_TEXT, reason=_TEXT, notes=pa.list_(_TEXT), config=_TEXT, metrics=_METRICS, parameters=_COUNT, macs=_COUNT,
-    peak_memory_bytes=_COUNT, epoch_seconds=_REAL, gpu_seconds=_REAL, versions=_VERSIONS, started=_TIME, finished=_TIME,
-)  # fmt: skip
+    "trials",
+    "study trial attempt",
+    study=_TEXT,
+    trial=_TEXT,
+    attempt=_INT,
+    fingerprint=_TEXT,
+    candidate=_TEXT,
+    fold=_INT,
+    seed=_COUNT,
+    stage=_TEXT,
+    state=_TEXT,
+    reason=_TEXT,
+    notes=pa.list_(_TEXT),
+    config=_TEXT,
+    metrics=_METRICS,
+    parameters=_COUNT,
+    macs=_COUNT,
+    peak_memory_bytes=_COUNT,
+    epoch_seconds=_REAL,
+    gpu_seconds=_REAL,
+    versions=_VERSIONS,
+    started=_TIME,
+    finished=_TIME,
+)
 EPOCHS = _table(
-    "epochs", "study trial attempt epoch",
-    study=_TEXT, trial=_TEXT, attempt=_INT, epoch=_INT, metrics=_METRICS, seconds=_REAL,
-)  # fmt: skip
+    "epochs",
+    "study trial attempt epoch",
+    study=_TEXT,
+    trial=_TEXT,
+    attempt=_INT,
+    epoch=_INT,
+    metrics=_METRICS,
+    seconds=_REAL,
+)
 FIGURES = _table(
-    "figures", "study candidate label split fold center task metric",
-    study=_TEXT, candidate=_TEXT, label=_TEXT, kind=_TEXT, split=_TEXT, fold=_INT, center=_TEXT, task=_TEXT,
-    metric=_TEXT, value=_REAL, low=_REAL, high=_REAL, n=_COUNT,
-)  # fmt: skip
-AFFINITIES = _table(
-    "affinities", "study fingerprint measure stage recipient source",
-    study=_TEXT, fingerprint=_TEXT, measure=_TEXT, stage=_TEXT, recipient=_TEXT, source=_TEXT, mean=_REAL, error=_REAL,
+    "figures",
+    "study candidate label split fold center task metric",
+    study=_TEXT,
+    candidate=_TEXT,
+    label=_TEXT,
+    kind=_TEXT,
+    split=_TEXT,
+    fold=_INT,
+    center=_TEXT,
+    task=_TEXT,
+    metric=_TEXT,
+    value=_REAL,
+    low=_REAL,
+    high=_REAL,
     n=_COUNT,
-)  # fmt: skip
+)
+AFFINITIES = _table(
+    "affinities",
+    "study fingerprint measure stage recipient source",
+    study=_TEXT,
+    fingerprint=_TEXT,
+    measure=_TEXT,
+    stage=_TEXT,
+    recipient=_TEXT,
+    source=_TEXT,
+    mean=_REAL,
+    error=_REAL,
+    n=_COUNT,
+)
 PROPOSALS = _table(
-    "proposals", "study fingerprint evidence kind networks",
-    study=_TEXT, fingerprint=_TEXT, evidence=_TEXT, kind=_TEXT, networks=_INT, proposal=_TEXT, gain=_REAL, macs=_REAL,
-    config=_TEXT, note=_TEXT,
-)  # fmt: skip
-TABLES: dict[str, Table] = {
-    table.name: table for table in (STUDIES, TRIALS, EPOCHS, FIGURES, AFFINITIES, PROPOSALS)
-}  # fmt: skip
+    "proposals",
+    "study fingerprint evidence kind networks",
+    study=_TEXT,
+    fingerprint=_TEXT,
+    evidence=_TEXT,
+    kind=_TEXT,
+    networks=_INT,
+    proposal=_TEXT,
+    gain=_REAL,
+    macs=_REAL,
+    config=_TEXT,
+    note=_TEXT,
+)
+TABLES: dict[str, Table] = {table.name: table for table in (STUDIES, TRIALS, EPOCHS, FIGURES, AFFINITIES, PROPOSALS)}

@@ -44,8 +44,10 @@ def descriptor_shape(orientations: int, cell: int, window: tuple[int, int]) -> t
     """
     rows, columns = (length // cell - BLOCK_CELLS + 1 for length in window)
     if rows < 1 or columns < 1:
-        raise ValueError(f"window is {window}, cell {cell}: blocks of {BLOCK_CELLS} x {BLOCK_CELLS} cells do not fit; "
-                         f"use at least {BLOCK_CELLS * cell} pixels along each axis")  # fmt: skip
+        raise ValueError(
+            f"window is {window}, cell {cell}: blocks of {BLOCK_CELLS} x {BLOCK_CELLS} cells do not fit; "
+            f"use at least {BLOCK_CELLS * cell} pixels along each axis"
+        )
     return rows, columns, BLOCK_CELLS, BLOCK_CELLS, orientations
 
 

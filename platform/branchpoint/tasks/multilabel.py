@@ -40,9 +40,11 @@ class MultilabelTask(Task):
         """Mean over labels and labelled samples of the binary cross-entropy, weighted where a label is there."""
         weights = self.config.positive_weights
         losses = F.binary_cross_entropy_with_logits(
-            logits.float(), target, reduction="none",
+            logits.float(),
+            target,
+            reduction="none",
             pos_weight=logits.new_tensor(weights, dtype=torch.float32) if weights else None,
-        )  # fmt: skip
+        )
         return mean_over_labelled(losses.mean(1), labelled)
 
     def probabilities(self, logits: Tensor) -> Tensor:

@@ -115,5 +115,8 @@ class ReconstructionTask(ComputedTarget):
         names = ("square", "mean", "squared_error", "absolute_error")
         square, mean, squared, absolute = (weights @ summary[name].astype(np.float64) for name in names)
         count = weights.sum(1)
-        return {"r2": _explained(square, mean, squared, count), "mse": ratio(squared, count),
-                "mae": ratio(absolute, count)}  # fmt: skip
+        return {
+            "r2": _explained(square, mean, squared, count),
+            "mse": ratio(squared, count),
+            "mae": ratio(absolute, count),
+        }

@@ -61,8 +61,9 @@ class SegmentationTask(Task):
 
     def loss(self, logits: Tensor, target: Tensor, labelled: Tensor) -> Tensor:
         """Mean of :func:`segmentation_loss` over labelled samples."""
-        losses = segmentation_loss(logits, target, self.config.loss, background=self.config.background,
-                                   weights=self.config.class_weights)  # fmt: skip
+        losses = segmentation_loss(
+            logits, target, self.config.loss, background=self.config.background, weights=self.config.class_weights
+        )
         return mean_over_labelled(losses, labelled)
 
     def probabilities(self, logits: Tensor) -> Tensor:

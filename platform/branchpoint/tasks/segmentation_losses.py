@@ -65,8 +65,10 @@ def segmentation_loss(
         ValueError: logits and target differ in shape, or there is no such loss.
     """
     if logits.shape[2:] != target.shape[2:] or len(logits) != len(target) or target.shape[1] != 1:
-        raise ValueError(f"target has shape {tuple(target.shape)}: logits {tuple(logits.shape)} need "
-                         f"{(len(logits), 1, *logits.shape[2:])}, class ids at the logits' resolution")  # fmt: skip
+        raise ValueError(
+            f"target has shape {tuple(target.shape)}: logits {tuple(logits.shape)} need "
+            f"{(len(logits), 1, *logits.shape[2:])}, class ids at the logits' resolution"
+        )
     if kind not in ("dice", "ce", "focal", "dice_ce", "dice_focal"):
         raise ValueError(f"loss is {kind!r}: give 'dice', 'ce', 'focal', 'dice_ce' or 'dice_focal'")
     logits, counts = logits.float(), target != IGNORED

@@ -120,8 +120,10 @@ def _better(config: Config, metrics: Mapping[str, float], best: Mapping[str, flo
 
 
 def _copied(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    return {name: tensor.detach().to("cpu", copy=True, memory_format=torch.contiguous_format)
-            for name, tensor in weights.items()}  # fmt: skip
+    return {
+        name: tensor.detach().to("cpu", copy=True, memory_format=torch.contiguous_format)
+        for name, tensor in weights.items()
+    }
 
 
 def _result(run: Run, progress: _Progress, stopped: bool) -> FitResult:

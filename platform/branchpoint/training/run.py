@@ -116,11 +116,26 @@ def build_run(config: Config, prepared: PreparedCohort, device: torch.device) ->
     balancer.attach(network)
     survival = [task.target for task in config.tasks if task.kind == "survival" and task.weight > 0]
     labelled = [task.known(samples.labelled, len(samples.patient_ids)) for task in tasks if task.config.weight > 0]
-    sampler = EventBalancedSampler.of(samples, folds.train, config.training, next(iter(survival), None), config.seed,
-                                      labels=labelled)  # fmt: skip
+    sampler = EventBalancedSampler.of(
+        samples, folds.train, config.training, next(iter(survival), None), config.seed, labels=labelled
+    )
     optimizer = build_optimizer(config.optimizer, network, balancer.parameters())
-    return Run(config, samples, folds, sampler, tasks, network, tuple(dropouts), balancer, optimizer, workers,
-               device, layout, notes, Teacher(network) if config.training.semi_supervised else None)  # fmt: skip
+    return Run(
+        config,
+        samples,
+        folds,
+        sampler,
+        tasks,
+        network,
+        tuple(dropouts),
+        balancer,
+        optimizer,
+        workers,
+        device,
+        layout,
+        notes,
+        Teacher(network) if config.training.semi_supervised else None,
+    )
 
 
 def check_labels(config: Config, prepared: PreparedCohort, folds: Split) -> None:
@@ -134,16 +149,22 @@ def check_labels(config: Config, prepared: PreparedCohort, folds: Split) -> None
                 f"{', '.join(f'{name} ({kind})' for name, kind in prepared.targets.items())}"
             )
         if isinstance(task, DomainConfig) and len(_known(prepared, task.target, folds.train)) < 2:
-            raise ValueError(f"tasks.{task.name}.domains are {', '.join(task.domains)}: fewer than two of them are "
-                             "among the training patients' centres; there is nothing to tell apart")  # fmt: skip
+            raise ValueError(
+                f"tasks.{task.name}.domains are {', '.join(task.domains)}: fewer than two of them are "
+                "among the training patients' centres; there is nothing to tell apart"
+            )
         if task.target_kinds and task.weight > 0 and not prepared.labelled[task.target][folds.train].any():
-            raise ValueError(f"task {task.name!r} has no labelled patient among the {len(folds.train)} of the training "
-                             "split; set its weight to 0 or take it out")  # fmt: skip
+            raise ValueError(
+                f"task {task.name!r} has no labelled patient among the {len(folds.train)} of the training "
+                "split; set its weight to 0 or take it out"
+            )
     trained = [task for task in config.tasks if task.weight > 0]
     labelled = [prepared.labelled[task.target][folds.validation] for task in trained if task.target_kinds]
     if labelled and not any(rows.any() for rows in labelled):
-        raise ValueError(f"no patient of the validation split ({len(folds.validation)}) has a label of a trained task: "
-                         "the best epoch cannot be told; raise split.validation_fraction")  # fmt: skip
+        raise ValueError(
+            f"no patient of the validation split ({len(folds.validation)}) has a label of a trained task: "
+            "the best epoch cannot be told; raise split.validation_fraction"
+        )
 
 
 def _known(prepared: PreparedCohort, target: str, rows: np.ndarray) -> np.ndarray:

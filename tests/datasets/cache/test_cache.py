@@ -98,8 +98,12 @@ def test_box_and_labels(cohort: Cohort, tmp_path: Path, built: list[str]) -> Non
     again(cohort, tmp_path, built)
     first = cohort.patients[0]
     relabelled = replace(first, labels={**first.labels, "survival": SurvivalLabel(5.0, False)}, center="C9")
-    prepared = prepare(replace(cohort, patients=(relabelled, *cohort.patients[1:])), toy_dataset(tmp_path),
-                       tmp_path / "cache", progress=False)  # fmt: skip
+    prepared = prepare(
+        replace(cohort, patients=(relabelled, *cohort.patients[1:])),
+        toy_dataset(tmp_path),
+        tmp_path / "cache",
+        progress=False,
+    )
     assert prepared.labels["survival"][0].tolist() == [5.0, 0.0]
     moved = replace(first, box=Box((-40, -40, -40), (40, 40, 50)))
     assert again(replace(cohort, patients=(moved, *cohort.patients[1:])), tmp_path, built) == ["P00"]
@@ -176,9 +180,13 @@ def start(tmp_path: Path, cohort: Cohort, seconds: float) -> subprocess.Popen[st
     """A job that prepares the cohort and takes ``seconds`` over each file it writes."""
     (tmp_path / "cohort.pickle").write_bytes(pickle.dumps((cohort, toy_dataset(tmp_path))))
     (tmp_path / "job.py").write_text(SCRIPT)
-    return subprocess.Popen([sys.executable, str(tmp_path / "job.py"), str(tmp_path), str(seconds)], text=True,
-                            stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)})  # fmt: skip
+    return subprocess.Popen(
+        [sys.executable, str(tmp_path / "job.py"), str(tmp_path), str(seconds)],
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+    )
 
 
 def test_two_jobs_at_once(cohort: Cohort, tmp_path: Path, built: list[str]) -> None:

@@ -34,8 +34,10 @@ def test_files_are_read_in_processes_in_order(tmp_path) -> None:  # type: ignore
         job.path.write_bytes(b"no volume" * 100)
     reports = inspect_files(jobs, workers=2, progress=True)
     assert [(report.job.patient, report.problems[0].rule) for report in reports] == [
-        ("P0", "unreadable-file"), ("P1", "unreadable-file"), ("P2", "missing-file")
-    ]  # fmt: skip
+        ("P0", "unreadable-file"),
+        ("P1", "unreadable-file"),
+        ("P2", "missing-file"),
+    ]
 
 
 def test_an_exception_becomes_a_row_of_its_file(tmp_path, monkeypatch) -> None:  # type: ignore[no-untyped-def]

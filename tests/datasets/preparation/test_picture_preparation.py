@@ -29,14 +29,25 @@ from branchpoint.training.batches.augmentation import AugmentationParams, apply_
 from tests.datasets.picture_builder import disc, picture, write
 
 TARGETS: dict[str, TargetKind] = {
-    "lesion": "segmentation", "kind": "classification", "signs": "multilabel", "size": "regression",
+    "lesion": "segmentation",
+    "kind": "classification",
+    "signs": "multilabel",
+    "size": "regression",
     "seen": "multilabel",
-}  # fmt: skip
+}
 
 
 def cohort(patients: list[Patient], channels: int = 3, **changes: Any) -> Cohort:
-    base = Cohort(name="toy", release="", root=Path("/"), modalities=("photo",), targets=TARGETS,
-                  patients=tuple(patients), dimensions=2, channels={"photo": channels})  # fmt: skip
+    base = Cohort(
+        name="toy",
+        release="",
+        root=Path("/"),
+        modalities=("photo",),
+        targets=TARGETS,
+        patients=tuple(patients),
+        dimensions=2,
+        channels={"photo": channels},
+    )
     return replace(base, **changes)
 
 
@@ -44,8 +55,14 @@ def settings(size: tuple[int, int] = (20, 28), **changes: Any) -> DatasetConfig:
     return DatasetConfig(name="toy", size_voxels=size, **changes)
 
 
-def one(tmp_path: Path, pixels: np.ndarray, config: DatasetConfig, label: Label | None = None, channels: int = 3,
-        **changes: Any) -> PreparedCohort:  # fmt: skip
+def one(
+    tmp_path: Path,
+    pixels: np.ndarray,
+    config: DatasetConfig,
+    label: Label | None = None,
+    channels: int = 3,
+    **changes: Any,
+) -> PreparedCohort:
     path = write(tmp_path / "picture.png", pixels)
     patient = Patient(id="A", images={"photo": path}, labels={"lesion": label} if label else {}, **changes)
     return prepare(cohort([patient], channels), config, tmp_path / "cache", workers=1, progress=False)
@@ -163,8 +180,11 @@ def test_labels_of_every_kind(tmp_path: Path) -> None:
     mask = np.zeros((20, 28), np.uint8)
     mask[3:9, 3:9] = 2
     label = MaskLabel(write(tmp_path / "mask.png", mask), (1, 2, 3))
-    full = Patient(id="A", images={"photo": path}, labels={
-        "lesion": label, "kind": 2, "signs": (1, 0), "size": 4.5, "seen": PresenceLabel("lesion", 3)})  # fmt: skip
+    full = Patient(
+        id="A",
+        images={"photo": path},
+        labels={"lesion": label, "kind": 2, "signs": (1, 0), "size": 4.5, "seen": PresenceLabel("lesion", 3)},
+    )
     bare = Patient(id="B", images={"photo": path}, group="G", center="north")
     prepared = prepare(cohort([full, bare]), settings(), tmp_path / "cache", workers=1, progress=False)
     batch = prepared.batch([1, 0])

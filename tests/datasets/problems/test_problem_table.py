@@ -11,8 +11,10 @@ import pytest
 from branchpoint.datasets.problems.rulebook import problem
 from branchpoint.datasets.problems.table import COLUMNS, condense, print_problems, problems_to_json, write_problems_csv
 
-ROWS = [problem("bad-event", "CHUM-001", "survival", "event 'yes, surely'", expected="one of 0, 1"),
-        *(problem("flipped-direction", f"P{i}", "CT", "direction") for i in range(12))]  # fmt: skip
+ROWS = [
+    problem("bad-event", "CHUM-001", "survival", "event 'yes, surely'", expected="one of 0, 1"),
+    *(problem("flipped-direction", f"P{i}", "CT", "direction") for i in range(12)),
+]
 
 
 def test_json_and_csv_keep_every_row(tmp_path: Path) -> None:

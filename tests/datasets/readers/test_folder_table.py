@@ -53,7 +53,10 @@ def test_the_documented_example_reads_as_documented(moles: Path, tmp_path: Path)
     assert (cohort.name, cohort.modalities, cohort.channels) == ("moles", ("photo",), {"photo": 3})
     first, fourth = cohort.patients[0], cohort.patients[3]
     assert {name: label for name, label in first.labels.items() if name != "lesion"} == {
-        "diagnosis": 0, "signs": (0, 0), "diameter": 4.5}  # fmt: skip
+        "diagnosis": 0,
+        "signs": (0, 0),
+        "diameter": 4.5,
+    }
     assert (first.group, first.center, first.covariates) == ("P01", "north", {"age": 54.0})
     assert fourth.covariates == {"age": None}
     label = first.labels["lesion"]
@@ -67,32 +70,54 @@ def test_the_documented_example_reads_as_documented(moles: Path, tmp_path: Path)
 
 
 FAULTS: dict[str, tuple[Callable[[Path], object], tuple[str, str, str]]] = {
-    "text in a number": (lambda r: change_cell(r / "labels.csv", "M002", "diameter_mm", "wide"),
-                         ("bad-value", "M002", "diameter")),
-    "text in a covariate": (lambda r: change_cell(r / "labels.csv", "M002", "age", "old"),
-                            ("bad-value", "M002", "age")),
-    "unknown class": (lambda r: change_cell(r / "labels.csv", "M002", "diagnosis", "Melanom"),
-                      ("bad-class", "M002", "diagnosis")),
+    "text in a number": (
+        lambda r: change_cell(r / "labels.csv", "M002", "diameter_mm", "wide"),
+        ("bad-value", "M002", "diameter"),
+    ),
+    "text in a covariate": (
+        lambda r: change_cell(r / "labels.csv", "M002", "age", "old"),
+        ("bad-value", "M002", "age"),
+    ),
+    "unknown class": (
+        lambda r: change_cell(r / "labels.csv", "M002", "diagnosis", "Melanom"),
+        ("bad-class", "M002", "diagnosis"),
+    ),
     "unknown flag": (lambda r: change_cell(r / "labels.csv", "M002", "veil", "2"), ("bad-class", "M002", "signs")),
-    "row without image": (lambda r: change_rows(r / "labels.csv", lambda rows: [*rows, ["M999", *rows[1][1:]]]),
-                          ("row-without-images", "M999", "")),
-    "image without row": (lambda r: change_rows(r / "labels.csv", lambda rows: rows[:-1]),
-                          ("images-without-row", "M006", "")),
+    "row without image": (
+        lambda r: change_rows(r / "labels.csv", lambda rows: [*rows, ["M999", *rows[1][1:]]]),
+        ("row-without-images", "M999", ""),
+    ),
+    "image without row": (
+        lambda r: change_rows(r / "labels.csv", lambda rows: rows[:-1]),
+        ("images-without-row", "M006", ""),
+    ),
     "no mask": (lambda r: (r / "outlines/M002_a.png").unlink(), ("missing-label", "M002", "lesion")),
-    "mask without image": (lambda r: (r / "outlines/M002_a.png").rename(r / "outlines/M777_a.png"),
-                           ("missing-file", "M777", "photo")),
-    "mask of another size": (lambda r: write(r / "outlines/M002_a.png", disc(1, (20, 20))),
-                             ("size-mismatch", "M002", "lesion")),
-    "second mask of another size": (lambda r: write(r / "outlines/M001_b.png", disc(1, (20, 20))),
-                                    ("size-mismatch", "M001", "lesion")),
-    "unknown value": (lambda r: write(r / "outlines/M002_a.png", disc(1, value=7)),
-                      ("unknown-label", "M002", "lesion")),
-    "empty mask": (lambda r: write(r / "outlines/M002_a.png", np.zeros((40, 56), np.uint8)),
-                   ("empty-mask", "M002", "lesion")),
+    "mask without image": (
+        lambda r: (r / "outlines/M002_a.png").rename(r / "outlines/M777_a.png"),
+        ("missing-file", "M777", "photo"),
+    ),
+    "mask of another size": (
+        lambda r: write(r / "outlines/M002_a.png", disc(1, (20, 20))),
+        ("size-mismatch", "M002", "lesion"),
+    ),
+    "second mask of another size": (
+        lambda r: write(r / "outlines/M001_b.png", disc(1, (20, 20))),
+        ("size-mismatch", "M001", "lesion"),
+    ),
+    "unknown value": (
+        lambda r: write(r / "outlines/M002_a.png", disc(1, value=7)),
+        ("unknown-label", "M002", "lesion"),
+    ),
+    "empty mask": (
+        lambda r: write(r / "outlines/M002_a.png", np.zeros((40, 56), np.uint8)),
+        ("empty-mask", "M002", "lesion"),
+    ),
     "photo for a mask": (lambda r: write(r / "outlines/M002_a.png", picture(9)), ("not-a-mask", "M002", "lesion")),
-    "two copies of an image": (lambda r: write(r / "pictures/M003.png", picture(1)),
-                               ("duplicate-images", "M003", "photo")),
-}  # fmt: skip
+    "two copies of an image": (
+        lambda r: write(r / "pictures/M003.png", picture(1)),
+        ("duplicate-images", "M003", "photo"),
+    ),
+}
 
 
 @pytest.mark.parametrize("name", FAULTS)
@@ -116,13 +141,19 @@ WRONG = {
     "two channels": ('[images]\nphoto = { files = "{id}.png", channels = 2 }', "images.photo.channels"),
     "no kind": ('[images]\nphoto = "{id}.png"\n[targets.a]\nfiles = "{id}.png"', "targets.a: say its kind"),
     "unknown kind": ('[images]\nphoto = "{id}.png"\n[targets.a]\nkind = "detection"', "targets.a.kind"),
-    "no table": ('[images]\nphoto = "{id}.png"\n[targets.a]\nkind = "regression"\ncolumn = "a"',
-                 "targets.a needs a table"),
-    "one class": ('[images]\nphoto = "{id}.png"\n[targets.a]\nkind = "classification"\ncolumn = "a"\n'
-                  'classes = ["x"]', "targets.a.classes"),
-    "zero is background": ('[images]\nphoto = "{id}.png"\n[targets.a]\nkind = "segmentation"\nfiles = "{id}_m.png"\n'
-                           "values = [0, 1]", "targets.a.values: 0 is background"),
-}  # fmt: skip
+    "no table": (
+        '[images]\nphoto = "{id}.png"\n[targets.a]\nkind = "regression"\ncolumn = "a"',
+        "targets.a needs a table",
+    ),
+    "one class": (
+        '[images]\nphoto = "{id}.png"\n[targets.a]\nkind = "classification"\ncolumn = "a"\nclasses = ["x"]',
+        "targets.a.classes",
+    ),
+    "zero is background": (
+        '[images]\nphoto = "{id}.png"\n[targets.a]\nkind = "segmentation"\nfiles = "{id}_m.png"\nvalues = [0, 1]',
+        "targets.a.values: 0 is background",
+    ),
+}
 
 
 @pytest.mark.parametrize("name", WRONG)

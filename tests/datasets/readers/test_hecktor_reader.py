@@ -55,9 +55,15 @@ def test_box_and_clinical_values(tmp_path: Path) -> None:
     first = read(tmp_path, "2021").patients[0]
     assert first.box == Box((-60.0, -60.0, 110.0), (60.0, 60.0, 210.0))
     assert first.covariates == {
-        "center": "1", "age": 60.0, "weight_kg": None, "tnm_edition": 7.0, "tobacco": None, "hpv": 0.0,
-        "t_stage": "T4", "sex": "F",
-    }  # fmt: skip
+        "center": "1",
+        "age": 60.0,
+        "weight_kg": None,
+        "tnm_edition": 7.0,
+        "tobacco": None,
+        "hpv": 0.0,
+        "t_stage": "T4",
+        "sex": "F",
+    }
 
 
 def real_tables() -> Path:
@@ -88,10 +94,21 @@ def test_values_of_a_real_row() -> None:
     patient = {patient.id: patient for patient in read(real_tables(), "2021").patients}["CHGJ007"]
     assert patient.labels == {"survival": SurvivalLabel(310.0, True), "hpv": 1}
     assert patient.covariates == {
-        "center": "1", "age": 62.0, "weight_kg": None, "performance_status": None, "tnm_edition": 7.0, "tobacco": None,
-        "alcohol": None, "chemotherapy": 1.0, "hpv": 1.0, "t_stage": "T4", "n_stage": "N2b", "m_stage": "M0",
-        "tnm_group": "IVA", "sex": "M",
-    }  # fmt: skip
+        "center": "1",
+        "age": 62.0,
+        "weight_kg": None,
+        "performance_status": None,
+        "tnm_edition": 7.0,
+        "tobacco": None,
+        "alcohol": None,
+        "chemotherapy": 1.0,
+        "hpv": 1.0,
+        "t_stage": "T4",
+        "n_stage": "N2b",
+        "m_stage": "M0",
+        "tnm_group": "IVA",
+        "sex": "M",
+    }
 
 
 @pytest.mark.parametrize("release", RELEASES)

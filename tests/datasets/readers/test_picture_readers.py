@@ -104,14 +104,33 @@ def test_built_releases_are_sound(tmp_path: Path) -> None:
 def test_ph2_text_table(tmp_path: Path) -> None:
     root = build_ph2(tmp_path)
     (root / "ph2_labels.csv").unlink()
-    columns = ("Name", "Histological Diagnosis", "Clinical Diagnosis", "Asymmetry", "Pigment Network", "Dots/Globules",
-               "Streaks", "Regression Areas", "Blue-Whitish Veil", "Colors")  # fmt: skip
+    columns = (
+        "Name",
+        "Histological Diagnosis",
+        "Clinical Diagnosis",
+        "Asymmetry",
+        "Pigment Network",
+        "Dots/Globules",
+        "Streaks",
+        "Regression Areas",
+        "Blue-Whitish Veil",
+        "Colors",
+    )
     lines = ["|| " + "  ||  ".join(columns) + " ||"]
     lines += [f"|| IMD{n:03d} ||   ||  {n % 3} || {n % 3} || AT || A || P || A || A || 2  4 ||" for n in range(12)]
     (root / "PH2_dataset.txt").write_text("\n".join([*lines, "", "Legend: 1 - White; 2 - Red"]))
     patient = cohort_of("ph2", root).patients[5]
-    expected = {"diagnosis": 2, "melanoma": 1, "asymmetry": 2, "pigment_network": 1, "dots_globules": 0, "streaks": 1,
-                "regression_areas": 0, "blue_whitish_veil": 0, "colours": (0, 1, 0, 1, 0, 0)}  # fmt: skip
+    expected = {
+        "diagnosis": 2,
+        "melanoma": 1,
+        "asymmetry": 2,
+        "pigment_network": 1,
+        "dots_globules": 0,
+        "streaks": 1,
+        "regression_areas": 0,
+        "blue_whitish_veil": 0,
+        "colours": (0, 1, 0, 1, 0, 0),
+    }
     assert {name: label for name, label in patient.labels.items() if name != "lesion"} == expected
 
 
@@ -150,9 +169,12 @@ def test_retouch_slices_know_volume_vendor_and_fluids(phantoms: Path, tmp_path: 
     cohort = read_cohort(config)
     assert {patient.center for patient in cohort.patients} == {"Cirrus", "Spectralis", "Topcon"}
     assert {patient.group for patient in cohort.patients if patient.center == "Spectralis"} == {
-        "Spectralis-TRAIN025", "Spectralis-TRAIN026"}  # fmt: skip
+        "Spectralis-TRAIN025",
+        "Spectralis-TRAIN026",
+    }
     assert Counter(patient.group for patient in cohort.patients) == dict.fromkeys(
-        {patient.group for patient in cohort.patients}, 4)  # fmt: skip
+        {patient.group for patient in cohort.patients}, 4
+    )
     prepared = prepare(cohort, config, tmp_path / "cache", workers=1, progress=False)
     for patient, present in zip(cohort.patients, prepared.labels["fluids_present"], strict=True):
         label = patient.labels["fluids"]
@@ -182,8 +204,18 @@ def test_cadis_tasks_merge_the_classes_as_published() -> None:
     one, two, three = (dict(cadis.TASKS[name]) for name in ("task_1", "task_2", "task_3"))
     assert set(one) == set(two) == set(three) == {*range(36), 255}
     assert [one[value] for value in (0, 6, 7, 21, 35, 255)] == [0, 6, 7, 7, 7, IGNORED]
-    merged = {7: {7, 8, 10, 20, 27, 32}, 8: {9, 22}, 9: {11, 33}, 10: {12, 28}, 11: {13, 21}, 12: {14, 24},
-              13: {15, 18}, 14: {16, 23}, 15: {17}, 16: {19}}  # fmt: skip
+    merged = {
+        7: {7, 8, 10, 20, 27, 32},
+        8: {9, 22},
+        9: {11, 33},
+        10: {12, 28},
+        11: {13, 21},
+        12: {14, 24},
+        13: {15, 18},
+        14: {16, 23},
+        15: {17},
+        16: {19},
+    }
     assert {new: {old for old in two if two[old] == new} for new in range(7, 17)} == merged
     assert {value for value in two if two[value] == IGNORED} == {25, 26, 29, 30, 31, 34, 35, 255}
     assert [three[value] for value in (0, 24, 25, 35, 255)] == [0, 24, IGNORED, IGNORED, IGNORED]
@@ -238,7 +270,8 @@ def test_endovis_parts_and_border(phantoms: Path, tmp_path: Path) -> None:
     paper, official = cohort.splits["paper"], cohort.splits["official"]
     assert {name[:8] for name, part in paper.items() if part == "test"} == {"video_09", "video_10"}
     assert {name for name, part in official.items() if part == "test"} - set(paper) == {
-        patient.id for patient in cohort.patients if int(patient.id[-3:]) >= 225}  # fmt: skip
+        patient.id for patient in cohort.patients if int(patient.id[-3:]) >= 225
+    }
     make_phantom("endovis2017", tmp_path, patients=1, size_scale=1.0, progress=False)
     config = DatasetConfig(name="endovis2017", root=str(tmp_path), size_voxels=(64, 80))
     full = read_cohort(config)

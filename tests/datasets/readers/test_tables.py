@@ -67,8 +67,9 @@ def test_any_bytes_are_read_without_a_crash(data: bytes) -> None:
 
 @given(st.text(max_size=12), st.text(max_size=12))
 def test_a_label_or_a_reason_for_every_pair_of_texts(event: str, time: str) -> None:
-    label, rows = survival_label("P", "survival", parse_event("P", "survival", event, EVENTS),
-                                 parse_time("P", "survival", time))  # fmt: skip
+    label, rows = survival_label(
+        "P", "survival", parse_event("P", "survival", event, EVENTS), parse_time("P", "survival", time)
+    )
     assert (label is not None) or rows
     assert all(row.patient == "P" and row.found and row.expected for row in rows)
 

@@ -72,8 +72,9 @@ def test_trials_after_the_points_have_the_tree_and_draw_the_rest(base: Config, t
             for name in [*suggestions._running]:
                 suggestions.tell(name, "FAILED", float("nan"))
             finished = {f"{n:04d}": Known("FAILED", float("nan")) for n in range(len(configs))}
-            suggestions = Suggestions(tmp_path / "journal", "s", sts.space, base, points=points, prior=prior, trials=24,
-                                      finished=finished)  # fmt: skip
+            suggestions = Suggestions(
+                tmp_path / "journal", "s", sts.space, base, points=points, prior=prior, trials=24, finished=finished
+            )
     assert bare(topology_of(configs[len(points)])) == topology
     trials = [trial for trial in suggestions._study.get_trials() if "prior" in trial.user_attrs]
     assert len(trials) == len(prior)
@@ -95,8 +96,9 @@ def test_a_study_begins_with_the_newest_tree_of_its_name(base: Config, tmp_path:
     store, points = Store(str(tmp_path / "results")), sts.starting_points(base)
     assert measured_prior(store, "sts", base, points, 12) == ()
     topology = tree_of(base, 7)
-    record = tree_record(TreeProposal(topology, 0.1, 1.0), study="sts", fingerprint="f", evidence="excess",
-                         config=base.to_json())  # fmt: skip
+    record = tree_record(
+        TreeProposal(topology, 0.1, 1.0), study="sts", fingerprint="f", evidence="excess", config=base.to_json()
+    )
     store.writer("sts").append([record])
     assert measured_prior(store, "sts", base, points, 12) == prior_points(base, topology, points[0], 12)
     assert measured_prior(store, "other", base, points, 12) == ()

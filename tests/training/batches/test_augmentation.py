@@ -49,9 +49,11 @@ def by_scipy(values: np.ndarray, moves: AugmentationParams, row: int, order: int
 
 
 @given(
-    seed=st.integers(0, 10_000), degrees=st.sampled_from([0.0, 5.0, 40.0]), shift_mm=st.sampled_from([0.0, 3.0, 50.0]),
+    seed=st.integers(0, 10_000),
+    degrees=st.sampled_from([0.0, 5.0, 40.0]),
+    shift_mm=st.sampled_from([0.0, 3.0, 50.0]),
     flip=st.booleans(),
-)  # fmt: skip
+)
 @settings(max_examples=40, deadline=None)
 def test_agrees_with_scipy(seed: int, degrees: float, shift_mm: float, flip: bool) -> None:
     batch = make_batch(seed=seed)
@@ -127,8 +129,14 @@ def test_batches_equal_single_samples() -> None:
     for row in range(3):
         one = slice(row, row + 1)
         alone = apply_params(
-            Batch({k: v[one] for k, v in batch.inputs.items()}, {k: v[one] for k, v in batch.targets.items()},
-                  {}, batch.index[one]), moves[one])  # fmt: skip
+            Batch(
+                {k: v[one] for k, v in batch.inputs.items()},
+                {k: v[one] for k, v in batch.targets.items()},
+                {},
+                batch.index[one],
+            ),
+            moves[one],
+        )
         assert (alone.inputs["image"] == together.inputs["image"][one]).all()
         assert (alone.targets["a"] == together.targets["a"][one]).all()
 

@@ -15,10 +15,29 @@ from branchpoint.training.batches import clinical_values as clinical
 
 @pytest.mark.parametrize(
     ("text", "expected"),
-    [("T1", 1), ("T4a", 4), ("N2b", 2), ("N0", 0), ("Tis", 0), ("pT3", 3), ("IVA", 4), ("IV", 4), ("III", 3), ("II", 2),
-     ("I", 1), ("Stage IVc", 4), ("stage 2", 2), ("G3", 3), ("Low", 1), ("Intermediate", 2), ("HIGH", 3), ("2", 2),
-     (62.0, 62), (3, 3)],
-)  # fmt: skip
+    [
+        ("T1", 1),
+        ("T4a", 4),
+        ("N2b", 2),
+        ("N0", 0),
+        ("Tis", 0),
+        ("pT3", 3),
+        ("IVA", 4),
+        ("IV", 4),
+        ("III", 3),
+        ("II", 2),
+        ("I", 1),
+        ("Stage IVc", 4),
+        ("stage 2", 2),
+        ("G3", 3),
+        ("Low", 1),
+        ("Intermediate", 2),
+        ("HIGH", 3),
+        ("2", 2),
+        (62.0, 62),
+        (3, 3),
+    ],
+)
 def test_ordinal(text: str | float, expected: float) -> None:
     assert clinical.ordinal(text) == expected
 
@@ -29,8 +48,10 @@ def test_what_is_not_understood_is_missing(text: str | float | None) -> None:
 
 
 def test_columns_prefer_t_and_n_to_their_group() -> None:
-    both = [{"age": 50.0, "t_stage": "T1", "n_stage": "N0", "tnm_group": "I"},
-            {"age": 61.0, "t_stage": "T2", "n_stage": "N1", "tnm_group": "III"}]  # fmt: skip
+    both = [
+        {"age": 50.0, "t_stage": "T1", "n_stage": "N0", "tnm_group": "I"},
+        {"age": 61.0, "t_stage": "T2", "n_stage": "N1", "tnm_group": "III"},
+    ]
     assert clinical.columns(both) == ("age", "t_stage", "n_stage")
     group = [{"tnm_group": "I"}, {"tnm_group": "IVA"}]
     assert clinical.columns(group) == ("tnm_group",)
@@ -38,8 +59,10 @@ def test_columns_prefer_t_and_n_to_their_group() -> None:
 
 
 def test_constant_missing_and_excluded_columns_are_left_out() -> None:
-    patients = [{"age": 50.0, "grade": "Low", "t_stage": "T1", "n_stage": None, "tnm_group": "I"},
-                {"age": 50.0, "grade": "High", "t_stage": "T1", "n_stage": None, "tnm_group": "II"}]  # fmt: skip
+    patients = [
+        {"age": 50.0, "grade": "Low", "t_stage": "T1", "n_stage": None, "tnm_group": "I"},
+        {"age": 50.0, "grade": "High", "t_stage": "T1", "n_stage": None, "tnm_group": "II"},
+    ]
     assert clinical.columns(patients) == ("tnm_group", "grade")
     assert clinical.columns(patients, without="grade") == ("tnm_group",)
     assert clinical.columns([]) == ()

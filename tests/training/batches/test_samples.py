@@ -36,8 +36,10 @@ def test_clinical_values_enter_standardised_and_missing_ones_marked() -> None:
     assert numbers[5].tolist()[0] == 0
     assert numbers[:, 2].tolist() == [float(i % 6 == 5) for i in rows]
     lacking = sum(i % 6 == 5 for i in train)
-    assert run.notes == (f"clinical values: age ({lacking} of {len(train)} training patients lack it), sex; a missing "
-                         "value is the training mean, and marked as missing",)  # fmt: skip
+    assert run.notes == (
+        f"clinical values: age ({lacking} of {len(train)} training patients lack it), sex; a missing "
+        "value is the training mean, and marked as missing",
+    )
 
 
 def test_a_value_that_nobody_lacked_in_training_is_its_mean_where_it_lacks() -> None:
@@ -58,9 +60,14 @@ def logits(config: Config, cohort: FlatCohort, image: float = 0.0, clinical: flo
         return run.network.eval()(inputs)
 
 
-@pytest.mark.parametrize(("head_inputs", "sees_image", "sees_values"), [
-    ("image", True, False), ("both", True, True), ("clinical", False, True),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("head_inputs", "sees_image", "sees_values"),
+    [
+        ("image", True, False),
+        ("both", True, True),
+        ("clinical", False, True),
+    ],
+)
 def test_the_switch_says_what_image_level_heads_see(head_inputs: str, sees_image: bool, sees_values: bool) -> None:
     network = {"head_inputs": head_inputs, "clinical": ("age",) if sees_values else ()}
     config, cohort = flat_config(DISC, SURVIVAL, network=network), FlatCohort()
@@ -93,21 +100,27 @@ def test_clinical_values_alone_find_what_they_drive() -> None:
     assert weights.keys() == {"clinical.mean", "clinical.scale", "clinical.can_lack"}
 
 
-@pytest.mark.parametrize(("name", "message"), [
-    ("stage", "has no value of it; it records age, sex, treatment"),
-    ("treatment", "holds RT, which are no numbers"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("stage", "has no value of it; it records age, sex, treatment"),
+        ("treatment", "holds RT, which are no numbers"),
+    ],
+)
 def test_covariates_without_a_number_are_refused(name: str, message: str) -> None:
     config = flat_config(SURVIVAL, network={"head_inputs": "both", "clinical": (name,)})
     with pytest.raises(ValueError, match=f"network.clinical: '{name}': cohort 'discs' {message}"):
         Samples.of(config, FlatCohort())
 
 
-@pytest.mark.parametrize(("network", "message"), [
-    ({"head_inputs": "both"}, "name covariates for 'clinical' and 'both'"),
-    ({"clinical": ("age",)}, "none for 'image'"),
-    ({"head_inputs": "both", "clinical": ("large",)}, "'large' is what task 'large' is to predict"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("network", "message"),
+    [
+        ({"head_inputs": "both"}, "name covariates for 'clinical' and 'both'"),
+        ({"clinical": ("age",)}, "none for 'image'"),
+        ({"head_inputs": "both", "clinical": ("large",)}, "'large' is what task 'large' is to predict"),
+    ],
+)
 def test_settings_that_do_not_fit_are_refused(network: dict[str, object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         flat_config(LARGE, network=network)

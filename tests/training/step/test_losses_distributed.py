@@ -37,8 +37,12 @@ class ManyLabels(FlatCohort):
         super().__init__()
         generator = np.random.default_rng(1)
         count = len(self)
-        self.targets |= {"grade": "classification", "signs": "multilabel", "size": "regression",
-                         "parts": "segmentation"}  # fmt: skip
+        self.targets |= {
+            "grade": "classification",
+            "signs": "multilabel",
+            "size": "regression",
+            "parts": "segmentation",
+        }
         self.labels |= {
             "grade": generator.integers(0, 3, count),
             "signs": generator.integers(0, 2, (count, 3)).astype(np.float32),
@@ -55,9 +59,14 @@ def tasks() -> tuple[AnyTaskConfig, ...]:
         weighted = loss in ("ce", "dice_ce")
         masks += [
             replace(DISC, name=f"disc_{loss}", loss=loss, class_weights=(1.0, 3.0) if weighted else ()),
-            SegmentationConfig(name=f"parts_{loss}", target="parts", foreground_classes=2, loss=loss,
-                               class_weights=(1.0, 3.0, 5.0) if weighted else ()),
-        ]  # fmt: skip
+            SegmentationConfig(
+                name=f"parts_{loss}",
+                target="parts",
+                foreground_classes=2,
+                loss=loss,
+                class_weights=(1.0, 3.0, 5.0) if weighted else (),
+            ),
+        ]
     return (
         *masks,
         SurvivalConfig(name="breslow", target="survival"),

@@ -106,11 +106,14 @@ def test_the_teacher_is_a_moving_average() -> None:
     assert not teacher.network.training
 
 
-@pytest.mark.parametrize(("config", "logits", "target", "sure"), [
-    (LARGE, [[0.0, 3.0], [0.0, 0.1]], [1, 1], [True, False]),
-    (OrdinalConfig(name="o", target="o", classes=3), [[4.0, 4.0], [0.0, 0.0]], [2, 0], [True, False]),
-    (MultilabelConfig(name="m", target="m", labels=2), [[3.0, -3.0], [3.0, 0.1]], [[1, 0], [1, 1]], [True, False]),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("config", "logits", "target", "sure"),
+    [
+        (LARGE, [[0.0, 3.0], [0.0, 0.1]], [1, 1], [True, False]),
+        (OrdinalConfig(name="o", target="o", classes=3), [[4.0, 4.0], [0.0, 0.0]], [2, 0], [True, False]),
+        (MultilabelConfig(name="m", target="m", labels=2), [[3.0, -3.0], [3.0, 0.1]], [[1, 0], [1, 1]], [True, False]),
+    ],
+)
 def test_pseudo_labels_of_images(config: Any, logits: Any, target: Any, sure: Any) -> None:
     labels, confident = build_task(config).pseudo_labels(torch.tensor(logits), 0.9)
     assert labels.tolist() == target
@@ -231,10 +234,13 @@ def test_a_batch_without_labels_learns_from_the_teacher() -> None:
     assert any(p.grad.any() for p in run.network.encoder.parameters())
 
 
-@pytest.mark.parametrize(("settings", "message"), [
-    ({"pseudo_weight": 0.0}, "one of both weights must be positive"),
-    ({"threshold": 0.3}, r"threshold is 0.3: must lie in \[0.5, 1\)"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"pseudo_weight": 0.0}, "one of both weights must be positive"),
+        ({"threshold": 0.3}, r"threshold is 0.3: must lie in \[0.5, 1\)"),
+    ],
+)
 def test_settings_without_sense_are_refused(settings: dict[str, float], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         SemiSupervisedConfig(**settings)

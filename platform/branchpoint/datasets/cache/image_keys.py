@@ -24,20 +24,25 @@ def picture_key(
 ) -> str:
     """Names everything that :func:`branchpoint.datasets.preparation.images_2d.preprocess_picture` works from."""
     masks = {name: _mask(label, hashes) for name in targets if isinstance(label := patient.labels.get(name), MaskLabel)}
-    images = [[name, channels.get(name, 1), *_contents(patient.images[name], hashes)]
-              for name in modalities if name in patient.images]  # fmt: skip
-    return fingerprint({
-        "picture_version": VERSION,
-        "size": dataset.size_voxels,
-        "spacing": dataset.spacing_mm,
-        "keep_aspect": dataset.keep_aspect,
-        "intensities": dataset.intensities,
-        "slice": patient.slice,
-        "crop": astuple(patient.crop) if patient.crop else None,
-        "images": images,
-        "targets": list(targets),
-        "masks": masks,
-    })  # fmt: skip
+    images = [
+        [name, channels.get(name, 1), *_contents(patient.images[name], hashes)]
+        for name in modalities
+        if name in patient.images
+    ]
+    return fingerprint(
+        {
+            "picture_version": VERSION,
+            "size": dataset.size_voxels,
+            "spacing": dataset.spacing_mm,
+            "keep_aspect": dataset.keep_aspect,
+            "intensities": dataset.intensities,
+            "slice": patient.slice,
+            "crop": astuple(patient.crop) if patient.crop else None,
+            "images": images,
+            "targets": list(targets),
+            "masks": masks,
+        }
+    )
 
 
 def _mask(label: MaskLabel, hashes: InputHashes) -> list[Any]:

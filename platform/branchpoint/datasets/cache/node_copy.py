@@ -109,8 +109,9 @@ def _fetch(name: str, source: Source, cache: Path) -> None:
     text = b"".join(source.pieces(f"cohorts/{name}")).decode()
     volumes = VolumeCache(cache)
     volumes.sweep()
-    sizes = {patient["volume"].rsplit("/", 1)[1]: sum(patient["bytes"].values())
-             for patient in json.loads(text)["patients"]}  # fmt: skip
+    sizes = {
+        patient["volume"].rsplit("/", 1)[1]: sum(patient["bytes"].values()) for patient in json.loads(text)["patients"]
+    }
     missing = {key: size for key, size in sizes.items() if not volumes.holds(key)}
     _require_room(cache, sum(missing.values()), name)
 

@@ -86,21 +86,26 @@ def volume_key(
     patient: Patient, dataset: DatasetConfig, modalities: Sequence[str], targets: Sequence[str], hashes: InputHashes
 ) -> str:
     """Names everything that :func:`branchpoint.datasets.preparation.volumes.preprocess` makes the volume from."""
-    masks = {name: [hashes.of(label.path), label.values] for name in targets
-             if isinstance(label := patient.labels.get(name), MaskLabel)}  # fmt: skip
+    masks = {
+        name: [hashes.of(label.path), label.values]
+        for name in targets
+        if isinstance(label := patient.labels.get(name), MaskLabel)
+    }
     boxed = patient.box is not None
     drawn = not boxed and dataset.cut_margins and dataset.name in CUT_MM
-    return fingerprint({
-        "version": VERSION,
-        "storage": np.dtype(STORAGE).str,
-        "spacing_mm": dataset.spacing_mm,
-        "size_voxels": dataset.size_voxels,
-        "region": [patient.box.lower_mm, patient.box.upper_mm] if patient.box else dataset.name,
-        "cut_margins": [dataset.seed, patient.id, CUT_MM[dataset.name]] if drawn else None,
-        "images": [[name, hashes.of(patient.images[name])] for name in modalities if name in patient.images],
-        "targets": list(targets),
-        "masks": masks,
-    })  # fmt: skip
+    return fingerprint(
+        {
+            "version": VERSION,
+            "storage": np.dtype(STORAGE).str,
+            "spacing_mm": dataset.spacing_mm,
+            "size_voxels": dataset.size_voxels,
+            "region": [patient.box.lower_mm, patient.box.upper_mm] if patient.box else dataset.name,
+            "cut_margins": [dataset.seed, patient.id, CUT_MM[dataset.name]] if drawn else None,
+            "images": [[name, hashes.of(patient.images[name])] for name in modalities if name in patient.images],
+            "targets": list(targets),
+            "masks": masks,
+        }
+    )
 
 
 class VolumeCache:

@@ -99,8 +99,14 @@ def _reference(modality: str | None, mask: FileReport, images: Mapping[str, File
     """
     if modality is not None:
         return images.get(modality)
-    alike = [image for image in images.values() if image.grid and mask.grid and image.grid.size == mask.grid.size
-             and np.allclose(image.grid.spacing_mm, mask.grid.spacing_mm, rtol=1e-3)]  # fmt: skip
+    alike = [
+        image
+        for image in images.values()
+        if image.grid
+        and mask.grid
+        and image.grid.size == mask.grid.size
+        and np.allclose(image.grid.spacing_mm, mask.grid.spacing_mm, rtol=1e-3)
+    ]
     shared = [image for image in alike if image.grid and mask.grid and mask.grid.same_as(image.grid)]
     return next(iter(shared or alike), None)
 

@@ -22,8 +22,13 @@ Reports = Mapping[Path, FileReport]
 def picture_problems(cohort: Cohort, reader: Reader, *, workers: int, progress: bool) -> tuple[list[Problem], Reports]:
     """Rows of all files, alone and together, and the reports they follow from."""
     jobs = _jobs(cohort)
-    reports = dict(zip(jobs, inspect_files(list(jobs.values()), workers=workers, progress=progress,
-                                           inspect=inspect_picture), strict=True))  # fmt: skip
+    reports = dict(
+        zip(
+            jobs,
+            inspect_files(list(jobs.values()), workers=workers, progress=progress, inspect=inspect_picture),
+            strict=True,
+        )
+    )
     rows = [row for report in reports.values() for row in report.problems]
     judged: set[tuple[Path, ...]] = set()
     for patient in cohort.patients:
@@ -101,11 +106,16 @@ def _text(size: tuple[int, ...]) -> str:
 def _image_sizes(patient: Patient, reports: Reports) -> list[Problem]:
     found = [(name, report) for name, path in patient.images.items() if (report := _sound(path, reports))]
     return [
-        problem("size-mismatch", named(patient), name, f"{report.job.path.name}: {_text(report.size or ())}",
-                expected=f"the size of {found[0][0]}, {_text(found[0][1].size or ())}")
+        problem(
+            "size-mismatch",
+            named(patient),
+            name,
+            f"{report.job.path.name}: {_text(report.size or ())}",
+            expected=f"the size of {found[0][0]}, {_text(found[0][1].size or ())}",
+        )
         for name, report in found[1:]
         if report.size != found[0][1].size
-    ]  # fmt: skip
+    ]
 
 
 def _mask_rows(patient: Patient, name: str, label: MaskLabel, reports: Reports) -> list[Problem]:
@@ -114,8 +124,15 @@ def _mask_rows(patient: Patient, name: str, label: MaskLabel, reports: Reports) 
     for _, report in layers:
         if image is not None and report.size != image.size:
             found = f"{report.job.path.name}: {_text(report.size or ())}"
-            return [problem("size-mismatch", named(patient), name, found,
-                            expected=f"the image's size, {_text(image.size or ())}")]  # fmt: skip
+            return [
+                problem(
+                    "size-mismatch",
+                    named(patient),
+                    name,
+                    found,
+                    expected=f"the image's size, {_text(image.size or ())}",
+                )
+            ]
     whole = len(layers) == len(label.files) and not any(report.problems for _, report in layers)
     return _content_rows(patient, name, label, layers) if whole and patient.slice is None else []
 

@@ -137,10 +137,15 @@ def _mask_report(job: FileJob, values: np.ndarray) -> PictureReport:
         rows = np.flatnonzero((values == value).any(axis=1))
         extents[value] = (int(rows[0]), int(rows[-1]))
     return _report(
-        job, faults, size=_size(job.path, values), dtype=str(values.dtype), digest=_digest(values), rows=extents,
+        job,
+        faults,
+        size=_size(job.path, values),
+        dtype=str(values.dtype),
+        digest=_digest(values),
+        rows=extents,
         counts=counts,
         corners=tuple(int(plane[y, x]) for y in (0, -1) for x in (0, -1)),
-    )  # fmt: skip
+    )
 
 
 def _counts(values: np.ndarray) -> dict[int, int]:
@@ -165,6 +170,8 @@ def _digest(pixels: np.ndarray) -> str:
 
 
 def _report(job: FileJob, faults: Iterable[Fault], **findings: Any) -> PictureReport:
-    rows = [problem(fault.rule, job.patient, job.task, fault.found, expected=fault.expected, fix=fault.fix)
-            for fault in faults]  # fmt: skip
+    rows = [
+        problem(fault.rule, job.patient, job.task, fault.found, expected=fault.expected, fix=fault.fix)
+        for fault in faults
+    ]
     return PictureReport(job, rows, **findings)

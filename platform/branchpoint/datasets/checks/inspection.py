@@ -90,8 +90,10 @@ def _inspect(job: FileJob) -> FileReport:
 
 
 def _report(job: FileJob, faults: Iterable[Fault], **findings: Any) -> FileReport:
-    rows = [problem(fault.rule, job.patient, job.task, fault.found, expected=fault.expected, fix=fault.fix)
-            for fault in faults]  # fmt: skip
+    rows = [
+        problem(fault.rule, job.patient, job.task, fault.found, expected=fault.expected, fix=fault.fix)
+        for fault in faults
+    ]
     return FileReport(job, rows, **findings)
 
 
@@ -131,8 +133,10 @@ def _mask_faults(voxels: np.ndarray, values: Sequence[int], grid: Grid) -> tuple
         return faults or [Fault("empty-mask", "no labelled voxel")], None
     if share > MASK_MAX_SHARE:
         faults.append(Fault("mask-covers-image", f"{share:.0%} of the voxels are labelled"))
-    ends = [np.flatnonzero(foreground.any(axis=tuple(other for other in range(3) if other != axis)))[[0, -1]]
-            for axis in (2, 1, 0)]  # array axes are (z, y, x)  # fmt: skip
+    ends = [
+        np.flatnonzero(foreground.any(axis=tuple(other for other in range(3) if other != axis)))[[0, -1]]
+        for axis in (2, 1, 0)
+    ]  # array axes are (z, y, x)
     lower, upper = np.array(ends).T
     return faults, grid.bounds_mm(lower, upper)
 

@@ -133,6 +133,14 @@ def _around(image: Image, window: Window, margin_mm: float) -> Image:
 def _resample(image: Image, window: Window, interpolator: int, outside: float) -> np.ndarray:
     import SimpleITK as sitk
 
-    resampled = sitk.Resample(image, window.size_voxels[::-1], sitk.Transform(), interpolator, window.origin_mm,
-                              [window.spacing_mm] * 3, (1, 0, 0, 0, 1, 0, 0, 0, 1), outside)  # fmt: skip
+    resampled = sitk.Resample(
+        image,
+        window.size_voxels[::-1],
+        sitk.Transform(),
+        interpolator,
+        window.origin_mm,
+        [window.spacing_mm] * 3,
+        (1, 0, 0, 0, 1, 0, 0, 0, 1),
+        outside,
+    )
     return sitk.GetArrayFromImage(resampled)

@@ -51,12 +51,16 @@ def preprocess_picture(
     if missing:
         raise ValueError(f"patient {patient.id} has no {missing[0]} image; restore it or leave the patient out")
     try:
-        pictures = {name: read_picture(patient.images[name], channels.get(name, 1), patient.slice)
-                    for name in modalities}  # fmt: skip
+        pictures = {
+            name: read_picture(patient.images[name], channels.get(name, 1), patient.slice) for name in modalities
+        }
         placement = _placement(patient, next(iter(pictures.values())), dataset)
         parts = [_channels(picture, placement, dataset) for picture in pictures.values()]
-        masks = {name: _mask(label, patient.slice, placement) for name in mask_targets
-                 if isinstance(label := patient.labels.get(name), MaskLabel)}  # fmt: skip
+        masks = {
+            name: _mask(label, patient.slice, placement)
+            for name in mask_targets
+            if isinstance(label := patient.labels.get(name), MaskLabel)
+        }
         _same_size(patient, pictures, placement)
     except ValueError as problem:
         raise ValueError(f"patient {patient.id}: {problem}") from problem
@@ -129,8 +133,10 @@ def _resize(picture: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
     deep = picture.dtype != np.uint8
     planes = [np.ascontiguousarray(plane, np.float32 if deep else np.uint8) for plane in picture.transpose(2, 0, 1)]
-    return np.stack([np.asarray(Image.fromarray(plane).resize((size[1], size[0]), Image.Resampling.BILINEAR))
-                     for plane in planes], axis=2)  # fmt: skip
+    return np.stack(
+        [np.asarray(Image.fromarray(plane).resize((size[1], size[0]), Image.Resampling.BILINEAR)) for plane in planes],
+        axis=2,
+    )
 
 
 @dataclass(frozen=True)
@@ -167,5 +173,7 @@ def _area(classes: np.ndarray) -> int:
 def _same_size(patient: Patient, pictures: Mapping[str, np.ndarray], placement: Placement) -> None:
     for name, picture in pictures.items():
         if picture.shape[:2] != placement.source:
-            raise ValueError(f"{patient.images[name]} has {size_text(picture)}, but the sample's first image "
-                             f"{placement.source[1]} x {placement.source[0]}")  # fmt: skip
+            raise ValueError(
+                f"{patient.images[name]} has {size_text(picture)}, but the sample's first image "
+                f"{placement.source[1]} x {placement.source[0]}"
+            )

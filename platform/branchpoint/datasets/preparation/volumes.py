@@ -152,8 +152,10 @@ def _read(patient: Patient, part: str, path: Path) -> Image:
     except ValueError as problem:
         raise ValueError(f"patient {patient.id}, {part}: {problem}") from problem
     if image.GetDimension() != 3 or image.GetNumberOfComponentsPerPixel() != 1:
-        raise ValueError(f"patient {patient.id}, {part}: {path} has {image.GetDimension()} dimensions and "
-                         f"{image.GetNumberOfComponentsPerPixel()} values per voxel; a scan has 3 and 1")  # fmt: skip
+        raise ValueError(
+            f"patient {patient.id}, {part}: {path} has {image.GetDimension()} dimensions and "
+            f"{image.GetNumberOfComponentsPerPixel()} values per voxel; a scan has 3 and 1"
+        )
     return image
 
 

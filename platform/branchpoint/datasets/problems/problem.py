@@ -35,6 +35,8 @@ class CohortError(ValueError):
 
     def __init__(self, problems: Sequence[Problem]) -> None:
         self.problems = tuple(problems)
-        rows = [f"{p.patient or 'cohort'} {p.task}: {p.rule}: found {p.found}, expected {p.expected}; {p.fix}"
-                for p in self.problems]  # fmt: skip
+        rows = [
+            f"{p.patient or 'cohort'} {p.task}: {p.rule}: found {p.found}, expected {p.expected}; {p.fix}"
+            for p in self.problems
+        ]
         super().__init__(f"{len(rows)} problem(s) in the cohort:\n" + "\n".join(rows))

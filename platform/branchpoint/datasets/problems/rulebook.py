@@ -150,5 +150,12 @@ def problem(
 ) -> Problem:
     """The row of a breach of ``rule``; ``expected`` and ``fix`` replace the rule's own text where more is known."""
     book = RULES[rule] if rule in RULES else PICTURE_RULES[rule]
-    return Problem(severity=book.severity, patient=patient, task=task, rule=rule, found=found,
-                   expected=expected or book.expected, fix=fix or book.fix)  # fmt: skip
+    return Problem(
+        severity=book.severity,
+        patient=patient,
+        task=task,
+        rule=rule,
+        found=found,
+        expected=expected or book.expected,
+        fix=fix or book.fix,
+    )

@@ -47,10 +47,16 @@ def read(dataset: DatasetConfig) -> Cohort:
         expected = {MODALITY: f"{where}.png", "_mask": f"{where}_mask.png"}
         problems += missing_parts(sample, files[sample], expected)
     return Cohort(
-        name="busi", release="", root=root, modalities=(MODALITY,), targets=TARGETS, patients=tuple(patients),
-        problems=tuple(problems), dimensions=2,
+        name="busi",
+        release="",
+        root=root,
+        modalities=(MODALITY,),
+        targets=TARGETS,
+        patients=tuple(patients),
+        problems=tuple(problems),
+        dimensions=2,
         class_names={"lesion": ("lesion",), "diagnosis": DIAGNOSES, "malignant": ("no", "yes")},
-    )  # fmt: skip
+    )
 
 
 def _part(path: Path) -> tuple[str, str] | None:
@@ -60,8 +66,11 @@ def _part(path: Path) -> tuple[str, str] | None:
 
 def _patient(sample: str, files: dict[str, Path]) -> Patient:
     folders = {path.parent.name.lower() for path in files.values()}
-    diagnosis = DIAGNOSES.index(sample.split()[0]) if not folders & set(DIAGNOSES) else max(
-        DIAGNOSES.index(folder) for folder in folders & set(DIAGNOSES))  # fmt: skip
+    diagnosis = (
+        DIAGNOSES.index(sample.split()[0])
+        if not folders & set(DIAGNOSES)
+        else max(DIAGNOSES.index(folder) for folder in folders & set(DIAGNOSES))
+    )
     labels: dict[str, Label] = {"diagnosis": diagnosis, "malignant": int(diagnosis == 2)}
     layers = [MaskLayer(path, _LESION) for part, path in sorted(files.items()) if part != MODALITY]
     if layers:

@@ -22,24 +22,69 @@ LAYOUT = "VideoNN/Images/VideoN_frameNNNNNN.png and VideoNN/Labels with the same
 VALIDATION_VIDEOS, TEST_VIDEOS = (5, 7, 16), (2, 12, 22)
 
 CLASSES = (
-    "pupil", "tape", "hand", "eye retractors", "iris", "skin", "cornea", "hydrodissection cannula",
-    "viscoelastic cannula", "capsulorhexis cystotome", "Rycroft cannula", "Bonn forceps", "primary knife",
-    "phaco handpiece", "lens injector", "I/A handpiece", "secondary knife", "micromanipulator", "I/A handle",
-    "capsulorhexis forceps", "Rycroft handle", "phaco handle", "cystotome handle", "secondary knife handle",
-    "lens injector handle", "suture needle", "needle holder", "Charleux cannula", "primary knife handle",
-    "vitrectomy handpiece", "Mendez ring", "marker", "hydrodissection handle", "Troutman forceps", "cotton",
+    "pupil",
+    "tape",
+    "hand",
+    "eye retractors",
+    "iris",
+    "skin",
+    "cornea",
+    "hydrodissection cannula",
+    "viscoelastic cannula",
+    "capsulorhexis cystotome",
+    "Rycroft cannula",
+    "Bonn forceps",
+    "primary knife",
+    "phaco handpiece",
+    "lens injector",
+    "I/A handpiece",
+    "secondary knife",
+    "micromanipulator",
+    "I/A handle",
+    "capsulorhexis forceps",
+    "Rycroft handle",
+    "phaco handle",
+    "cystotome handle",
+    "secondary knife handle",
+    "lens injector handle",
+    "suture needle",
+    "needle holder",
+    "Charleux cannula",
+    "primary knife handle",
+    "vitrectomy handpiece",
+    "Mendez ring",
+    "marker",
+    "hydrodissection handle",
+    "Troutman forceps",
+    "cotton",
     "iris hooks",
-)  # fmt: skip
+)
 """Names of the stored values 0 to 35."""
 
 _MERGED_2 = {
-    7: (7, 8, 10, 20, 27, 32), 8: (9, 22), 9: (11, 33), 10: (12, 28), 11: (13, 21), 12: (14, 24), 13: (15, 18),
-    14: (16, 23), 15: (17,), 16: (19,),
-}  # fmt: skip
+    7: (7, 8, 10, 20, 27, 32),
+    8: (9, 22),
+    9: (11, 33),
+    10: (12, 28),
+    11: (13, 21),
+    12: (14, 24),
+    13: (15, 18),
+    14: (16, 23),
+    15: (17,),
+    16: (19,),
+}
 _NAMES_2 = (
-    "cannula", "cystotome", "tissue forceps", "primary knife", "phaco handpiece", "lens injector", "I/A handpiece",
-    "secondary knife", "micromanipulator", "capsulorhexis forceps",
-)  # fmt: skip
+    "cannula",
+    "cystotome",
+    "tissue forceps",
+    "primary knife",
+    "phaco handpiece",
+    "lens injector",
+    "I/A handpiece",
+    "secondary knife",
+    "micromanipulator",
+    "capsulorhexis forceps",
+)
 
 
 def _codes(classes: Mapping[int, int]) -> Codes:
@@ -49,10 +94,11 @@ def _codes(classes: Mapping[int, int]) -> Codes:
 
 TASKS: dict[str, Codes] = {
     "task_1": _codes({value: min(value, 7) for value in range(len(CLASSES))}),
-    "task_2": _codes({**{value: value for value in range(7)},
-                      **{old: new for new, group in _MERGED_2.items() for old in group}}),
+    "task_2": _codes(
+        {**{value: value for value in range(7)}, **{old: new for new, group in _MERGED_2.items() for old in group}}
+    ),
     "task_3": _codes({value: value for value in range(25)}),
-}  # fmt: skip
+}
 """Target to codes: 8, 17 and 25 classes from 0 (pupil); there is no background."""
 CLASS_NAMES = {"task_1": (*CLASSES[:7], "instrument"), "task_2": (*CLASSES[:7], *_NAMES_2), "task_3": CLASSES[:25]}
 
@@ -89,10 +135,18 @@ def read(dataset: DatasetConfig) -> Cohort:
     targets: dict[str, TargetKind] = dict.fromkeys(TASKS, "segmentation")
     parts_of = {patient.id: _official(patient) for patient in patients}
     return Cohort(
-        name="cadis", release="", root=root, modalities=(MODALITY,), targets=targets, patients=tuple(patients),
-        problems=tuple(problems), dimensions=2, channels={MODALITY: 3}, class_names=CLASS_NAMES,
+        name="cadis",
+        release="",
+        root=root,
+        modalities=(MODALITY,),
+        targets=targets,
+        patients=tuple(patients),
+        problems=tuple(problems),
+        dimensions=2,
+        channels={MODALITY: 3},
+        class_names=CLASS_NAMES,
         splits={"official": parts_of, "paper": parts_of},
-    )  # fmt: skip
+    )
 
 
 def _is_label(path: Path) -> bool:
@@ -117,8 +171,10 @@ def _video(sample: str) -> int:
 def _patient(sample: str, files: Mapping[str, Path]) -> Patient:
     labels = {}
     if "labels" in files:
-        labels = {task: MaskLabel.of(MaskLayer(files["labels"], codes, ()), outside=IGNORED, content="optional")
-                  for task, codes in TASKS.items()}  # fmt: skip
+        labels = {
+            task: MaskLabel.of(MaskLayer(files["labels"], codes, ()), outside=IGNORED, content="optional")
+            for task, codes in TASKS.items()
+        }
     images = {MODALITY: files[MODALITY]} if MODALITY in files else {}
     return Patient(id=sample, images=images, labels=labels, group=f"Video{_video(sample):02d}")
 

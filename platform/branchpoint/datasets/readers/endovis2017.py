@@ -34,9 +34,14 @@ from branchpoint.datasets.readers.shared import Files, collect, missing_parts, n
 
 MODALITY = "left_frame"
 TYPES = (
-    "bipolar forceps", "Prograsp forceps", "large needle driver", "vessel sealer", "grasping retractor",
-    "monopolar curved scissors", "other",
-)  # fmt: skip
+    "bipolar forceps",
+    "Prograsp forceps",
+    "large needle driver",
+    "vessel sealer",
+    "grasping retractor",
+    "monopolar curved scissors",
+    "other",
+)
 PARTS = ("shaft", "wrist", "claspers")
 TARGETS: dict[str, TargetKind] = {
     "binary": "segmentation",
@@ -78,19 +83,35 @@ def read(dataset: DatasetConfig) -> Cohort:
     tools = _tools_of_videos(files)
     published = {part for parts in files.values() for part in parts} & set(_TEST_FOLDERS.values())
     if not published and not all(_in_training(sample) for sample in files):
-        problems.append(problem("missing-label", "", "type", "test frames without any masks",
-                                expected="BinarySegmentation, PartsSegmentation, TypeSegmentation"))  # fmt: skip
+        problems.append(
+            problem(
+                "missing-label",
+                "",
+                "type",
+                "test frames without any masks",
+                expected="BinarySegmentation, PartsSegmentation, TypeSegmentation",
+            )
+        )
     patients = []
     for sample in sorted(files):
         patients.append(_patient(sample, files[sample]))
         problems += _missing(sample, files[sample], tools, sorted(published))
     return Cohort(
-        name="endovis2017", release="", root=root, modalities=(MODALITY,), targets=TARGETS, patients=tuple(patients),
-        problems=tuple(problems), dimensions=2, channels={MODALITY: 3},
+        name="endovis2017",
+        release="",
+        root=root,
+        modalities=(MODALITY,),
+        targets=TARGETS,
+        patients=tuple(patients),
+        problems=tuple(problems),
+        dimensions=2,
+        channels={MODALITY: 3},
         class_names={"binary": ("instrument",), "parts": PARTS, "type": TYPES, "types_present": TYPES},
-        splits={"official": {sample: "train" if _in_training(sample) else "test" for sample in files},
-                "paper": {sample: part for sample in files if (part := _paper_part(sample))}},
-    )  # fmt: skip
+        splits={
+            "official": {sample: "train" if _in_training(sample) else "test" for sample in files},
+            "paper": {sample: part for sample in files if (part := _paper_part(sample))},
+        },
+    )
 
 
 def _video(sample: str) -> int:
@@ -139,8 +160,12 @@ def _labels(files: Mapping[str, Path]) -> dict[str, Label]:
     labels: dict[str, Label] = {}
     tools = _tools(files)
     if tools:
-        labels = {name: MaskLabel.of(*(_layer(path, _type_of(tool), name) for tool, path in tools.items()),
-                                     content="optional") for name in ("binary", "parts", "type")}  # fmt: skip
+        labels = {
+            name: MaskLabel.of(
+                *(_layer(path, _type_of(tool), name) for tool, path in tools.items()), content="optional"
+            )
+            for name in ("binary", "parts", "type")
+        }
     if "binary" in files:
         labels["binary"] = MaskLabel.of(MaskLayer(files["binary"], ((1, 1), (255, 1))), content="optional")
     if "parts" in files:
@@ -189,8 +214,14 @@ def _missing(
 
 
 def _unknown_tools(files: Files) -> list[Problem]:
-    unknown = {part.removeprefix("tool:") for parts in files.values() for part in parts
-               if part.startswith("tool:") and not _type_of(part)}  # fmt: skip
+    unknown = {
+        part.removeprefix("tool:")
+        for parts in files.values()
+        for part in parts
+        if part.startswith("tool:") and not _type_of(part)
+    }
     known = listed(TYPES, len(TYPES))
-    return [problem("wrong-folder", "", "type", f"ground_truth/{tool}", expected=f"a folder named after {known}")
-            for tool in sorted(unknown)]  # fmt: skip
+    return [
+        problem("wrong-folder", "", "type", f"ground_truth/{tool}", expected=f"a folder named after {known}")
+        for tool in sorted(unknown)
+    ]

@@ -56,8 +56,9 @@ class _Reading:
     def __init__(self, root: Path, declaration: Declaration) -> None:
         self.root, self.declaration = root, declaration
         self.problems: list[Problem] = []
-        self.masks = {name: target for name, target in declaration.targets.items()
-                      if isinstance(target, SegmentationDeclaration)}  # fmt: skip
+        self.masks = {
+            name: target for name, target in declaration.targets.items() if isinstance(target, SegmentationDeclaration)
+        }
         self.patterns = {name: image.files for name, image in declaration.images.items()}
         self.patterns |= {name: mask.files for name, mask in self.masks.items()}
         listing = list_files(root, _DEPTH)
@@ -67,15 +68,23 @@ class _Reading:
         self.rows: Mapping[str, Row] = self.table.rows if self.table else {}
         self.samples = sorted(samples | set(self.rows))
         self.masked_only = sorted({sample for name in self.masks for sample in self.found[name]} - set(self.samples))
-        self.volumes = any(is_volume(path) for name in declaration.images for files in self.found[name].values()
-                           for path in files)  # fmt: skip
+        self.volumes = any(
+            is_volume(path) for name in declaration.images for files in self.found[name].values() for path in files
+        )
 
     def cohort(self) -> Cohort:
         """Everything that was read."""
         if not self.samples:
             first = next(iter(self.patterns.values()))
-            self.problems.append(problem("no-patients", "", "", f"{self.root}: {describe_folder(self.root)}",
-                                         expected=f"files such as {first}"))  # fmt: skip
+            self.problems.append(
+                problem(
+                    "no-patients",
+                    "",
+                    "",
+                    f"{self.root}: {describe_folder(self.root)}",
+                    expected=f"files such as {first}",
+                )
+            )
         if self.volumes:
             self._refuse_picture_masks()
         numeric = self._numeric_covariates()
@@ -83,18 +92,32 @@ class _Reading:
         for sample in self.masked_only:
             first_name, image = next(iter(self.declaration.images.items()))
             names = [path.name for name in self.masks for path in self.found[name].get(sample, ())]
-            self.problems.append(problem("missing-file", sample, first_name, f"only {listed(names)}",
-                                         expected=image.files.replace("{id}", sample)))  # fmt: skip
+            self.problems.append(
+                problem(
+                    "missing-file",
+                    sample,
+                    first_name,
+                    f"only {listed(names)}",
+                    expected=image.files.replace("{id}", sample),
+                )
+            )
         targets: dict[str, TargetKind] = {name: kind_of(target) for name, target in self.declaration.targets.items()}
         splits = {"official": parts} if (parts := self._parts(patients)) else {}
         return Cohort(
-            name=self.declaration.name, release="", root=self.root, modalities=tuple(self.declaration.images),
-            targets=targets, patients=patients, problems=tuple(self.problems), dimensions=3 if self.volumes else 2,
+            name=self.declaration.name,
+            release="",
+            root=self.root,
+            modalities=tuple(self.declaration.images),
+            targets=targets,
+            patients=patients,
+            problems=tuple(self.problems),
+            dimensions=3 if self.volumes else 2,
             channels={} if self.volumes else {n: image.channels for n, image in self.declaration.images.items()},
-            class_names={name: known for name, target in self.declaration.targets.items()
-                         if (known := class_names(target))},
+            class_names={
+                name: known for name, target in self.declaration.targets.items() if (known := class_names(target))
+            },
             splits=splits,
-        )  # fmt: skip
+        )
 
     def _match(self, name: str, files: str, listing: Sequence[Path]) -> dict[str, list[Path]]:
         """Sample to the files that a pattern of the declaration matches."""
@@ -105,8 +128,9 @@ class _Reading:
                 matched[match["id"]].append(path)
         if name in self.declaration.images:
             for sample, paths in matched.items():
-                self.problems += [problem("duplicate-patient", sample, name, f"{path}, beside {paths[0]}")
-                                  for path in paths[1:]]  # fmt: skip
+                self.problems += [
+                    problem("duplicate-patient", sample, name, f"{path}, beside {paths[0]}") for path in paths[1:]
+                ]
         return dict(matched)
 
     def _read_table(self) -> Table | None:
@@ -133,22 +157,33 @@ class _Reading:
             several = [files for files in self.found[name].values() if len(files) > 1]
             if several or mask.ignored or not mask.background:
                 found = f"targets.{name} has several files, ignored values, or no background"
-                self.problems.append(problem("bad-declaration", "", name, found,
-                                             expected="one mask file with background for each volume"))  # fmt: skip
+                self.problems.append(
+                    problem(
+                        "bad-declaration", "", name, found, expected="one mask file with background for each volume"
+                    )
+                )
 
     def _patient(self, sample: str, numeric: Mapping[str, bool]) -> Patient:
         row, declared = self.rows.get(sample), self.declaration.table
         images = {name: files[0] for name in self.declaration.images if (files := self.found[name].get(sample))}
         self._report_files(sample, images, row)
-        labels = {name: label for name, target in self.declaration.targets.items()
-                  if (label := self._label(sample, name, target, row)) is not None}  # fmt: skip
-        values = {name: self._covariate(sample, name, (row or {}).get(normalized(name), ""), numeric[name])
-                  for name in numeric}  # fmt: skip
+        labels = {
+            name: label
+            for name, target in self.declaration.targets.items()
+            if (label := self._label(sample, name, target, row)) is not None
+        }
+        values = {
+            name: self._covariate(sample, name, (row or {}).get(normalized(name), ""), numeric[name])
+            for name in numeric
+        }
         return Patient(
-            id=sample, images=images, labels=labels, covariates=values,
+            id=sample,
+            images=images,
+            labels=labels,
+            covariates=values,
             center=text_of(row, declared.center if declared else None),
             group=text_of(row, declared.group if declared else None),
-        )  # fmt: skip
+        )
 
     def _report_files(self, sample: str, images: Mapping[str, Path], row: Row | None) -> None:
         expected = {name: image.files.replace("{id}", sample) for name, image in self.declaration.images.items()}
@@ -156,8 +191,11 @@ class _Reading:
             first = next(iter(expected.values()))
             self.problems.append(problem("row-without-images", sample, "", "a table row, but no image", expected=first))
             return
-        self.problems += [problem("missing-file", sample, name, "no such file", expected=where)
-                          for name, where in expected.items() if name not in images]  # fmt: skip
+        self.problems += [
+            problem("missing-file", sample, name, "no such file", expected=where)
+            for name, where in expected.items()
+            if name not in images
+        ]
         if self.table and row is None:
             self.problems.append(problem("images-without-row", sample, "", f"no row in {self.table.path.name}"))
 
@@ -185,8 +223,10 @@ class _Reading:
     def _numeric_covariates(self) -> dict[str, bool]:
         """Column to whether most of its cells are numbers, so that the others are mistakes."""
         declared: Sequence[str] = self.declaration.table.covariates if self.declaration.table else ()
-        cells = {name: [text for row in self.rows.values() if not is_missing(text := row.get(normalized(name), ""))]
-                 for name in declared}  # fmt: skip
+        cells = {
+            name: [text for row in self.rows.values() if not is_missing(text := row.get(normalized(name), ""))]
+            for name in declared
+        }
         return {name: sum(number(text) is not None for text in texts) * 2 > len(texts) for name, texts in cells.items()}
 
     def _parts(self, patients: Sequence[Patient]) -> dict[str, Part]:
@@ -203,6 +243,9 @@ class _Reading:
                 of_group[patient.group or patient.id][text] += 1
             elif not is_missing(text):
                 self.problems.append(problem("bad-part", patient.id, "", f"{column} {text!r}"))
-        self.problems += [problem("parted-group", "", "", f"{group} is in {listed(sorted(found))}")
-                          for group, found in of_group.items() if len(found) > 1]  # fmt: skip
+        self.problems += [
+            problem("parted-group", "", "", f"{group} is in {listed(sorted(found))}")
+            for group, found in of_group.items()
+            if len(found) > 1
+        ]
         return parts

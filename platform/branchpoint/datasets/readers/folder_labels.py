@@ -35,9 +35,12 @@ Parsed = tuple[Label | None, list[Problem]]
 def kind_of(target: Target) -> TargetKind:
     """The kind of a declared target."""
     kinds: dict[type, TargetKind] = {
-        SegmentationDeclaration: "segmentation", ClassificationDeclaration: "classification",
-        MultilabelDeclaration: "multilabel", RegressionDeclaration: "regression", SurvivalDeclaration: "survival",
-    }  # fmt: skip
+        SegmentationDeclaration: "segmentation",
+        ClassificationDeclaration: "classification",
+        MultilabelDeclaration: "multilabel",
+        RegressionDeclaration: "regression",
+        SurvivalDeclaration: "survival",
+    }
     return kinds[type(target)]
 
 

@@ -70,8 +70,11 @@ def read(dataset: DatasetConfig) -> Cohort:
     problems += tables.problems
     patients: list[Patient] = []
     if images or tables.records:
-        problems += [problem("missing-table", "", kind, f"no {kind} table under the root", expected=_TABLE_USE[kind])
-                     for kind in _TABLES[release] if kind not in tables.rows]  # fmt: skip
+        problems += [
+            problem("missing-table", "", kind, f"no {kind} table under the root", expected=_TABLE_USE[kind])
+            for kind in _TABLES[release]
+            if kind not in tables.rows
+        ]
     else:
         problems.append(_nothing_found(root, everything, release))
     for patient in sorted({*images, *tables.records}):
@@ -81,8 +84,15 @@ def read(dataset: DatasetConfig) -> Cohort:
     targets: dict[str, TargetKind] = {"tumour": "segmentation"}
     if release != "2020" or "survival" in tables.rows:
         targets |= {"survival": "survival", "hpv": "classification"}
-    return Cohort(name="hecktor", release=release, root=root, modalities=MODALITIES, targets=targets,
-                  patients=tuple(patients), problems=tuple(problems))  # fmt: skip
+    return Cohort(
+        name="hecktor",
+        release=release,
+        root=root,
+        modalities=MODALITIES,
+        targets=targets,
+        patients=tuple(patients),
+        problems=tuple(problems),
+    )
 
 
 def mask_grid(release: str) -> str | None:
@@ -145,8 +155,9 @@ def _patient(
         all_labels["tumour"] = MaskLabel(files["tumour"], TUMOUR_VALUES[release])
     where = hecktor_tables.center(patient, record)
     images = {modality: files[modality] for modality in MODALITIES if modality in files}
-    return Patient(id=patient, images=images, labels=all_labels, center=where,
-                   covariates={"center": where, **values}, box=box), problems  # fmt: skip
+    return Patient(
+        id=patient, images=images, labels=all_labels, center=where, covariates={"center": where, **values}, box=box
+    ), problems
 
 
 def _missing_files(patient: str, files: Mapping[str, Path], release: str) -> list[Problem]:

@@ -25,25 +25,57 @@ from branchpoint.datasets.readers.tables import (
 )
 
 NAMES = {
-    "centerid": "center", "centreid": "center", "center": "center", "centre": "center",
-    "gender": "sex", "sex": "sex", "age": "age",
-    "tobacco": "tobacco", "tobaccoconsumption": "tobacco", "alcohol": "alcohol", "alcoholconsumption": "alcohol",
-    "performancestatus": "performance_status", "hpv": "hpv", "hpvstatus": "hpv",
-    "tnmedition": "tnm_edition", "tstage": "t_stage", "nstage": "n_stage", "mstage": "m_stage",
-    "tnmgroup": "tnm_group", "chemotherapy": "chemotherapy", "surgery": "surgery", "treatment": "treatment",
-    "weight": "weight_kg", "estimatedweightforsuv": "weight_kg",
-    "progression": "event", "relapse": "event",
-    "progressionfreesurvival": "time", "pfs": "time", "rfs": "time", "relapsefreesurvival": "time",
+    "centerid": "center",
+    "centreid": "center",
+    "center": "center",
+    "centre": "center",
+    "gender": "sex",
+    "sex": "sex",
+    "age": "age",
+    "tobacco": "tobacco",
+    "tobaccoconsumption": "tobacco",
+    "alcohol": "alcohol",
+    "alcoholconsumption": "alcohol",
+    "performancestatus": "performance_status",
+    "hpv": "hpv",
+    "hpvstatus": "hpv",
+    "tnmedition": "tnm_edition",
+    "tstage": "t_stage",
+    "nstage": "n_stage",
+    "mstage": "m_stage",
+    "tnmgroup": "tnm_group",
+    "chemotherapy": "chemotherapy",
+    "surgery": "surgery",
+    "treatment": "treatment",
+    "weight": "weight_kg",
+    "estimatedweightforsuv": "weight_kg",
+    "progression": "event",
+    "relapse": "event",
+    "progressionfreesurvival": "time",
+    "pfs": "time",
+    "rfs": "time",
+    "relapsefreesurvival": "time",
     "task2": "task2",
-    "x1": "x1", "x2": "x2", "y1": "y1", "y2": "y2", "z1": "z1", "z2": "z2",
-}  # fmt: skip
+    "x1": "x1",
+    "x2": "x2",
+    "y1": "y1",
+    "y2": "y2",
+    "z1": "z1",
+    "z2": "z2",
+}
 """Normalised column to standard name."""
 
 BOX = ("x1", "x2", "y1", "y2", "z1", "z2")
 LIMITS = {
-    "age": (0.0, 120.0), "weight_kg": (10.0, 350.0), "performance_status": (0.0, 5.0), "tnm_edition": (1.0, 9.0),
-    "tobacco": (0.0, 1.0), "alcohol": (0.0, 1.0), "chemotherapy": (0.0, 1.0), "surgery": (0.0, 1.0),
-}  # fmt: skip
+    "age": (0.0, 120.0),
+    "weight_kg": (10.0, 350.0),
+    "performance_status": (0.0, 5.0),
+    "tnm_edition": (1.0, 9.0),
+    "tobacco": (0.0, 1.0),
+    "alcohol": (0.0, 1.0),
+    "chemotherapy": (0.0, 1.0),
+    "surgery": (0.0, 1.0),
+}
 """Clinical numbers and what they can be: kilograms, years, ECOG 0 to 5, yes 1 and no 0."""
 
 TEXTS = ("t_stage", "n_stage", "m_stage", "tnm_group", "treatment")
@@ -107,8 +139,13 @@ def kinds_of(names: set[str], columns: Sequence[str]) -> set[str]:
 
 
 def _no_columns(path: Path, columns: Sequence[str]) -> Problem:
-    return problem("missing-column", "", "", f"{path.name} has the columns {', '.join(columns) or 'none'}",
-                   expected="PatientID with an endpoint, clinical values, or x1,x2,y1,y2,z1,z2")  # fmt: skip
+    return problem(
+        "missing-column",
+        "",
+        "",
+        f"{path.name} has the columns {', '.join(columns) or 'none'}",
+        expected="PatientID with an endpoint, clinical values, or x1,x2,y1,y2,z1,z2",
+    )
 
 
 def _merge(tables: HecktorTables, patient: str, named: Record, source: str) -> None:

@@ -58,9 +58,13 @@ def read(dataset: DatasetConfig) -> Cohort:
     unmasked = {
         part for part in PARTS if not any("lesion" in held and _part_of(held) == part for held in files.values())
     }
-    problems += [problem("missing-label", "", "lesion", f"no masks of the {part} part",
-                         expected="ISIC-2017_..._Part1_GroundTruth") for part in PARTS
-                 if part in unmasked and any(_part_of(held) == part for held in files.values())]  # fmt: skip
+    problems += [
+        problem(
+            "missing-label", "", "lesion", f"no masks of the {part} part", expected="ISIC-2017_..._Part1_GroundTruth"
+        )
+        for part in PARTS
+        if part in unmasked and any(_part_of(held) == part for held in files.values())
+    ]
     patients = []
     splits: dict[str, Part] = {}
     for sample in sorted({*files, *(truth.rows if truth else ())}):
@@ -68,17 +72,31 @@ def read(dataset: DatasetConfig) -> Cohort:
         patient, found = _patient(sample, held, truth, clinical)
         patients.append(patient)
         part = _part_of(held)
-        problems += found + without_row(sample, held, truth) + [
-            row for row in _missing(sample, held, part) if not (row.task == "lesion" and part in unmasked)
-        ]  # fmt: skip
+        problems += (
+            found
+            + without_row(sample, held, truth)
+            + [row for row in _missing(sample, held, part) if not (row.task == "lesion" and part in unmasked)]
+        )
         if part in PARTS:
             splits[sample] = PARTS[part]
     return Cohort(
-        name="isic2017", release="", root=root, modalities=(MODALITY,), targets=TARGETS, patients=tuple(patients),
-        problems=tuple(problems), dimensions=2, channels={MODALITY: 3}, splits={"official": splits, "paper": splits},
-        class_names={"lesion": ("lesion",), "diagnosis": DIAGNOSES, "melanoma": ("no", "yes"),
-                     "seborrheic_keratosis": ("no", "yes")},
-    )  # fmt: skip
+        name="isic2017",
+        release="",
+        root=root,
+        modalities=(MODALITY,),
+        targets=TARGETS,
+        patients=tuple(patients),
+        problems=tuple(problems),
+        dimensions=2,
+        channels={MODALITY: 3},
+        splits={"official": splits, "paper": splits},
+        class_names={
+            "lesion": ("lesion",),
+            "diagnosis": DIAGNOSES,
+            "melanoma": ("no", "yes"),
+            "seborrheic_keratosis": ("no", "yes"),
+        },
+    )
 
 
 def _part_of(files: Mapping[str, Path]) -> str:
@@ -108,10 +126,14 @@ def _joined(tables: Sequence[Table]) -> Table | None:
 
 def _missing(sample: str, files: Mapping[str, Path], part: str) -> list[Problem]:
     folder = {"": "ISIC-2017_Training", "test": "ISIC-2017_Test_v2"}.get(part, f"ISIC-2017_{part.capitalize()}")
-    return missing_parts(sample, files, {
-        MODALITY: f"{folder}_Data/{sample}.jpg",
-        "lesion": f"{folder}_Part1_GroundTruth/{sample}_segmentation.png",
-    })  # fmt: skip
+    return missing_parts(
+        sample,
+        files,
+        {
+            MODALITY: f"{folder}_Data/{sample}.jpg",
+            "lesion": f"{folder}_Part1_GroundTruth/{sample}_segmentation.png",
+        },
+    )
 
 
 def _patient(
@@ -133,12 +155,22 @@ def _labels(sample: str, row: Row) -> tuple[dict[str, Label], list[Problem]]:
     keratosis, rows = parse_class(sample, "seborrheic_keratosis", row.get("seborrheickeratosis", ""), {"0": 0, "1": 1})
     problems += rows
     both = {"melanoma": melanoma, "seborrheic_keratosis": keratosis}
-    problems += [problem("missing-label", sample, target, "an empty cell") for target, column in
-                 zip(both, _COLUMNS, strict=True) if is_missing(row.get(column, ""))]  # fmt: skip
+    problems += [
+        problem("missing-label", sample, target, "an empty cell")
+        for target, column in zip(both, _COLUMNS, strict=True)
+        if is_missing(row.get(column, ""))
+    ]
     labels: dict[str, Label] = {target: value for target, value in both.items() if value is not None}
     if melanoma and keratosis:
-        problems.append(problem("bad-class", sample, "diagnosis", "melanoma and seborrheic keratosis are both 1",
-                                expected="one diagnosis"))  # fmt: skip
+        problems.append(
+            problem(
+                "bad-class",
+                sample,
+                "diagnosis",
+                "melanoma and seborrheic keratosis are both 1",
+                expected="one diagnosis",
+            )
+        )
     elif melanoma is not None and keratosis is not None:
         labels["diagnosis"] = 1 if melanoma else 2 if keratosis else 0
     return labels, problems

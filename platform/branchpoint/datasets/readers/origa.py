@@ -71,10 +71,17 @@ def read(dataset: DatasetConfig) -> Cohort:
         expected = {"images": f"images/{sample}.png", "masks": f"masks/{sample}.png"}
         problems += found + missing_parts(sample, held, expected) + without_row(sample, held, table)
     return Cohort(
-        name="origa", release="", root=root, modalities=(MODALITY,), targets=TARGETS, patients=tuple(patients),
-        problems=tuple(problems), dimensions=2, channels={MODALITY: 3},
+        name="origa",
+        release="",
+        root=root,
+        modalities=(MODALITY,),
+        targets=TARGETS,
+        patients=tuple(patients),
+        problems=tuple(problems),
+        dimensions=2,
+        channels={MODALITY: 3},
         class_names={"disc_cup": ("rim", "cup"), "disc": ("disc",), "cup": ("cup",), "glaucoma": ("no", "yes")},
-    )  # fmt: skip
+    )
 
 
 def consistency(patient: Patient, reports: Mapping[Path, FileReport]) -> list[Problem]:
@@ -106,8 +113,10 @@ def _padded(table: Table | None) -> Table | None:
     """The table by identifiers of three digits, whatever a spreadsheet made of them."""
     if table is None:
         return None
-    rows = {f"{int(value):03d}" if (value := number(key)) is not None else Path(key).stem: row
-            for key, row in table.rows.items()}  # fmt: skip
+    rows = {
+        f"{int(value):03d}" if (value := number(key)) is not None else Path(key).stem: row
+        for key, row in table.rows.items()
+    }
     return Table(table.path, table.columns, rows, table.problems)
 
 

@@ -87,16 +87,28 @@ def read(dataset: DatasetConfig) -> Cohort:
             labels["lesion"] = MaskLabel(held["lesion"], (255,))
         images = {MODALITY: held[MODALITY]} if MODALITY in held else {}
         patients.append(Patient(id=sample, images=images, labels=labels))
-        expected = {MODALITY: f"{sample}/{sample}_Dermoscopic_Image/{sample}.bmp",
-                    "lesion": f"{sample}/{sample}_lesion/{sample}_lesion.bmp"}  # fmt: skip
+        expected = {
+            MODALITY: f"{sample}/{sample}_Dermoscopic_Image/{sample}.bmp",
+            "lesion": f"{sample}/{sample}_lesion/{sample}_lesion.bmp",
+        }
         problems += found + missing_parts(sample, held, expected) + without_row(sample, held, table)
-    targets: dict[str, TargetKind] = {"lesion": "segmentation", **dict.fromkeys(CLASSES, "classification"),
-                                      "colours": "multilabel"}  # fmt: skip
+    targets: dict[str, TargetKind] = {
+        "lesion": "segmentation",
+        **dict.fromkeys(CLASSES, "classification"),
+        "colours": "multilabel",
+    }
     return Cohort(
-        name="ph2", release="", root=root, modalities=(MODALITY,), targets=targets, patients=tuple(patients),
-        problems=tuple(problems), dimensions=2, channels={MODALITY: 3},
+        name="ph2",
+        release="",
+        root=root,
+        modalities=(MODALITY,),
+        targets=targets,
+        patients=tuple(patients),
+        problems=tuple(problems),
+        dimensions=2,
+        channels={MODALITY: 3},
         class_names={"lesion": ("lesion",), **CLASSES, "colours": COLOURS},
-    )  # fmt: skip
+    )
 
 
 def _part(path: Path) -> tuple[str, str] | None:

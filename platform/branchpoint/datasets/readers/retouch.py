@@ -58,10 +58,17 @@ def read(dataset: DatasetConfig) -> Cohort:
         expected = {MODALITY: f"{where}/oct.mhd", "fluids": f"{where}/reference.mhd"}
         problems += missing_parts(volume, files[volume], expected)
     return Cohort(
-        name="retouch", release=vendor, root=root, modalities=(MODALITY,), targets=TARGETS, patients=tuple(patients),
-        problems=tuple(problems), dimensions=2, class_names={"fluids": FLUIDS, "fluids_present": FLUIDS},
+        name="retouch",
+        release=vendor,
+        root=root,
+        modalities=(MODALITY,),
+        targets=TARGETS,
+        patients=tuple(patients),
+        problems=tuple(problems),
+        dimensions=2,
+        class_names={"fluids": FLUIDS, "fluids_present": FLUIDS},
         splits={"paper": paper_split(patients)},
-    )  # fmt: skip
+    )
 
 
 def paper_split(patients: Sequence[Patient]) -> dict[str, Part]:
@@ -92,11 +99,19 @@ def _slices(volume: str, files: Mapping[str, Path]) -> Iterable[Patient]:
     images = {MODALITY: files[MODALITY]} if MODALITY in files else {}
     labels: dict[str, Label] = {}
     if "fluids" in files:
-        labels = {"fluids": MaskLabel(files["fluids"], (1, 2, 3), content="optional"),
-                  "fluids_present": PresenceLabel("fluids", len(FLUIDS))}  # fmt: skip
+        labels = {
+            "fluids": MaskLabel(files["fluids"], (1, 2, 3), content="optional"),
+            "fluids_present": PresenceLabel("fluids", len(FLUIDS)),
+        }
     for number in range(_slice_count(next(iter(files.values())))):
-        yield Patient(id=f"{volume}-{number:03d}", images=images, labels=labels, center=volume.split("-")[0],
-                      group=volume, slice=number)  # fmt: skip
+        yield Patient(
+            id=f"{volume}-{number:03d}",
+            images=images,
+            labels=labels,
+            center=volume.split("-")[0],
+            group=volume,
+            slice=number,
+        )
 
 
 def _slice_count(path: Path) -> int:

@@ -35,8 +35,11 @@ def missing_parts(sample: str, files: Mapping[str, Path], expected: Mapping[str,
         first = next(iter(expected.values()))
         return [problem("row-without-images", sample, "", "a table row, but no image", expected=first)]
     found = f"only {listed(path.name for path in files.values())}"
-    return [problem("missing-file", sample, part, found, expected=where)
-            for part, where in expected.items() if part not in files]  # fmt: skip
+    return [
+        problem("missing-file", sample, part, found, expected=where)
+        for part, where in expected.items()
+        if part not in files
+    ]
 
 
 def nothing_found(root: Path, layout: str, fix: str | None = None) -> Problem:

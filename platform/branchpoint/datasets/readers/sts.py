@@ -48,8 +48,11 @@ PARTS = {"CT_image": "CT", "PET_image": "PET", "CT_mask": "tumour", "PET_mask": 
 
 _FILE = re.compile(r"(CT|PET)_(image|mask)\.nii(\.gz)?")
 _TEXTS = {
-    "histology": "histologicaltype", "mskcc_type": "mskcctype", "site": "siteofprimarysts", "treatment": "treatment",
-}  # fmt: skip
+    "histology": "histologicaltype",
+    "mskcc_type": "mskcctype",
+    "site": "siteofprimarysts",
+    "treatment": "treatment",
+}
 _SEXES = {"male": "M", "female": "F", "m": "M", "f": "F"}
 _FOLLOW_UP = "timediagnosistolastfollowup"
 _OUTCOME_TIME = "timediagnosistooutcome"
@@ -80,8 +83,15 @@ def read(dataset: DatasetConfig) -> Cohort:
         problems += found + _missing_files(patient, files.get(patient, {}))
         if table and patient not in rows:
             problems.append(problem("images-without-row", patient, "", f"no row in {table.path.name}"))
-    return Cohort(name="sts", release="", root=root, modalities=MODALITIES, targets=TARGETS,
-                  patients=tuple(patients), problems=tuple(problems))  # fmt: skip
+    return Cohort(
+        name="sts",
+        release="",
+        root=root,
+        modalities=MODALITIES,
+        targets=TARGETS,
+        patients=tuple(patients),
+        problems=tuple(problems),
+    )
 
 
 def pet_mask(patient: Patient) -> MaskLabel | None:
@@ -166,8 +176,11 @@ def _labels(patient: str, row: Row) -> tuple[dict[str, Label], list[Problem]]:
     grade, rows = parse_class(patient, "grade", row.get("grade", ""), GRADES)
     problems += rows
     found: dict[str, SurvivalLabel | int | None] = {
-        "overall_survival": survival, "recurrence": recurrence, "lung_metastasis": lung, "grade": grade,
-    }  # fmt: skip
+        "overall_survival": survival,
+        "recurrence": recurrence,
+        "lung_metastasis": lung,
+        "grade": grade,
+    }
     return {name: label for name, label in found.items() if label is not None}, problems
 
 

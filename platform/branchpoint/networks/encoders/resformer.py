@@ -40,9 +40,11 @@ class ResFormer(Pyramid):
             entry = conv(dimensions, self.inputs(level) + extra, channels, 3, stride=2)
         else:
             entry = nn.Sequential(
-                conv(dimensions, self.inputs(0) + extra, channels, 7, bias=False), batch_norm(dimensions, channels),
-                nn.ReLU(inplace=True), max_pool(dimensions),
-            )  # fmt: skip
+                conv(dimensions, self.inputs(0) + extra, channels, 7, bias=False),
+                batch_norm(dimensions, channels),
+                nn.ReLU(inplace=True),
+                max_pool(dimensions),
+            )
         block = ResFormerBlock(dimensions, channels, 2 * 2**level, self.config.window, self.parallel)
         return nn.Sequential(entry, block)
 

@@ -72,16 +72,18 @@ class _Passing(nn.Module):
 def segresnet(config: NetworkConfig, dimensions: int, inputs: int) -> nn.Module:
     """MONAI's SegResNet (Myronenko 2018) with ``width`` first filters."""
     nets = require("monai.networks.nets", "MONAI", EXTRA, config.encoder)
-    return nets.SegResNet(spatial_dims=dimensions, in_channels=inputs, out_channels=config.width,
-                          init_filters=config.width)  # fmt: skip
+    return nets.SegResNet(
+        spatial_dims=dimensions, in_channels=inputs, out_channels=config.width, init_filters=config.width
+    )
 
 
 def swin_unetr(config: NetworkConfig, dimensions: int, inputs: int) -> nn.Module:
     """MONAI's Swin UNETR (Hatamizadeh et al. 2022); ``width`` is its feature size, a multiple of 12."""
     require("einops", "einops", EXTRA, config.encoder)
     nets = require("monai.networks.nets", "MONAI", EXTRA, config.encoder)
-    return nets.SwinUNETR(spatial_dims=dimensions, in_channels=inputs, out_channels=config.width,
-                          feature_size=config.width)  # fmt: skip
+    return nets.SwinUNETR(
+        spatial_dims=dimensions, in_channels=inputs, out_channels=config.width, feature_size=config.width
+    )
 
 
 def unet_plus_plus(config: NetworkConfig, dimensions: int, inputs: int) -> nn.Module:

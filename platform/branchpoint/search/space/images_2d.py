@@ -74,22 +74,36 @@ class PictureSpace:
 
     def base(self, dataset: DatasetConfig) -> Config:
         """What all candidates share; budget and seed are left to the job."""
-        require(self.encoder in encoders(dataset), "dataset.size_voxels", dataset.size_voxels,
-                f"{self.encoder} needs pictures of more than {U2NET_EDGE} pixels along each edge")  # fmt: skip
+        require(
+            self.encoder in encoders(dataset),
+            "dataset.size_voxels",
+            dataset.size_voxels,
+            f"{self.encoder} needs pictures of more than {U2NET_EDGE} pixels along each edge",
+        )
         tasks = self.tasks(dataset)
-        augmentation = AugmentationConfig(shift_mm=SHIFT_SHARE * min(dataset.size_voxels), mirror=self.mirrored,
-                                          flip=self.flipped, rotation_degrees=10.0)  # fmt: skip
+        augmentation = AugmentationConfig(
+            shift_mm=SHIFT_SHARE * min(dataset.size_voxels),
+            mirror=self.mirrored,
+            flip=self.flipped,
+            rotation_degrees=10.0,
+        )
         network = NetworkConfig(
-            encoder=self.encoder, in_channels=self.channels, unit="batchnorm", depth=_depth(self.encoder, dataset),
+            encoder=self.encoder,
+            in_channels=self.channels,
+            unit="batchnorm",
+            depth=_depth(self.encoder, dataset),
             measured_channel=0,
             regression_units=tuple((task.name, "light") for task in tasks if isinstance(task, HogConfig)),
-        )  # fmt: skip
+        )
         return Config(
-            dataset=dataset, tasks=tasks, network=network, split=SplitConfig(scheme=self.scheme),
+            dataset=dataset,
+            tasks=tasks,
+            network=network,
+            split=SplitConfig(scheme=self.scheme),
             optimizer=OptimizerConfig(name="adamw", weight_decay=1e-4),
             # Losses of masks, classes and ratios have different scales and overfit at different times.
             training=TrainingConfig(event_fraction=None, augmentation=augmentation, select_by="score"),
-        )  # fmt: skip
+        )
 
     def space(self, trial: optuna.trial.BaseTrial, base: Config) -> Config:
         """The Config of ``trial``."""

@@ -20,10 +20,21 @@ from branchpoint.search.space.links import suggest_cascades, suggest_exchanges
 from branchpoint.topology import Parting, SharingTrees, grow, join
 
 __all__ = [
-    "depths", "learned", "main_tasks", "measuring_point", "shared_point", "suggest_balancing", "suggest_head_inputs",
-    "suggest_heads", "suggest_learned", "suggest_learning_rate", "suggest_network", "suggest_topology", "suggest_width",
+    "depths",
+    "learned",
+    "main_tasks",
+    "measuring_point",
+    "shared_point",
+    "suggest_balancing",
+    "suggest_head_inputs",
+    "suggest_heads",
+    "suggest_learned",
+    "suggest_learning_rate",
+    "suggest_network",
+    "suggest_topology",
+    "suggest_width",
     "together",
-]  # fmt: skip
+]
 
 SMALLEST_LEVEL_VOXELS = 2
 HEAD_INPUTS = ("image", "both", "clinical")

@@ -39,8 +39,10 @@ def measured_prior(
     measured, topology = found
     names, own = (", ".join(sorted(task.name for task in config.tasks)) for config in (measured, base))
     if names != own:
-        raise ValueError(f"study {study!r}: its affinities in {store.uri} are those of {names}, but it learns {own}; "
-                         "measure them again, or file them under another name (--study)")  # fmt: skip
+        raise ValueError(
+            f"study {study!r}: its affinities in {store.uri} are those of {names}, but it learns {own}; "
+            "measure them again, or file them under another name (--study)"
+        )
     return prior_points(measured, topology, points[0], trials)
 
 

@@ -95,8 +95,15 @@ def _sources(params: AugmentationParams, image: Tensor) -> tuple[Tensor, Tensor]
     """Where each pixel of the plane comes from: x and y, each float32 (B, H * W), in pixels."""
     height, width = image.shape[-2:]
     flip = torch.zeros_like(params.mirror) if params.flip is None else params.flip
-    moves = torch.stack([params.angle_rad.cos(), params.angle_rad.sin(), 1 - 2.0 * params.mirror, 1 - 2.0 * flip,
-                         *params.shift_voxels[:, -2:].T]).to(image.device, non_blocking=True)  # fmt: skip
+    moves = torch.stack(
+        [
+            params.angle_rad.cos(),
+            params.angle_rad.sin(),
+            1 - 2.0 * params.mirror,
+            1 - 2.0 * flip,
+            *params.shift_voxels[:, -2:].T,
+        ]
+    ).to(image.device, non_blocking=True)
     cos, sin, side, end, down, right = moves[:, :, None, None]
     # From the plane's centre: undo the shift, then the rotation, then the mirrors.
     y = torch.arange(height, device=image.device)[:, None] - (height - 1) / 2 - down

@@ -14,8 +14,14 @@ AGE = ("age",)
 STAGES = (("t_stage", "n_stage"), ("tnm_group",), ("stage",))
 """In order of preference: T and N say more than the group they are summed up in."""
 GRADE = ("grade",)
-NAMES = {"age": "age", "t_stage": "T stage", "n_stage": "N stage", "tnm_group": "TNM group", "stage": "stage",
-         "grade": "grade"}  # fmt: skip
+NAMES = {
+    "age": "age",
+    "t_stage": "T stage",
+    "n_stage": "N stage",
+    "tnm_group": "TNM group",
+    "stage": "stage",
+    "grade": "grade",
+}
 
 _WORDS = {"low": 1.0, "intermediate": 2.0, "high": 3.0}
 _ANSWERS = {"m": 1.0, "male": 1.0, "f": 0.0, "female": 0.0, "yes": 1.0, "no": 0.0, "positive": 1.0, "negative": 0.0}

@@ -38,5 +38,10 @@ def _pin(batch: Batch) -> Batch:
     def pin(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
         return {name: tensor.pin_memory() for name, tensor in tensors.items()}
 
-    return replace(batch, inputs=pin(batch.inputs), targets=pin(batch.targets), labelled=pin(batch.labelled),
-                   index=batch.index.pin_memory())  # fmt: skip
+    return replace(
+        batch,
+        inputs=pin(batch.inputs),
+        targets=pin(batch.targets),
+        labelled=pin(batch.labelled),
+        index=batch.index.pin_memory(),
+    )

@@ -63,8 +63,7 @@ class Samples:
         inputs = {**batch.inputs, "clinical": torch.from_numpy(self.clinical[rows]).float()}
         known = {name: torch.from_numpy(self.labelled[name][rows]) for name in self._domains}
         centers = {name: torch.from_numpy(self.labels[name][rows]) for name in self._domains}
-        return replace(batch, inputs=inputs, targets={**batch.targets, **centers},
-                       labelled={**batch.labelled, **known})  # fmt: skip
+        return replace(batch, inputs=inputs, targets={**batch.targets, **centers}, labelled={**batch.labelled, **known})
 
     def _require_values(self, names: Sequence[str]) -> None:
         for place, name in enumerate(names):
@@ -73,8 +72,10 @@ class Samples:
             held = {str(patient.get(name)) for patient in self.covariates if patient.get(name) is not None}
             known = sorted({key for patient in self.covariates for key in patient})
             found = f"holds {', '.join(sorted(held)[:5])}, which are no numbers" if held else "has no value of it"
-            raise ValueError(f"network.clinical: {name!r}: cohort {self.name!r} {found}; it records "
-                             f"{', '.join(known) or 'no covariates'}")  # fmt: skip
+            raise ValueError(
+                f"network.clinical: {name!r}: cohort {self.name!r} {found}; it records "
+                f"{', '.join(known) or 'no covariates'}"
+            )
 
 
 def clinical_notes(names: Sequence[str], values: np.ndarray, train: np.ndarray) -> tuple[str, ...]:
@@ -82,7 +83,9 @@ def clinical_notes(names: Sequence[str], values: np.ndarray, train: np.ndarray) 
     if not names:
         return ()
     lacking = np.isnan(values[train]).sum(0)
-    parts = [f"{name} ({count} of {len(train)} training patients lack it)" if count else name
-             for name, count in zip(names, lacking, strict=True)]  # fmt: skip
+    parts = [
+        f"{name} ({count} of {len(train)} training patients lack it)" if count else name
+        for name, count in zip(names, lacking, strict=True)
+    ]
     handled = "; a missing value is the training mean, and marked as missing" if lacking.any() else ""
     return (f"clinical values: {', '.join(parts)}{handled}",)

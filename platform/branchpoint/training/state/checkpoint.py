@@ -56,8 +56,9 @@ class Checkpoints:
         for name in reversed(_names(self.place)):
             state = _read(self.place, name)
             if state is None:
-                warnings.warn(f"checkpoint {self.place / name} is damaged; going on from the one before it",
-                              stacklevel=2)  # fmt: skip
+                warnings.warn(
+                    f"checkpoint {self.place / name} is damaged; going on from the one before it", stacklevel=2
+                )
             elif state["run"] != self.run:
                 raise ValueError(
                     f"checkpoint {self.place / name} belongs to run {state['run']}, not to {self.run}: the Config or "

@@ -92,8 +92,10 @@ class SameBatch:
                 retain = number + 1 < len(shares)
                 gradients = torch.autograd.grad(share, parameters, retain_graph=retain, allow_unused=True)
                 before = found.get(name, [None] * len(parameters))
-                found[name] = [old if new is None else new if old is None else old.add_(new)
-                               for old, new in zip(before, gradients, strict=True)]  # fmt: skip
+                found[name] = [
+                    old if new is None else new if old is None else old.add_(new)
+                    for old, new in zip(before, gradients, strict=True)
+                ]
 
         outputs, values = self._pass_parts(collect if torch.is_grad_enabled() else None)
         losses = {name: TaskLoss(value, value) for name, value in values.items()}

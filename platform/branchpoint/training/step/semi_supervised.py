@@ -76,8 +76,9 @@ class Guidance:
         joined = dict(losses)
         for name, share in terms.items():
             known = losses.get(name)
-            joined[name] = TaskLoss(known.share + share, known.value + values[name]) if known else (
-                TaskLoss(share, values[name]))  # fmt: skip
+            joined[name] = (
+                TaskLoss(known.share + share, known.value + values[name]) if known else (TaskLoss(share, values[name]))
+            )
         return {task.name: joined[task.name] for task in self.run.trained if task.name in joined}
 
     def shares(self, outputs: Mapping[str, Tensor], labelled: Mapping[str, np.ndarray]) -> dict[str, Tensor]:
