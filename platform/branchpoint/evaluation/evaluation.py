@@ -139,8 +139,8 @@ def figures_by_center(
         name: figures(
             tasks,
             {task: select(summary, names[summary["index"]] == name) for task, summary in summaries.items()},
-            **options,
-        )  # type: ignore[arg-type]
+            **options,  # type: ignore[arg-type]
+        )
         for name in sorted({str(names[index]) for summary in summaries.values() for index in summary["index"]})
     }
 
