@@ -1,7 +1,7 @@
 # Fresh machine: Python 3.11 or newer and git are enough.
 #   make demo   the main job on the built-in phantom cohort, to a finished report
 #   make test   the test suite; make test-all with the tests that take minutes each
-#   make lint   ruff and mypy
+#   make lint   ruff, codespell and mypy
 #   make bench  measurements against peers (minutes to hours; see benchmarks/)
 PYTHON ?= python3
 VENV ?= .venv
@@ -34,6 +34,7 @@ test-all: $(VENV)/.dev
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/codespell
 	$(BIN)/mypy
 
 bench: $(VENV)/.dev

@@ -63,7 +63,7 @@ def test_candidate_ignores_fold_and_seed_alone() -> None:
     ("old", "new", "message"),
     [
         ('"width":8', '"width":"8"', r"network\.width: expected int, found '8'"),
-        ('"width":8', '"wdith":8', r"network: unknown field 'wdith'"),
+        ('"width":8', '"wdith":8', r"network: unknown field 'wdith'"),  # codespell:ignore wdith
         ('"kind":"survival"', '"kind":"surival"', r"tasks\[1\]\.kind: 'surival' is not one of"),
         ('"learning_rate":0.001', '"learning_rate":-1', r"optimizer\.learning_rate is -1.0: must be positive"),
         ('"ties":"breslow"', '"ties":"exact"', r"tasks\[1\]\.ties: 'exact' is not one of"),
