@@ -15,7 +15,13 @@ from branchpoint.config.tasks import (
     SurvivalConfig,
     TaskConfig,
 )
-from branchpoint.config.training import AugmentationConfig, OptimizerConfig, SemiSupervisedConfig, TrainingConfig
+from branchpoint.config.training import (
+    AugmentationConfig,
+    IntensityAugmentationConfig,
+    OptimizerConfig,
+    SemiSupervisedConfig,
+    TrainingConfig,
+)
 
 __all__ = [
     "AnyTaskConfig",
@@ -26,6 +32,7 @@ __all__ = [
     "DatasetConfig",
     "DomainConfig",
     "HogConfig",
+    "IntensityAugmentationConfig",
     "MultilabelConfig",
     "NetworkConfig",
     "OptimizerConfig",

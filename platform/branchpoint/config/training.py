@@ -5,6 +5,7 @@ Standard library only.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -37,20 +38,74 @@ class OptimizerConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class AugmentationConfig:
-    """Random shift, mirrors and rotation (paper 003, 2.3), drawn for each sample and step.
+class IntensityAugmentationConfig:
+    """Random changes of intensity, drawn for each sample and step; intensities are the network's normalised ones.
+
+    The ranges are about those of nnU-Net (Isensee et al. 2021, supplementary note 4).
 
     Attributes:
-        shift_mm: largest shift along each axis (paper: 30 voxels of 1 mm).
+        probability: with which each transformation is applied to a sample.
+        brightness: largest amount that is added or taken away.
+        contrast: the factor about the channel's mean lies between 1 / (1 + contrast) and 1 + contrast.
+        gamma: the exponent lies between 1 / (1 + gamma) and 1 + gamma; half of the draws act on inverted intensities.
+        noise: largest standard deviation of Gaussian noise.
+        blur_voxels: largest standard deviation of a Gaussian blur, in voxels.
+        low_resolution: largest factor by which the grid is coarsened and refined again; 1 for none.
+        saturation: the factor of colour saturation lies between 1 - saturation and 1 + saturation (three channels).
+        hue_turns: largest rotation of the hue, in turns (three channels).
+        channel_dropout: probability that one of several channels is replaced by its mean.
+        cutout: largest edge of a box that is replaced by the mean, as a share of the image's edges.
+        channels_together: change all channels alike, as for the colours of a photograph.
+    """
+
+    probability: float = 0.2
+    brightness: float = 0.3
+    contrast: float = 0.3
+    gamma: float = 0.4
+    noise: float = 0.2
+    blur_voxels: float = 1.0
+    low_resolution: float = 2.0
+    saturation: float = 0.0
+    hue_turns: float = 0.0
+    channel_dropout: float = 0.0
+    cutout: float = 0.0
+    channels_together: bool = False
+
+    def __post_init__(self) -> None:
+        place = "augmentation.intensity"
+        for name in ("brightness", "contrast", "gamma", "noise", "blur_voxels"):
+            require(0 <= getattr(self, name) < 100, f"{place}.{name}", getattr(self, name), "must lie in [0, 100)")
+        require(1 <= self.low_resolution <= 16, f"{place}.low_resolution", self.low_resolution, "must lie in [1, 16]")
+        for name in ("probability", "saturation", "channel_dropout"):
+            require(0 <= getattr(self, name) <= 1, f"{place}.{name}", getattr(self, name), "must lie in [0, 1]")
+        require(0 <= self.hue_turns <= 0.5, f"{place}.hue_turns", self.hue_turns, "must lie in [0, 0.5]")
+        require(0 <= self.cutout < 1, f"{place}.cutout", self.cutout, "must lie in [0, 1)")
+
+
+@dataclass(frozen=True, kw_only=True)
+class AugmentationConfig:
+    """Random movements (Andrearczyk et al. 2021, section 2.3) and changes of intensity, drawn for each sample and step.
+
+    Attributes:
+        shift_mm: largest shift along each axis (Andrearczyk et al. 2021: 30 voxels of 1 mm).
         mirror: mirror left and right with probability one half.
         flip: turn upside down (along the second last axis) with probability one half, for pictures that have no up.
-        rotation_degrees: largest rotation.
+        rotation_degrees: largest rotation of the plane of the last two axes.
+        scaling: the size of the content in that plane changes by a factor between 1 / (1 + scaling) and 1 + scaling.
+        intensity: changes of intensity; ``None`` for none.
     """
 
     shift_mm: float = 30.0
     mirror: bool = True
     flip: bool = False
     rotation_degrees: float = 5.0
+    scaling: float = 0.0
+    intensity: IntensityAugmentationConfig | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("shift_mm", "rotation_degrees", "scaling"):
+            value = getattr(self, name)
+            require(0 <= value < math.inf, f"augmentation.{name}", value, "must be finite and at least 0")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -127,6 +127,6 @@ def _augmented(run: Run, count: int, batch: Batch, generator: torch.Generator) -
     config = run.config.training.augmentation
     if config is None:
         return batch
-    dimensions = batch.inputs["image"].ndim - 2
-    moves = make_params(count, dimensions, config, run.prepared.spacing_mm, generator)
+    image = batch.inputs["image"]
+    moves = make_params(count, image.ndim - 2, config, run.prepared.spacing_mm, generator, image.shape[1])
     return apply_params(batch, moves[run.workers.rows(count)])

@@ -42,7 +42,10 @@ def by_scipy(values: np.ndarray, moves: AugmentationParams, row: int, order: int
     cos, sin = math.cos(moves.angle_rad[row]), math.sin(moves.angle_rad[row])
     side = -1.0 if moves.mirror[row] else 1.0
     end = -1.0 if moves.flip is not None and moves.flip[row] else 1.0
-    back = np.array([[1, 0, 0], [0, end * cos, -end * sin], [0, side * sin, side * cos]])
+    scale = 1.0 if moves.scale is None else float(moves.scale[row])
+    back = np.array(
+        [[1, 0, 0], [0, end * cos / scale, -end * sin / scale], [0, side * sin / scale, side * cos / scale]]
+    )
     centre = (np.array(values.shape) - 1) / 2
     offset = centre - back @ (centre + moves.shift_voxels[row].numpy())
     return affine_transform(values.astype(float), back, offset, order=order, mode="grid-constant", cval=outside)
@@ -53,11 +56,12 @@ def by_scipy(values: np.ndarray, moves: AugmentationParams, row: int, order: int
     degrees=st.sampled_from([0.0, 5.0, 40.0]),
     shift_mm=st.sampled_from([0.0, 3.0, 50.0]),
     flip=st.booleans(),
+    scaling=st.sampled_from([0.0, 0.3]),
 )
 @settings(max_examples=40, deadline=None)
-def test_agrees_with_scipy(seed: int, degrees: float, shift_mm: float, flip: bool) -> None:
+def test_agrees_with_scipy(seed: int, degrees: float, shift_mm: float, flip: bool, scaling: float) -> None:
     batch = make_batch(seed=seed)
-    config = AugmentationConfig(shift_mm=shift_mm, rotation_degrees=degrees, flip=flip)
+    config = AugmentationConfig(shift_mm=shift_mm, rotation_degrees=degrees, flip=flip, scaling=scaling)
     moves = make_params(3, 3, config, 1.5, torch.Generator().manual_seed(seed))
     moved = apply_params(batch, moves)
     for row in range(3):

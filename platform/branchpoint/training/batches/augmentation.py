@@ -1,4 +1,4 @@
-"""Random shift, mirrors and rotation (paper 003, 2.3) of whole batches, on the batch's device.
+"""Random shift, mirrors, rotation and scaling of whole batches, on the batch's device (Andrearczyk et al. 2021, 2.3).
 
 Parameters are drawn first (:func:`make_params`) and applied without any randomness (:func:`apply_params`), so that
 a draw can be kept, replayed, or divided among workers. Shifts are by whole voxels along every axis and rotations turn
@@ -22,6 +22,7 @@ from torch import Tensor
 
 from branchpoint.config import AugmentationConfig
 from branchpoint.datasets.batch import Batch
+from branchpoint.training.batches.intensity import IntensityParams, apply_intensity, draw_intensity
 
 
 @dataclass(frozen=True)
@@ -33,27 +34,44 @@ class AugmentationParams:
         mirror: bool (B,), whether the last axis (left and right) is mirrored.
         angle_rad: float32 (B,), rotation in the plane of the last two axes, from W towards H.
         flip: bool (B,), whether the second last axis (up and down) is mirrored; ``None``: nowhere.
+        scale: float32 (B,), factor of the content's size in the plane of the last two axes; ``None`` leaves it.
+        intensity: changes of intensity after the movement; ``None`` for none.
     """
 
     shift_voxels: Tensor
     mirror: Tensor
     angle_rad: Tensor
     flip: Tensor | None = None
+    scale: Tensor | None = None
+    intensity: IntensityParams | None = None
 
     def __len__(self) -> int:
         return len(self.mirror)
 
     def __getitem__(self, rows: slice) -> AugmentationParams:
         """The parameters of some of the samples: a worker's part of a global batch."""
-        flip = None if self.flip is None else self.flip[rows]
-        return AugmentationParams(self.shift_voxels[rows], self.mirror[rows], self.angle_rad[rows], flip)
+        return replace(
+            self,
+            shift_voxels=self.shift_voxels[rows],
+            mirror=self.mirror[rows],
+            angle_rad=self.angle_rad[rows],
+            flip=None if self.flip is None else self.flip[rows],
+            scale=None if self.scale is None else self.scale[rows],
+            intensity=None if self.intensity is None else self.intensity[rows],
+        )
 
 
 def make_params(
-    count: int, dimensions: int, config: AugmentationConfig, spacing_mm: float, generator: torch.Generator
+    count: int,
+    dimensions: int,
+    config: AugmentationConfig,
+    spacing_mm: float,
+    generator: torch.Generator,
+    channels: int = 1,
 ) -> AugmentationParams:
-    """Draw for ``count`` samples: shifts and angles are uniform, half of the samples are mirrored (and flipped).
+    """Draw for ``count`` samples of ``channels`` channels.
 
+    Shifts and angles are uniform, scales log-uniform, and half of the samples are mirrored (and flipped).
     A generator on the CPU draws the same for every device, and spares a GPU the wait for the draws.
     """
     device = generator.device
@@ -62,13 +80,21 @@ def make_params(
     mirror = torch.rand(count, generator=generator, device=device) < 0.5
     turn = 2 * torch.rand(count, generator=generator, device=device) - 1
     flip = torch.rand(count, generator=generator, device=device) < 0.5 if config.flip else None
-    return AugmentationParams(shift, mirror & config.mirror, turn * math.radians(config.rotation_degrees), flip)
+    scale = intensity = None
+    if config.scaling:
+        drawn = torch.rand(count, generator=generator, device=device)
+        scale = (math.log1p(config.scaling) * (2 * drawn - 1)).exp()
+    if config.intensity is not None:
+        intensity = draw_intensity(count, channels, dimensions, config.intensity, generator)
+    angle = turn * math.radians(config.rotation_degrees)
+    return AugmentationParams(shift, mirror & config.mirror, angle, flip, scale, intensity)
 
 
 def augment(batch: Batch, config: AugmentationConfig, spacing_mm: float, generator: torch.Generator) -> Batch:
     """A changed copy of ``batch``: the image and all masks move together, everything else is as it was."""
     image = batch.inputs["image"]
-    return apply_params(batch, make_params(len(image), image.dim() - 2, config, spacing_mm, generator))
+    count, channels = image.shape[:2]
+    return apply_params(batch, make_params(count, image.dim() - 2, config, spacing_mm, generator, channels))
 
 
 @torch.no_grad()
@@ -88,24 +114,28 @@ def apply_params(batch: Batch, params: AugmentationParams) -> Batch:
             outside = batch.outside.get(name, 0)
             mask = _move_masks(target.unsqueeze(2) if flat else target, outside, x, y, shifts)
             targets[name] = mask.squeeze(2) if flat else mask
-    return replace(batch, inputs={**batch.inputs, "image": moved.squeeze(2) if flat else moved}, targets=targets)
+    moved = moved.squeeze(2) if flat else moved
+    if params.intensity is not None:
+        moved = apply_intensity(moved, params.intensity)
+    return replace(batch, inputs={**batch.inputs, "image": moved}, targets=targets)
 
 
 def _sources(params: AugmentationParams, image: Tensor) -> tuple[Tensor, Tensor]:
     """Where each pixel of the plane comes from: x and y, each float32 (B, H * W), in pixels."""
     height, width = image.shape[-2:]
     flip = torch.zeros_like(params.mirror) if params.flip is None else params.flip
+    scale = torch.ones_like(params.angle_rad) if params.scale is None else params.scale
     moves = torch.stack(
         [
-            params.angle_rad.cos(),
-            params.angle_rad.sin(),
+            params.angle_rad.cos() / scale,
+            params.angle_rad.sin() / scale,
             1 - 2.0 * params.mirror,
             1 - 2.0 * flip,
             *params.shift_voxels[:, -2:].T,
         ]
     ).to(image.device, non_blocking=True)
     cos, sin, side, end, down, right = moves[:, :, None, None]
-    # From the plane's centre: undo the shift, then the rotation, then the mirrors.
+    # From the plane's centre: undo the shift, then rotation and scale, then the mirrors.
     y = torch.arange(height, device=image.device)[:, None] - (height - 1) / 2 - down
     x = torch.arange(width, device=image.device) - (width - 1) / 2 - right
     from_x, from_y = side * (cos * x + sin * y), end * (cos * y - sin * x)
