@@ -23,6 +23,7 @@ ORDER = (
     "training",
     "evaluation",
     "affinity",
+    "deploy",
     "execution",
     "on_ray",
     "published",
@@ -31,7 +32,7 @@ ORDER = (
     "commands",
 )
 LEVEL_OF = {room: level for level, room in enumerate(ORDER)}
-CORE = {"io", "topology", "config", "datasets", "balancing", "tasks", "networks", "training"}
+CORE = {"io", "topology", "config", "datasets", "balancing", "tasks", "networks", "training", "deploy"}
 
 
 def room_of(path: Path) -> str:
@@ -96,7 +97,7 @@ def test_core_imports_with_torch_and_numpy_alone() -> None:
         import importlib, sys
         ABSENT = {{"ray", "optuna", "pyarrow", "duckdb", "SimpleITK", "sksurv", "scipy", "pandas", "sklearn", "rich",
                   "typer", "plotly", "monai", "skimage", "pydantic", "jinja2", "segmentation_models_pytorch", "torchjd",
-                  "nibabel", "PIL", "numba"}}
+                  "nibabel", "PIL", "numba", "pydicom", "highdicom", "safetensors"}}
         class Absent:
             def find_spec(self, name, path=None, target=None):
                 # torch itself probes for some of these; only our own imports are refused.
