@@ -16,25 +16,44 @@ from branchpoint.io.storage import is_uri
 
 @dataclass(frozen=True, kw_only=True)
 class OptimizerConfig:
-    """Adam or AdamW.
+    """Adam, AdamW or stochastic gradient descent with Nesterov momentum, and the course of the learning rate.
 
     Attributes:
-        schedule: of the learning rate: ``cosine`` from ``learning_rate`` to 0 over the whole budget (paper 003, 2.3);
-            ``halving``, times 0.5 after every ``halving_share`` of the budget (paper 002: every third); ``constant``.
+        betas: of Adam and AdamW.
+        momentum: of ``sgd`` (nnU-Net: 0.99; Isensee et al. 2021).
+        schedule: of the learning rate: ``cosine`` from ``learning_rate`` to 0 over the whole budget (Andrearczyk et al.
+            2021, section 2.3); ``polynomial``, (1 - progress) ** 0.9 (nnU-Net); ``halving``, times 0.5 after every
+            ``halving_share`` of the budget (Bhattarai et al.: every third); ``constant``.
+        warmup_share: share of the budget over which the rate first rises linearly from 0.
+        encoder_rate: factor of the learning rate for the encoder's parameters; 0 freezes the encoder, and a value below
+            1 changes pre-trained weights more slowly than new ones.
+        clip_norm: largest norm of the gradient; ``None`` leaves it as it is.
     """
 
-    name: Literal["adam", "adamw"] = "adam"
+    name: Literal["adam", "adamw", "sgd"] = "adam"
     learning_rate: float = 1e-3
     weight_decay: float = 0.0
     betas: tuple[float, float] = (0.9, 0.999)
-    schedule: Literal["cosine", "halving", "constant"] = "cosine"
+    momentum: float = 0.9
+    schedule: Literal["cosine", "polynomial", "halving", "constant"] = "cosine"
     halving_share: float = 1 / 3
+    warmup_share: float = 0.0
+    encoder_rate: float = 1.0
     clip_norm: float | None = None
 
     def __post_init__(self) -> None:
         require(self.learning_rate > 0, "optimizer.learning_rate", self.learning_rate, "must be positive")
         require(self.weight_decay >= 0, "optimizer.weight_decay", self.weight_decay, "must be at least 0")
+        require(0 <= self.momentum < 1, "optimizer.momentum", self.momentum, "must lie in [0, 1)")
         require(0 < self.halving_share <= 1, "optimizer.halving_share", self.halving_share, "must lie in (0, 1]")
+        require(0 <= self.warmup_share < 1, "optimizer.warmup_share", self.warmup_share, "must lie in [0, 1)")
+        require(0 <= self.encoder_rate <= 1, "optimizer.encoder_rate", self.encoder_rate, "must lie in [0, 1]")
+        require(
+            self.clip_norm is None or self.clip_norm > 0,
+            "optimizer.clip_norm",
+            self.clip_norm,
+            "must be positive, or None",
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -33,6 +33,47 @@ def test_halving_against_torch_as_paper_002_has_it() -> None:
         scheduler.step()
 
 
+def test_polynomial_and_warm_up_against_torch() -> None:
+    config, steps = OptimizerConfig(learning_rate=0.2, schedule="polynomial", name="sgd", warmup_share=0.25), 40
+    reference = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=0.2)
+    scheduler = torch.optim.lr_scheduler.PolynomialLR(reference, total_iters=steps, power=0.9)
+    for step in range(steps):
+        expected = scheduler.get_last_lr()[0] * min(1.0, step / 10)
+        assert learning_rate(config, step / steps) == pytest.approx(expected, abs=1e-12), step
+        reference.step()
+        scheduler.step()
+
+
+def test_nesterov_steps_as_torch_does_them() -> None:
+    ours, theirs = nn.Linear(3, 2), nn.Linear(3, 2)
+    theirs.load_state_dict(ours.state_dict())
+    config = OptimizerConfig(name="sgd", learning_rate=0.1, momentum=0.99)
+    optimizer = build_optimizer(config, ours)
+    reference = torch.optim.SGD(theirs.parameters(), lr=0.1, momentum=0.99, nesterov=True)
+    x = torch.randn(5, 3)
+    for _ in range(4):
+        for network, stepper in ((ours, optimizer), (theirs, reference)):
+            stepper.zero_grad()
+            network(x).square().mean().backward()
+            stepper.step()
+    torch.testing.assert_close(ours.weight, theirs.weight)
+
+
+@pytest.mark.parametrize("factor", [0.0, 0.1])
+def test_the_encoder_learns_at_its_own_rate(factor: float) -> None:
+    network = nn.ModuleDict({"encoder": nn.Linear(3, 3), "head": nn.Linear(3, 1)})
+    before = {name: parameter.detach().clone() for name, parameter in network.named_parameters()}
+    config = OptimizerConfig(name="sgd", momentum=0.0, learning_rate=1.0, encoder_rate=factor)
+    optimizer = build_optimizer(config, network)
+    for parameter in network.parameters():
+        parameter.grad = torch.ones_like(parameter)
+    set_learning_rate(optimizer, 0.5)
+    optimizer.step()
+    for name, parameter in network.named_parameters():
+        moved = 0.5 * factor if name.startswith("encoder") else 0.5
+        torch.testing.assert_close(parameter, before[name] - moved)
+
+
 @pytest.mark.parametrize("name", ["adam", "adamw"])
 def test_only_matrices_of_the_network_decay(name: str) -> None:
     network, learned = nn.Linear(3, 2), nn.Parameter(torch.ones(()))

@@ -1,4 +1,4 @@
-"""Adam and AdamW, with cosine decay (paper 003, 2.3) or repeated halving (paper 002, 4) of the learning rate."""
+"""Optimisers and the course of their learning rate."""
 
 from __future__ import annotations
 
@@ -11,44 +11,62 @@ from torch import Tensor, nn
 
 from branchpoint.config import OptimizerConfig
 
+POLYNOMIAL_POWER = 0.9
+"""Exponent of nnU-Net's schedule."""
+RATE_FACTOR = "rate_factor"
+"""Key of a parameter group: its learning rate is the scheduled one times this."""
+
 
 def build_optimizer(
     config: OptimizerConfig, network: nn.Module, undecayed: Sequence[nn.Parameter] = ()
 ) -> torch.optim.Optimizer:
-    """The optimiser over the network and ``undecayed`` (what a balancer learns).
+    """The optimiser over the network's parameters and ``undecayed`` (those that a balancer learns).
 
-    Weight decay (L2 for ``adam``, decoupled for ``adamw``) leaves out vectors: biases and normalisation.
+    Weight decay (L2 for ``adam`` and ``sgd``, decoupled for ``adamw``) leaves out vectors: biases and normalisation.
+    Parameters of ``network.encoder`` learn at ``config.encoder_rate`` times the rate; at 0 they are left out, and stay
+    as they are.
     """
     trainable = [parameter for parameter in network.parameters() if parameter.requires_grad]
-    vectors = [parameter for parameter in trainable if parameter.ndim < 2]
-    groups: list[dict[str, Any]] = [
-        {"params": [parameter for parameter in trainable if parameter.ndim >= 2]},
-        {"params": [*vectors, *undecayed], "weight_decay": 0.0},
-    ]
+    encoder = {id(p) for p in getattr(network, "encoder", nn.ModuleList()).parameters()}
+    groups: list[dict[str, Any]] = [{"params": list(undecayed), "weight_decay": 0.0, RATE_FACTOR: 1.0}]
+    for factor, members in (
+        (1.0, [parameter for parameter in trainable if id(parameter) not in encoder]),
+        (config.encoder_rate, [parameter for parameter in trainable if id(parameter) in encoder]),
+    ):
+        if factor:
+            matrices = [parameter for parameter in members if parameter.ndim >= 2]
+            vectors = [parameter for parameter in members if parameter.ndim < 2]
+            groups.append({"params": matrices, RATE_FACTOR: factor})
+            groups.append({"params": vectors, "weight_decay": 0.0, RATE_FACTOR: factor})
+    groups = [group for group in groups if group["params"]]
+    shared: dict[str, Any] = {"lr": config.learning_rate, "weight_decay": config.weight_decay, "fused": True}
+    if config.name == "sgd":
+        return torch.optim.SGD(groups, momentum=config.momentum, nesterov=config.momentum > 0, **shared)
     kind = torch.optim.Adam if config.name == "adam" else torch.optim.AdamW
-    return kind(
-        [group for group in groups if group["params"]],
-        lr=config.learning_rate,
-        betas=config.betas,
-        weight_decay=config.weight_decay,
-        fused=True,
-    )
+    return kind(groups, betas=config.betas, **shared)
 
 
 def learning_rate(config: OptimizerConfig, progress: float) -> float:
-    """Rate after the share ``progress`` (0 to 1) of the whole budget, by ``config.schedule``."""
+    """Rate after the share ``progress`` (0 to 1) of the whole budget, by ``config.schedule``, with warm-up."""
+    rise = min(1.0, progress / config.warmup_share) if config.warmup_share else 1.0
+    return config.learning_rate * rise * _decay(config, progress)
+
+
+def _decay(config: OptimizerConfig, progress: float) -> float:
     if config.schedule == "constant":
-        return config.learning_rate
+        return 1.0
+    if config.schedule == "polynomial":
+        return max(0.0, 1 - progress) ** POLYNOMIAL_POWER
     if config.schedule == "halving":
         # 1/3 + 1/3 + 1/3 of the steps must be three parts although thirds are rounded.
-        return config.learning_rate * 0.5 ** math.floor(progress / config.halving_share + 1e-9)
-    return config.learning_rate * 0.5 * (1 + math.cos(math.pi * progress))
+        return 0.5 ** math.floor(progress / config.halving_share + 1e-9)
+    return 0.5 * (1 + math.cos(math.pi * progress))
 
 
 def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
-    """Use ``rate`` from the next step on."""
+    """Use ``rate``, times the factor of each parameter group, from the next step on."""
     for group in optimizer.param_groups:
-        group["lr"] = rate
+        group["lr"] = rate * group.get(RATE_FACTOR, 1.0)
 
 
 def clip_gradient(network: nn.Module, largest_norm: float | None) -> Tensor:
