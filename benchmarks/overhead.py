@@ -28,7 +28,8 @@ import optuna
 import typer
 
 from branchpoint.config import Config, DatasetConfig, SegmentationConfig, SurvivalConfig
-from branchpoint.on_ray.session import Resources, session
+from branchpoint.execution.resources import Resources
+from branchpoint.on_ray.session import session
 from branchpoint.search.study import Study
 from branchpoint.search.suggest.feasibility import load_ahead
 from branchpoint.store import Store

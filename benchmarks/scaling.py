@@ -122,7 +122,8 @@ class TimedFit:
 
 def start(options: argparse.Namespace) -> None:
     """Seconds from submission to the first step, for a first run and one that follows it in the same Ray."""
-    from branchpoint.on_ray.session import Resources, session
+    from branchpoint.execution.resources import Resources
+    from branchpoint.on_ray.session import session
     from branchpoint.on_ray.train_workers import WorkersFit
 
     config, patients = scaled(options, options.batch)

@@ -7,8 +7,6 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-import optuna
-
 from branchpoint.config import (
     AnyTaskConfig,
     ClassificationConfig,
@@ -32,6 +30,7 @@ from branchpoint.datasets.readers.folder_declaration import (
     read_declaration,
 )
 from branchpoint.search.space.images_2d import PictureSpace
+from branchpoint.search.space.trial import Trial
 from branchpoint.search.space.volumes import VolumeSpace
 
 DEVIATIONS_IN_RANGE = 4
@@ -108,7 +107,7 @@ def base(dataset: DatasetConfig) -> Config:
     return space_of(dataset).base(dataset)
 
 
-def space(trial: optuna.trial.BaseTrial, base: Config) -> Config:
+def space(trial: Trial, base: Config) -> Config:
     """The Config of ``trial``."""
     return space_of(base.dataset).space(trial, base)
 

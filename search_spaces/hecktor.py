@@ -12,10 +12,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import optuna
-
 from branchpoint.config import AnyTaskConfig, Config, DatasetConfig, SegmentationConfig, SurvivalConfig
 from branchpoint.search.space.parts import measuring_point, shared_point, together
+from branchpoint.search.space.trial import Trial
 from branchpoint.search.space.volumes import suggest_volume_config
 
 RELEASES_WITH_NODES = ("2022", "2025")
@@ -34,7 +33,7 @@ def base(dataset: DatasetConfig) -> Config:
     return Config(dataset=dataset, tasks=tasks)
 
 
-def space(trial: optuna.trial.BaseTrial, base: Config) -> Config:
+def space(trial: Trial, base: Config) -> Config:
     """The Config of ``trial``."""
     return suggest_volume_config(trial, base, CLINICAL.get(base.dataset.release, ELSEWHERE))
 

@@ -10,10 +10,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import optuna
-
 from branchpoint.config import ClassificationConfig, Config, DatasetConfig, SegmentationConfig, SurvivalConfig
 from branchpoint.search.space.parts import measuring_point, shared_point, together
+from branchpoint.search.space.trial import Trial
 from branchpoint.search.space.volumes import suggest_volume_config
 
 CLINICAL = ("age", "sex", "grade")
@@ -32,7 +31,7 @@ def base(dataset: DatasetConfig) -> Config:
     )
 
 
-def space(trial: optuna.trial.BaseTrial, base: Config) -> Config:
+def space(trial: Trial, base: Config) -> Config:
     """The Config of ``trial``."""
     return suggest_volume_config(trial, base, CLINICAL)
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from branchpoint.on_ray.session import Resources
+from branchpoint.execution.resources import Resources
 from branchpoint.search.study import Study
 from tests.search.search_toys import toy_space
 from tests.training.flat_cohort import DISC, LARGE, FlatCohort, flat_config

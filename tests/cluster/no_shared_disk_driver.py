@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from branchpoint.config import Config
-from branchpoint.on_ray.session import Resources
+from branchpoint.execution.resources import Resources
 from branchpoint.search.study import Study
 from tests.cluster.two_nodes_driver import NotingFit, two_nodes_study
 from tests.search.search_toys import ToyResult

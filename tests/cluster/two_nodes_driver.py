@@ -10,7 +10,7 @@ from typing import Any
 
 from branchpoint.config import Config, DatasetConfig, SurvivalConfig, TrainingConfig
 from branchpoint.execution.halving import HalvingConfig
-from branchpoint.on_ray.session import Resources
+from branchpoint.execution.resources import Resources
 from branchpoint.search.study import Study
 from tests.search.search_toys import ToyFit, ToyResult, toy_space
 

@@ -9,8 +9,9 @@ from typing import Any
 
 from branchpoint.config import Config
 from branchpoint.execution.attempt import execute
+from branchpoint.execution.resources import Resources
 from branchpoint.execution.run_spec import Setup, Work
-from branchpoint.on_ray.session import Resources, session
+from branchpoint.on_ray.session import session
 from branchpoint.on_ray.train_workers import with_workers
 from branchpoint.training.loop import EpochReport, FitResult, fit
 from tests.on_ray.workers_toys import open_spheres, spheres_config

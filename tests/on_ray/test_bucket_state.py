@@ -21,10 +21,10 @@ from typer.testing import CliRunner
 
 from branchpoint.commands.cli import app
 from branchpoint.execution.attempt import execute
+from branchpoint.execution.held_out import evaluate_run
 from branchpoint.execution.run_spec import Outcome, Setup, Work
 from branchpoint.io.storage import Bucket, joined
 from branchpoint.networks import build
-from branchpoint.on_ray.held_out_runs import evaluate_run
 from branchpoint.store import Store
 from branchpoint.training.state import checkpoint
 from branchpoint.training.state.checkpoint import Checkpoints

@@ -8,7 +8,8 @@ import pytest
 import ray
 
 from branchpoint.config import Config
-from branchpoint.on_ray.session import STARTS, Resources, memory_limit, preflight, session
+from branchpoint.execution.resources import Resources, memory_limit, preflight
+from branchpoint.on_ray.session import STARTS, session
 from branchpoint.search.suggest.feasibility import fits_memory
 
 LAPTOP = {"CPU": 2.0, "memory": 8e9}

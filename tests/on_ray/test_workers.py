@@ -12,8 +12,9 @@ import ray as ray_package
 
 from branchpoint.config import Config
 from branchpoint.execution.attempt import execute
+from branchpoint.execution.resources import Resources, preflight
 from branchpoint.execution.run_spec import Outcome, Setup, Work
-from branchpoint.on_ray.session import Resources, living_nodes, preflight
+from branchpoint.on_ray.session import living_nodes
 from branchpoint.on_ray.train_workers import with_workers
 from branchpoint.search.study import Study
 from branchpoint.store import Store

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from branchpoint.execution.attempt import execute
+from branchpoint.execution.resources import Resources
 from branchpoint.execution.run_spec import Setup, Work
 from branchpoint.io.storage import Bucket
-from branchpoint.on_ray.session import Resources
 from branchpoint.on_ray.train_workers import with_workers
 from branchpoint.store import Store
 from branchpoint.training.loop import fit

@@ -15,9 +15,9 @@ import ray as ray_package
 from branchpoint.config import Config
 from branchpoint.execution.attempt import execute
 from branchpoint.execution.halving import HalvingConfig
+from branchpoint.execution.resources import Resources
 from branchpoint.execution.run_spec import Setup, Work
 from branchpoint.on_ray.placement_reaper import open_warden
-from branchpoint.on_ray.session import Resources
 from branchpoint.on_ray.train_workers import with_workers
 from branchpoint.search.study import Study
 from branchpoint.store import Store

@@ -4,7 +4,8 @@ import sys
 from pathlib import Path
 
 from branchpoint.config import Config, DatasetConfig, SurvivalConfig, TrainingConfig
-from branchpoint.on_ray.session import Resources, session
+from branchpoint.execution.resources import Resources
+from branchpoint.on_ray.session import session
 from branchpoint.search.study import Study
 from tests.search.search_toys import ToyFit, toy_space
 

@@ -15,9 +15,10 @@ import ray as ray_package
 
 from branchpoint.config import Config
 from branchpoint.execution.halving import HalvingConfig
+from branchpoint.execution.resources import Resources
 from branchpoint.io.storage import PIECE_BYTES
 from branchpoint.on_ray.cohort_server import cohort_source
-from branchpoint.on_ray.session import Resources, session
+from branchpoint.on_ray.session import session
 from branchpoint.search.study import Study
 from branchpoint.store import Store
 from tests.search.search_toys import ToyFit, epochs_run, narrow_space, toy_space, toy_value

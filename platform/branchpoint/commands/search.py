@@ -23,9 +23,9 @@ import typer
 
 from branchpoint.config import Config, DatasetConfig
 from branchpoint.execution.halving import HalvingConfig
+from branchpoint.execution.resources import Resources
 from branchpoint.execution.state import home_folder, store_and_state
 from branchpoint.io.storage import is_uri
-from branchpoint.on_ray.session import Resources
 from branchpoint.search.final import Finals
 from branchpoint.search.space.points import config_at
 from branchpoint.search.space.prior import measured_prior

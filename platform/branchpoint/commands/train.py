@@ -35,8 +35,8 @@ def train(
         RuntimeError: a fold failed.
     """
     from branchpoint.datasets.pipeline import checked_cohort
+    from branchpoint.execution.resources import Resources
     from branchpoint.execution.state import home_folder, store_and_state
-    from branchpoint.on_ray.session import Resources
     from branchpoint.search.retraining import Retraining
 
     config = read_config(file)

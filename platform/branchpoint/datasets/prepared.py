@@ -23,7 +23,7 @@ from branchpoint.config.serialization import to_plain
 from branchpoint.datasets.batch import Batch
 from branchpoint.datasets.build import build_missing
 from branchpoint.datasets.cache.image_keys import picture_key
-from branchpoint.datasets.cache.store import InputHashes, VolumeCache, fingerprint, volume_key, write_text
+from branchpoint.datasets.cache.store import InputHashes, VolumeCache, fingerprint, volume_key
 from branchpoint.datasets.cohort import (
     Cohort,
     Label,
@@ -36,6 +36,7 @@ from branchpoint.datasets.cohort import (
 )
 from branchpoint.datasets.preparation.grid import Window
 from branchpoint.datasets.preparation.placement import Placement
+from branchpoint.io.storage import write_atomically
 
 LOST_WARNING = 0.01
 """Share of an outline outside the window from which on a patient is named in a warning."""
@@ -110,7 +111,7 @@ def prepare(
     }
     name = "-".join(part for part in (cohort.name, cohort.release, fingerprint(manifest)[:16]) if part)
     path = cache_dir / "cohorts" / f"{name}.json"
-    write_text(path, json.dumps(manifest, indent=1))
+    write_atomically(path, json.dumps(manifest, indent=1))
     prepared = PreparedCohort.open(path)
     prepared.warn_of_losses()
     return prepared

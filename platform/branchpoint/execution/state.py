@@ -7,18 +7,18 @@ makes a study resumable; with it lost, the results stay.
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import shutil
 import socket
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from branchpoint.io.storage import Bucket, Disk, Place, is_uri
+from branchpoint.io.locks import LockHeldError, exclusive
+from branchpoint.io.storage import Bucket, Disk, Place, is_uri, write_atomically
 
 
 def home_folder(given: Path | None) -> Path:
@@ -72,18 +72,14 @@ class StudyFolder:
         Raises:
             ValueError: another driver holds it.
         """
-        with (self.path / "driver.lock").open("a+") as file:
+        with ExitStack() as held:
             try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                file.seek(0)
+                held.enter_context(exclusive(self.path / "driver.lock", wait=False))
+            except LockHeldError as other:
                 raise ValueError(
-                    f"study {self.path.name!r} is being run by {file.read().strip() or 'another process'}; "
+                    f"study {self.path.name!r} is being run by {other.holder}; "
                     "wait for it, end it, or give another --study name"
                 ) from None
-            file.truncate(0)
-            file.write(f"process {os.getpid()} on {socket.gethostname()}")
-            file.flush()
             yield
 
     def remember(self, settings: Mapping[str, Any], part: str = "study") -> None:
@@ -95,7 +91,7 @@ class StudyFolder:
         file = self.path / f"{part}.json"
         wanted = json.loads(json.dumps(settings))
         if not file.exists():
-            write_text(file, json.dumps(wanted, indent=1, sort_keys=True))
+            write_atomically(file, json.dumps(wanted, indent=1, sort_keys=True))
             return
         changes = list(_differences(json.loads(file.read_text()), wanted, ""))
         if changes:
@@ -139,9 +135,7 @@ class RunFolder:
         if isinstance(self.place, Bucket):
             yield
             return
-        self.place.path.mkdir(parents=True, exist_ok=True)
-        with (self.place.path / "run.lock").open("a") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
+        with exclusive(self.place.path / "run.lock"):
             yield
 
     @property
@@ -169,13 +163,6 @@ def run_folder(state: Path, store: str, study: str, run: str) -> RunFolder:
     if is_uri(store):
         return RunFolder(Bucket(store) / f".state/{quote(study, safe='')}/runs/{quote(run, safe='')}")
     return RunFolder(Disk(state / "runs" / run))
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write ``path`` so that it is never seen half-written."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    beside.write_text(text)
-    os.replace(beside, path)
 
 
 def _differences(old: Any, new: Any, place: str) -> Iterator[str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -57,9 +56,7 @@ class Disk:
 
     def write(self, name: str, content: bytes | memoryview) -> None:
         """Replace a file by ``content``: it holds all of it, safe from a loss of power, or what it held before."""
-        path = self.path / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, content)
+        write_atomically(self.path / name, content)
 
     def remove(self, name: str) -> None:
         """Delete a file; one that is gone already does not matter."""
@@ -123,15 +120,8 @@ class Bucket:
     def write(self, name: str, content: Any) -> None:
         """Replace an object by ``content`` (bytes, a memory view, a buffer): others see the old one or the new."""
         filesystem, root = self._opened
-        path = f"{root}/{name}"
-        if filesystem.type_name in _SINGLE_PUT:
-            _put(filesystem, path, content)
-            return
-        folder, _, last = path.rpartition("/")
-        filesystem.create_dir(folder, recursive=True)
-        hidden = f"{folder}/.{last}.{uuid.uuid4().hex}"
-        _put(filesystem, hidden, content)
-        filesystem.move(hidden, path)
+        folder, _, last = f"{root}/{name}".rpartition("/")
+        put_object(filesystem, f"{folder}/{last}", content, hidden=f"{folder}/.{last}.{uuid.uuid4().hex}")
 
     def remove(self, name: str) -> None:
         """Delete an object; one that is gone already does not matter."""
@@ -152,9 +142,22 @@ class Bucket:
         return filesystem, root.rstrip("/")
 
 
-def _put(filesystem: Any, path: str, content: Any) -> None:
-    with filesystem.open_output_stream(path) as stream:
+def put_object(filesystem: Any, path: str, content: Any, hidden: str) -> None:
+    """Write an object so that others see all of ``content`` or none.
+
+    Args:
+        filesystem: a ``pyarrow.fs.FileSystem``.
+        path: of the object, on that file system.
+        content: bytes, a memory view or a buffer.
+        hidden: where it is written first, if the file system shows objects before their upload is complete.
+    """
+    whole_at_once = filesystem.type_name in _SINGLE_PUT
+    if not whole_at_once:
+        filesystem.create_dir(path.rpartition("/")[0], recursive=True)
+    with filesystem.open_output_stream(path if whole_at_once else hidden) as stream:
         stream.write(content)
+    if not whole_at_once:
+        filesystem.move(hidden, path)
 
 
 Place = Disk | Bucket
@@ -167,20 +170,39 @@ def place_of(where: Path | str | Place) -> Place:
     return Bucket(where) if isinstance(where, str) and is_uri(where) else Disk(Path(where))
 
 
-def write_atomically(path: Path, content: bytes | memoryview) -> None:
-    """Write ``path`` so that, whatever dies when, it holds either all of ``content`` or what it held before."""
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+def write_atomically(
+    path: Path, content: bytes | memoryview | str, *, partial: Path | None = None, sync_name: bool = True
+) -> None:
+    """Write ``path`` so that, whatever dies when, it holds either all of ``content`` or what it held before.
+
+    The content is written and synced under another name in the same folder, and then renamed.
+
+    Args:
+        path: of the file; its folder is made where it is missing.
+        content: bytes, or text that is written as UTF-8.
+        partial: the other name, for those who look for what a killed writer left; by default a random hidden one.
+        sync_name: also sync the folder, so that the new name outlasts a loss of power on every file system.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = partial or path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
     try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-            file.flush()
+        with partial.open("xb", buffering=0) as file:
+            rest = memoryview(content.encode() if isinstance(content, str) else content).cast("B")
+            while rest.nbytes:
+                rest = rest[file.write(rest) :]
             os.fsync(file.fileno())
-        os.replace(temporary, path)
     except BaseException:
-        Path(temporary).unlink(missing_ok=True)
+        partial.unlink(missing_ok=True)
         raise
-    folder = os.open(path.parent, os.O_RDONLY)
+    os.replace(partial, path)
+    if sync_name:
+        sync_folder(path.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the names in ``folder`` outlast a loss of power."""
+    descriptor = os.open(folder, os.O_RDONLY)
     try:
-        os.fsync(folder)
+        os.fsync(descriptor)
     finally:
-        os.close(folder)
+        os.close(descriptor)

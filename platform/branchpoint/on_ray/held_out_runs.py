@@ -1,29 +1,17 @@
-"""Test patients, looked at once: what chosen finalists and trivial references do on each fold.
-
-Runs as Ray tasks. Results are small per-patient statistics, kept beside the run so that a second start does not
-evaluate again.
-"""
+"""Evaluates finished networks, and the trivial references, on held-out patients as Ray tasks."""
 
 from __future__ import annotations
 
-import io
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
-from typing import Any, Literal
+from collections.abc import Callable, Sequence
+from typing import Any
 
-import numpy as np
 import ray
 
 from branchpoint.config import Config
-from branchpoint.datasets.splits import split
 from branchpoint.evaluation.references import Reference
+from branchpoint.execution.held_out import Summaries, evaluate_run, evaluate_untrained, references_of_folds
+from branchpoint.execution.resources import Resources
 from branchpoint.execution.run_spec import Setup, Work
-from branchpoint.execution.state import NETWORK
-from branchpoint.on_ray.session import Resources
-from branchpoint.tasks import build_task
-from branchpoint.tasks.base import Summary
-
-Summaries = Mapping[str, Summary]
 
 
 def test_summaries(works: Sequence[Work], setup: Setup, resources: Resources, concurrency: int) -> list[Summaries]:
@@ -49,56 +37,6 @@ def fold_references(
     return found[0]
 
 
-def evaluate_run(work: Work, setup: Setup, part: Literal["test", "validation"] = "test") -> Summaries:
-    """What the network of a finished run does on the test (or validation) patients of its fold."""
-    import torch
-
-    place, kept = setup.run_folder(work.name).place, f"{part}.npz"
-    if not place.holds(kept):
-        config = Config.from_json(work.config)
-        weights = torch.load(io.BytesIO(place.read(NETWORK)), map_location="cpu", weights_only=True)
-        place.write(kept, _packed(_evaluate(config, setup, weights, part)))
-    return load_summaries(place.read(kept))
-
-
-def evaluate_untrained(config: str, setup: Setup) -> Summaries:
-    """What the network of ``config`` does on the test patients of its fold before any training."""
-    return _evaluate(Config.from_json(config), setup, None)
-
-
-def _evaluate(
-    config: Config, setup: Setup, weights: Mapping[str, Any] | None, part: Literal["test", "validation"] = "test"
-) -> Summaries:
-    import torch
-
-    from branchpoint.evaluation.evaluation import evaluate
-    from branchpoint.networks import build
-
-    torch.set_num_threads(setup.cpus)
-    prepared = setup.cohort()
-    network = build(config)
-    if weights is not None:
-        network.load_state_dict(dict(weights))
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    return evaluate(network.to(device), config, prepared, getattr(split(prepared, config.split), part), device)
-
-
-def references_of_folds(text: str, setup: Setup, folds: Sequence[int]) -> list[list[Reference]]:
-    """The trivial references of every task of a Config, for each of ``folds``."""
-    from branchpoint.evaluation.measurements import measure
-    from branchpoint.evaluation.references import references
-
-    config, prepared = Config.from_json(text), setup.cohort()
-    measured = measure(prepared)
-    tasks = [build_task(task) for task in config.tasks]
-    found = []
-    for fold in folds:
-        parts = split(prepared, replace(config.split, fold=fold))
-        others = np.concatenate([parts.train, parts.validation])
-        found.append(references(tasks, prepared, measured, others, parts.test))
-    return found
-
-
 def _on_ray(
     calls: Sequence[tuple[Callable[..., Any], tuple[Any, ...]]], resources: Resources, concurrency: int
 ) -> list[Any]:
@@ -114,20 +52,3 @@ def _on_ray(
         (ready,), _ = ray.wait(list(running), num_returns=1)
         done[running.pop(ready)] = ray.get(ready)
     return [done[position] for position in range(len(calls))]
-
-
-def _packed(summaries: Summaries) -> bytes:
-    buffer = io.BytesIO()
-    flat = {f"{task}/{name}": values for task, summary in summaries.items() for name, values in summary.items()}
-    np.savez(buffer, **flat)  # type: ignore[arg-type]
-    return buffer.getvalue()
-
-
-def load_summaries(content: bytes) -> Summaries:
-    """What :func:`evaluate_run` kept."""
-    summaries: dict[str, dict[str, np.ndarray]] = {}
-    with np.load(io.BytesIO(content)) as flat:
-        for key in flat.files:
-            task, name = key.rsplit("/", 1)
-            summaries.setdefault(task, {})[name] = flat[key]
-    return summaries

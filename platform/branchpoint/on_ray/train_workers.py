@@ -23,10 +23,10 @@ from ray import cloudpickle
 from ray.util import get_current_placement_group
 
 from branchpoint.config import Config
+from branchpoint.execution.resources import Resources
 from branchpoint.io.storage import Place
 from branchpoint.on_ray.gloo import torch_config
 from branchpoint.on_ray.report_channel import open_mailbox
-from branchpoint.on_ray.session import Resources
 
 if TYPE_CHECKING:
     from branchpoint.datasets.cache.node_copy import Source

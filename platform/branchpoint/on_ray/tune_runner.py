@@ -13,10 +13,10 @@ from ray import tune
 
 from branchpoint.execution.attempt import execute
 from branchpoint.execution.progress import Progress
+from branchpoint.execution.resources import Resources
 from branchpoint.execution.run_spec import Setup, Work
 from branchpoint.execution.runs import Runs
 from branchpoint.on_ray.placement_reaper import open_warden
-from branchpoint.on_ray.session import Resources
 from branchpoint.on_ray.start_barrier import StartGate
 from branchpoint.on_ray.train_workers import with_workers
 from branchpoint.on_ray.tune_searcher import Deaths, TuneSearcher

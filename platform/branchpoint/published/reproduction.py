@@ -89,7 +89,7 @@ class Reproduction:
 
     def summaries(self, row: Row, part: Part) -> list[dict[str, Summary]]:
         """For each seed, task to the summary of all folds; of seeds whose every fold completed."""
-        from branchpoint.on_ray.held_out_runs import evaluate_run
+        from branchpoint.execution.held_out import evaluate_run
 
         works, setup = self.works(row), self.setup(row)
         found = []

@@ -22,12 +22,14 @@ from branchpoint.config import Config
 from branchpoint.config.serialization import to_plain
 from branchpoint.evaluation.estimates import figure_records
 from branchpoint.execution.attempt import execute, package_versions
+from branchpoint.execution.held_out import evaluate_run, references_of_folds
 from branchpoint.execution.progress import Progress
+from branchpoint.execution.resources import Resources, preflight
 from branchpoint.execution.run_spec import Outcome, Setup, Work, known_outcomes
 from branchpoint.execution.state import NETWORK, StudyFolder, run_folder
 from branchpoint.on_ray.cohort_server import cohort_here, cohort_source
-from branchpoint.on_ray.held_out_runs import evaluate_run, fold_references, references_of_folds, test_summaries
-from branchpoint.on_ray.session import Resources, living_nodes, preflight, session
+from branchpoint.on_ray.held_out_runs import fold_references, test_summaries
+from branchpoint.on_ray.session import living_nodes, session
 from branchpoint.on_ray.train_workers import with_workers
 from branchpoint.store import Store, StudyRecord
 

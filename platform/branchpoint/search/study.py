@@ -19,13 +19,14 @@ from branchpoint.config.serialization import to_plain
 from branchpoint.execution.attempt import package_versions
 from branchpoint.execution.halving import HalvingConfig
 from branchpoint.execution.progress import Progress
+from branchpoint.execution.resources import Resources, memory_limit, preflight
 from branchpoint.execution.run_spec import Outcome, Setup, known_outcomes
 from branchpoint.execution.state import StudyFolder
 from branchpoint.on_ray.cohort_server import cohort_here, cohort_source
-from branchpoint.on_ray.session import Resources, living_nodes, memory_limit, preflight, session
-from branchpoint.search.space.points import check_points
+from branchpoint.on_ray.session import living_nodes, session
+from branchpoint.search.space.points import Space, check_points
 from branchpoint.search.suggest.feasibility import fits_memory, load_ahead
-from branchpoint.search.suggest.suggestions import Known, Space, Suggestions
+from branchpoint.search.suggest.suggestions import Known, Suggestions
 from branchpoint.store import Store, StudyRecord, TrialRecord
 
 PROTOCOL = (

@@ -12,7 +12,6 @@ POSIX does not promise but ext4, XFS and Btrfs do (seen in trials that mounted t
 from __future__ import annotations
 
 import logging
-import os
 import re
 import time
 import uuid
@@ -27,6 +26,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pyarrow import fs as pafs
 
+from branchpoint.io.storage import put_object, sync_folder, write_atomically
+
 T = TypeVar("T")
 S = TypeVar("S")
 
@@ -34,7 +35,6 @@ _NAME = re.compile(r"(?P<ns>\d{19})-(?P<rows>\d+)-(?P<origin>c?[0-9a-f]{16})\.pa
 _HIDDEN = re.compile(rf"\.(?P<name>{_NAME.pattern})\.tmp")
 _DEAD_SECONDS = 10.0  # a writer takes milliseconds from the hidden name to the final one
 _TORN_SECONDS = 3600.0
-_SINGLE_PUT = ("s3", "gcs")  # an object shows only once its upload is complete
 _TRIES = 200
 
 _log = logging.getLogger(__name__)
@@ -95,7 +95,7 @@ class Files:
         else:
             self.fs, self.root = pafs.LocalFileSystem(), str(Path(uri).expanduser().absolute())
         self.is_local = isinstance(self.fs, pafs.LocalFileSystem)
-        self._made: set[str] = set()
+        self._made: set[Path] = set()
 
     def __reduce__(self) -> tuple[Any, ...]:
         # A relative path means the folder where the store was opened: workers run elsewhere.
@@ -200,42 +200,20 @@ class Files:
         name = f"{written_ns:019d}-{rows}-{origin}.parquet"
         path, hidden = f"{folder}/{name}", f"{folder}/.{name}.tmp"
         if self.is_local:
-            self._put_local(folder, hidden, path, data)
-        elif self.fs.type_name in _SINGLE_PUT:
-            self._stream(path, data)
+            self._put_local(Path(folder), Path(hidden), Path(path), data)
         else:
-            self._put_moved(folder, hidden, path, data)
+            put_object(self.fs, path, data, hidden)
         return DataFile(written_ns, rows, path, study, origin.startswith("c"))
 
-    def _stream(self, path: str, data: pa.Buffer) -> None:
-        with self.fs.open_output_stream(path) as stream:
-            stream.write(data)
-
-    def _put_moved(self, folder: str, hidden: str, path: str, data: pa.Buffer) -> None:
+    def _put_local(self, folder: Path, hidden: Path, path: Path, data: pa.Buffer) -> None:
         if folder not in self._made:
-            self.fs.create_dir(folder, recursive=True)
-            self._made.add(folder)
-        self._stream(hidden, data)
-        self.fs.move(hidden, path)
-
-    def _put_local(self, folder: str, hidden: str, path: str, data: pa.Buffer) -> None:
-        if folder not in self._made:
-            _make_durable(Path(folder))
+            _make_durable(folder)
             self._made.add(folder)
         try:
-            with open(hidden, "xb", buffering=0) as stream:
-                view = memoryview(data)
-                while view.nbytes:
-                    view = view[stream.write(view) :]
-                os.fsync(stream.fileno())
-        except OSError:
-            Path(hidden).unlink(missing_ok=True)
-            raise
-        try:
-            os.rename(hidden, path)
+            write_atomically(path, memoryview(data), partial=hidden, sync_name=False)
         except FileNotFoundError:
             # After ten seconds of syncing we were taken for dead, and another process has given the file its name.
-            if not os.path.isdir(folder):
+            if not folder.is_dir():
                 raise
 
     def delete(self, files: Iterable[DataFile]) -> None:
@@ -274,18 +252,10 @@ def _age(info: pafs.FileInfo) -> float:
     return 0.0 if info.mtime is None else time.time() - info.mtime.timestamp()
 
 
-def _sync_folder(folder: str) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
 def _make_durable(folder: Path) -> None:
     """Makes a folder and its parents so that they outlast a loss of power."""
     if folder.is_dir():
         return
     _make_durable(folder.parent)
     folder.mkdir(exist_ok=True)
-    _sync_folder(str(folder.parent))
+    sync_folder(folder.parent)

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from branchpoint.datasets import build as building
-from branchpoint.datasets.cache.store import InputHashes, VolumeCache, write_text
+from branchpoint.datasets.cache.store import InputHashes, VolumeCache
 from branchpoint.datasets.cohort import Box, Cohort, MaskLabel, SurvivalLabel
 from branchpoint.datasets.prepared import prepare
 from tests.datasets.scans import ball, scan, toy_dataset, write, write_cohort
@@ -150,7 +150,7 @@ def test_unchanged_files_are_not_read_again(tmp_path: Path) -> None:
     known = json.loads(record.read_text())
     known[str(path)][1] += 10 * 10**9  # as if it had been hashed 10 s after its last change
     known[str(path)][2] = "kept"
-    write_text(record, json.dumps(known))
+    record.write_text(json.dumps(known))
     assert InputHashes(tmp_path / "cache", tmp_path).of(path) == "kept"
     path.write_bytes(b"abd")
     assert InputHashes(tmp_path / "cache", tmp_path).of(path) not in ("kept", first)
@@ -159,7 +159,7 @@ def test_unchanged_files_are_not_read_again(tmp_path: Path) -> None:
 SCRIPT = """
 import pickle, sys, time
 from pathlib import Path
-from branchpoint.datasets import cache
+from branchpoint.datasets.cache import store as cache
 from branchpoint.datasets.build import build_missing
 sync = cache._sync
 def slow_sync(file):

@@ -8,7 +8,6 @@ a copy is never out of date.
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import shutil
@@ -16,13 +15,13 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
 
-from branchpoint.datasets.cache.store import VolumeCache, write_text
-from branchpoint.io.storage import Bucket
+from branchpoint.datasets.cache.store import VolumeCache
+from branchpoint.io.locks import exclusive
+from branchpoint.io.storage import Bucket, write_atomically
 
 LOG = "fetches.log"
 """In the node's cache: a line when a fetch begins, and one when it is complete."""
@@ -60,7 +59,7 @@ def local_manifest(manifest: Path, source: Source | None = None) -> Path:
     if source is None:
         here = os.uname().nodename
         raise ValueError(f"prepared cohort {manifest}: no such file on {here}; prepare the dataset first")
-    with _alone(cache / f"{manifest.stem}.lock"):
+    with exclusive(cache / f"{manifest.stem}.lock"):
         if not copy.exists():
             _fetch(manifest.name, source, cache)
             source.done()
@@ -120,7 +119,7 @@ def _fetch(name: str, source: Source, cache: Path) -> None:
 
     with ThreadPoolExecutor(_THREADS) as pool:
         list(pool.map(copy, missing))
-    write_text(cache / "cohorts" / name, text)
+    write_atomically(cache / "cohorts" / name, text)
     megabytes, seconds = sum(missing.values()) / 1e6, time.monotonic() - begun
     _log(cache, f"{name} complete: {len(missing)} volumes, {megabytes:.1f} MB in {seconds:.1f} s")
 
@@ -132,14 +131,6 @@ def _require_room(cache: Path, needed: int, name: str) -> None:
             f"cohort {name} needs {needed / 1e9:.2f} GB in {cache} on {os.uname().nodename}, where {free / 1e9:.2f} GB "
             f"are free: set {SETTING} to a folder on a larger disk of the nodes"
         )
-
-
-@contextmanager
-def _alone(path: Path) -> Iterator[None]:
-    """Waits while another process of this node holds the lock; the system frees it when that process dies."""
-    with path.open("a") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
 
 
 def _log(cache: Path, text: str) -> None:

@@ -29,6 +29,7 @@ from branchpoint.config import DatasetConfig
 from branchpoint.datasets.cohort import MaskLabel, Patient
 from branchpoint.datasets.preparation.regions import CUT_MM
 from branchpoint.datasets.preparation.volumes import VERSION, PreparedPatient
+from branchpoint.io.storage import sync_folder, write_atomically
 
 STORAGE = np.float16
 _STALE_SECONDS = 3600.0
@@ -79,7 +80,7 @@ class InputHashes:
     def save(self) -> None:
         """Keep what was learned for the next job."""
         if self._changed:
-            write_text(self._path, json.dumps(self._known))
+            write_atomically(self._path, json.dumps(self._known))
 
 
 def volume_key(
@@ -161,7 +162,7 @@ class VolumeCache:
             with (partial / "record.json").open("wb") as file:
                 file.write(record)
                 _sync(file)
-            _sync_folder(partial)
+            sync_folder(partial)
             self._publish(partial, key)
         finally:
             shutil.rmtree(partial, ignore_errors=True)
@@ -189,7 +190,7 @@ class VolumeCache:
         with (folder / "record.json").open("w") as text:
             json.dump({"bytes": sizes, **_record(prepared)}, text)
             _sync(text)
-        _sync_folder(folder)
+        sync_folder(folder)
 
     def _publish(self, partial: Path, key: str) -> None:
         final = self.folder(key)
@@ -197,7 +198,7 @@ class VolumeCache:
         for _ in range(2):
             try:
                 partial.rename(final)
-                _sync_folder(final.parent)
+                sync_folder(final.parent)
                 return
             except OSError:
                 if self.holds(key):
@@ -223,28 +224,6 @@ def _record(prepared: PreparedPatient) -> dict[str, Any]:
     }
 
 
-def write_text(path: Path, text: str) -> None:
-    """Replace ``path`` in one step: a reader sees the old text or the new one, whatever happens to the writer."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
-    try:
-        with partial.open("w") as file:
-            file.write(text)
-            _sync(file)
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
-    _sync_folder(path.parent)
-
-
 def _sync(file: Any) -> None:
     file.flush()
     os.fsync(file.fileno())
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -6,10 +6,9 @@ from collections.abc import Sequence
 from importlib.util import find_spec
 from typing import Any
 
-import optuna
-
 from branchpoint.config import AnyTaskConfig, BalancingConfig, Config, NetworkConfig
 from branchpoint.config.balancing import GRADIENT_METHODS, LOSS_METHODS
+from branchpoint.search.space.trial import Trial
 from branchpoint.topology import Topology
 
 KINDS = ("sum", "of losses", "of gradients")
@@ -19,7 +18,7 @@ NEEDS_NO_EXTRA = ("nash_mtl",)
 
 
 def suggest_balancing(
-    trial: optuna.trial.BaseTrial, base: Config, tasks: Sequence[AnyTaskConfig], network: NetworkConfig | None = None
+    trial: Trial, base: Config, tasks: Sequence[AnyTaskConfig], network: NetworkConfig | None = None
 ) -> BalancingConfig:
     """How ``tasks`` are balanced: the plain sum, a weighting of losses, or a combination of gradients.
 
@@ -62,7 +61,7 @@ def gradient_methods() -> tuple[str, tuple[str, ...]]:
     return "balancing_of_gradients_without_extra", NEEDS_NO_EXTRA
 
 
-def _suggest_options(trial: optuna.trial.BaseTrial, method: str) -> dict[str, Any]:
+def _suggest_options(trial: Trial, method: str) -> dict[str, Any]:
     """Parameters: ``uncertainty_form``, ``dwa_temperature``, ``gradnorm_alpha``, ``dtp_gamma``,
     ``famo_learning_rate``, ``cagrad_c``, ``aligned_mtl_scale``, each with its method alone."""
     if method == "uncertainty":

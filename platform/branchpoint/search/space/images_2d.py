@@ -11,8 +11,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-import optuna
-
 from branchpoint.config import (
     AnyTaskConfig,
     AugmentationConfig,
@@ -39,6 +37,7 @@ from branchpoint.search.space.parts import (
     suggest_width,
     together,
 )
+from branchpoint.search.space.trial import Trial
 
 Encoder = Literal["unet", "resformer_sequential", "resformer_parallel", "u2net"]
 ENCODERS: tuple[Encoder, ...] = ("unet", "resformer_sequential", "resformer_parallel", "u2net")
@@ -105,7 +104,7 @@ class PictureSpace:
             training=TrainingConfig(event_fraction=None, augmentation=augmentation, select_by="score"),
         )
 
-    def space(self, trial: optuna.trial.BaseTrial, base: Config) -> Config:
+    def space(self, trial: Trial, base: Config) -> Config:
         """The Config of ``trial``."""
         tasks = suggest_learned(trial, base.tasks)
         network = suggest_topology(trial, base, suggest_picture_network(trial, base, tasks), tasks)
@@ -154,9 +153,7 @@ class PictureSpace:
         return shared_point(base, learn, seen, auxiliary=auxiliary, network=network_point(base))
 
 
-def suggest_picture_network(
-    trial: optuna.trial.BaseTrial, base: Config, tasks: Sequence[AnyTaskConfig]
-) -> NetworkConfig:
+def suggest_picture_network(trial: Trial, base: Config, tasks: Sequence[AnyTaskConfig]) -> NetworkConfig:
     """Encoder, width, and what the encoder leaves open; taps and dropout where an image-level head is trained.
 
     Parameters: ``encoder``, ``depth`` (U2-Net has one), ``unit`` (of the U-Net: the others have batch normalisation);

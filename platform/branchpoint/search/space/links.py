@@ -7,9 +7,8 @@ from dataclasses import replace
 from itertools import combinations
 from typing import Any
 
-import optuna
-
 from branchpoint.config import AnyTaskConfig
+from branchpoint.search.space.trial import Trial
 from branchpoint.topology import Cascade, Exchange, Topology
 
 CASCADES = ("none", "probabilities", "features", "masked_features", "measurements")
@@ -17,7 +16,7 @@ EXCHANGES = ("none", "cross_stitch", "nddr", "concatenation", "attention")
 WAYS = ("none", "both ways", "forth", "back")
 
 
-def suggest_cascades(trial: optuna.trial.BaseTrial, topology: Topology, tasks: Sequence[AnyTaskConfig]) -> Topology:
+def suggest_cascades(trial: Trial, topology: Topology, tasks: Sequence[AnyTaskConfig]) -> Topology:
     """``topology`` with cascades from the first dense task to each image-level task.
 
     Parameters: ``cascade_<task>`` for each image-level task, what its head gets; ``mask_as_input_<task>`` for the first
@@ -41,7 +40,7 @@ def suggest_cascades(trial: optuna.trial.BaseTrial, topology: Topology, tasks: S
     return replace(topology, cascades=tuple(replace(cascade, gradient=gradient) for cascade in cascades))
 
 
-def suggest_exchanges(trial: optuna.trial.BaseTrial, topology: Topology) -> Topology:
+def suggest_exchanges(trial: Trial, topology: Topology) -> Topology:
     """``topology`` with exchanges between branches that have stages in common.
 
     Parameters: ``exchange``, the unit; for each pair of tasks that part before their last common stage,

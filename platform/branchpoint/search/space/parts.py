@@ -11,12 +11,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-import optuna
-
 from branchpoint.config import AnyTaskConfig, Config, NetworkConfig
 from branchpoint.networks import stage_counts
 from branchpoint.search.space.balancing import suggest_balancing
 from branchpoint.search.space.links import suggest_cascades, suggest_exchanges
+from branchpoint.search.space.trial import Trial
 from branchpoint.topology import Parting, SharingTrees, grow, join
 
 __all__ = [
@@ -51,7 +50,7 @@ def together(tasks: Sequence[AnyTaskConfig]) -> str:
     return "+".join(task.name for task in main_tasks(tasks))
 
 
-def suggest_learned(trial: optuna.trial.BaseTrial, tasks: Sequence[AnyTaskConfig]) -> tuple[AnyTaskConfig, ...]:
+def suggest_learned(trial: Trial, tasks: Sequence[AnyTaskConfig]) -> tuple[AnyTaskConfig, ...]:
     """``tasks`` with the weights of their losses: all learned together, or one alone (the others weigh 0).
 
     Parameters: ``learn``; ``weight_<task>`` against that of the first task, which is 1; ``with_<task>`` for each
@@ -72,7 +71,7 @@ def suggest_learned(trial: optuna.trial.BaseTrial, tasks: Sequence[AnyTaskConfig
     return tuple(replace(task, weight=weights[task.name]) for task in tasks)
 
 
-def _suggest_weight(trial: optuna.trial.BaseTrial, task: AnyTaskConfig) -> float:
+def _suggest_weight(trial: Trial, task: AnyTaskConfig) -> float:
     return trial.suggest_float(f"weight_{task.name}", 0.1, 10.0, log=True)
 
 
@@ -88,7 +87,7 @@ def depths(size_voxels: Sequence[int], shallowest: int = 3, deepest: int = 5) ->
     return [depth for depth in allowed if depth >= shallowest] or allowed[-1:]
 
 
-def suggest_network(trial: optuna.trial.BaseTrial, base: Config, tasks: Sequence[AnyTaskConfig]) -> NetworkConfig:
+def suggest_network(trial: Trial, base: Config, tasks: Sequence[AnyTaskConfig]) -> NetworkConfig:
     """Width, depth and unit; taps and dropout where an image-level task is trained.
 
     Parameters: ``depth``, ``unit``; those of :func:`suggest_width` and :func:`suggest_heads`.
@@ -103,15 +102,13 @@ def suggest_network(trial: optuna.trial.BaseTrial, base: Config, tasks: Sequence
     return suggest_heads(trial, network, tasks)
 
 
-def suggest_width(trial: optuna.trial.BaseTrial, base: Config) -> int:
+def suggest_width(trial: Trial, base: Config) -> int:
     """Channels of the first level. Parameter: ``width``, half, once and twice the base's."""
     width = base.network.width
     return trial.suggest_categorical("width", [max(1, width // 2), width, 2 * width])
 
 
-def suggest_heads(
-    trial: optuna.trial.BaseTrial, network: NetworkConfig, tasks: Sequence[AnyTaskConfig]
-) -> NetworkConfig:
+def suggest_heads(trial: Trial, network: NetworkConfig, tasks: Sequence[AnyTaskConfig]) -> NetworkConfig:
     """``network`` with taps and dropout, where an image-level head is trained. Parameters: ``taps``, ``dropout``."""
     if not _with_head(network, learned(tasks)):
         return network
@@ -126,7 +123,7 @@ def _with_head(network: NetworkConfig, tasks: Sequence[AnyTaskConfig]) -> bool:
 
 
 def suggest_topology(
-    trial: optuna.trial.BaseTrial, base: Config, network: NetworkConfig, tasks: Sequence[AnyTaskConfig]
+    trial: Trial, base: Config, network: NetworkConfig, tasks: Sequence[AnyTaskConfig]
 ) -> NetworkConfig:
     """``network`` with the sharing tree, cascades and exchanges of tasks learned together.
 
@@ -160,7 +157,7 @@ def suggest_topology(
 
 
 def suggest_head_inputs(
-    trial: optuna.trial.BaseTrial, network: NetworkConfig, tasks: Sequence[AnyTaskConfig], clinical: Sequence[str]
+    trial: Trial, network: NetworkConfig, tasks: Sequence[AnyTaskConfig], clinical: Sequence[str]
 ) -> NetworkConfig:
     """``network`` whose image-level tasks see the image, the covariates ``clinical``, or both.
 
@@ -259,7 +256,7 @@ def _parting(task: str, most: int) -> str:
     return f"{task}_of{most}"
 
 
-def suggest_learning_rate(trial: optuna.trial.BaseTrial, base: Config) -> Config:
+def suggest_learning_rate(trial: Trial, base: Config) -> Config:
     """``base`` with another learning rate. Parameter: ``learning_rate``."""
     rate = trial.suggest_float("learning_rate", 1e-4, 1e-2, log=True)
     return replace(base, optimizer=replace(base.optimizer, learning_rate=rate))

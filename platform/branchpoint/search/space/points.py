@@ -10,8 +10,9 @@ import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
 from branchpoint.config import Config
+from branchpoint.search.space.trial import Trial
 
-Space = Callable[[optuna.trial.BaseTrial, Config], Config]
+Space = Callable[[Trial, Config], Config]
 
 
 def config_at(space: Space, base: Config, point: Mapping[str, Any]) -> Config:

@@ -10,8 +10,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-import optuna
-
 from branchpoint.config import AnyTaskConfig, Config, DatasetConfig, NetworkConfig, TrainingConfig
 from branchpoint.search.space.parts import (
     main_tasks,
@@ -25,9 +23,10 @@ from branchpoint.search.space.parts import (
     suggest_topology,
     together,
 )
+from branchpoint.search.space.trial import Trial
 
 
-def suggest_volume_config(trial: optuna.trial.BaseTrial, base: Config, clinical: Sequence[str]) -> Config:
+def suggest_volume_config(trial: Trial, base: Config, clinical: Sequence[str]) -> Config:
     """The Config of ``trial``; image-level heads may see ``clinical``."""
     tasks = suggest_learned(trial, base.tasks)
     network = suggest_topology(trial, base, suggest_network(trial, base, tasks), tasks)
@@ -64,7 +63,7 @@ class VolumeSpace:
             training=training,
         )
 
-    def space(self, trial: optuna.trial.BaseTrial, base: Config) -> Config:
+    def space(self, trial: Trial, base: Config) -> Config:
         """The Config of ``trial``."""
         return suggest_volume_config(trial, base, self.clinical)
 

@@ -30,10 +30,10 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from branchpoint.config import Config
+from branchpoint.search.space.points import Space
 from branchpoint.search.suggest.journal import SHOWN, open_journal
 from branchpoint.search.suggest.sampler import OneLookTPE
 
-Space = Callable[[optuna.trial.BaseTrial, Config], Config]
 Feasible = Callable[[Config], str | None]
 
 TPE_ASKS = 10
