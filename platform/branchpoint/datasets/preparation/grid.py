@@ -75,19 +75,22 @@ def intersection(boxes: Sequence[Box]) -> Box:
     return Box(tuple(lower.tolist()), tuple(upper.tolist()))
 
 
-def resample_linear(image: Image, window: Window) -> tuple[np.ndarray, np.ndarray]:
+def resample_linear(image: Image, window: Window, *, smooth: bool = True) -> tuple[np.ndarray, np.ndarray]:
     """Trilinear interpolation: float32 (D, H, W), and bool (D, H, W), where the image has values; 0 elsewhere.
 
     Axes that get more than half coarser are smoothed first, so that fine structure does not alias: a Gaussian with
     the variance by which the new voxel is wider than the old one (Cardoso et al. 2015, 'Scale factor point spread
-    function matching'). At paper 003's 1 mm there is nothing to smooth.
+    function matching'). At the 1 mm of Andrearczyk et al. 2021 there is nothing to smooth.
+
+    Args:
+        smooth: ``False`` interpolates alone, as PyRadiomics does.
 
     Raises:
         ValueError: voxels that are not finite.
     """
     import SimpleITK as sitk
 
-    sigmas = _smoothing_mm(image, window.spacing_mm)
+    sigmas = _smoothing_mm(image, window.spacing_mm) if smooth else [0.0] * 3
     image = sitk.Cast(_around(image, window, margin_mm=4 * max(sigmas) + window.spacing_mm), sitk.sitkFloat32)
     faulty = int((~np.isfinite(sitk.GetArrayViewFromImage(image))).sum())
     if faulty:
