@@ -1,8 +1,8 @@
-"""What KubeRay's operator refuses although its definitions allow it (validation.go of 1.7); for tests.
+"""Rules of KubeRay's operator that its definitions do not express (validation.go of KubeRay 1.7), for tests.
 
-Here are the rules about fields that a manifest of this project could have. A field whose rules are not here, or that
-works behind a feature gate only (``UNJUDGED``), is itself a fault. Two rules are Kubernetes' or plain sense: the type
-of a Service, and ``submissionMode``, which the definitions leave open.
+The rules here concern the fields that this project's manifests use or could use. A field whose rules are not here, or
+that works behind a feature gate only (``UNJUDGED``), counts as a fault. Two rules are not KubeRay's own: Kubernetes
+restricts the type of a Service, and the definitions leave ``submissionMode`` open although only four values work.
 """
 
 from __future__ import annotations
@@ -16,7 +16,14 @@ from packaging.version import InvalidVersion, Version
 
 Spec = dict[str, Any]
 
-UNJUDGED = ("gcsFaultToleranceOptions", "historyServerOptions", "networkPolicy", "tlsOptions", "deletionStrategy")
+UNJUDGED = (
+    "gcsFaultToleranceOptions",
+    "historyServerOptions",
+    "networkPolicy",
+    "tlsOptions",
+    "deletionStrategy",
+    "managedBy",
+)
 NAME_LENGTH = {"RayCluster": 53, "RayJob": 47}  # the operator appends to them, up to 63
 MODES = ("K8sJobMode", "HTTPMode", "InteractiveMode", "SidecarMode")
 SERVICES = ("ClusterIP", "NodePort", "LoadBalancer")
@@ -24,7 +31,7 @@ V2_SWITCH = "RAY_enable_autoscaler_v2"
 
 
 def faults(manifest: dict[str, Any]) -> list[str]:
-    """Of a RayCluster or RayJob that its definition allows: what the operator would refuse, nothing if it would not."""
+    """List what the operator would refuse in a RayCluster or RayJob that its definition allows."""
     kind, name, spec = manifest["kind"], manifest["metadata"]["name"], manifest["spec"]
     found = []
     if len(name) > NAME_LENGTH[kind] or not re.fullmatch("[a-z]([-a-z0-9]*[a-z0-9])?", name):
@@ -35,7 +42,7 @@ def faults(manifest: dict[str, Any]) -> list[str]:
 
 
 def _ray_env(pods: Spec) -> set[str]:
-    """Names in Ray's container, which is the first."""
+    """Names of the environment variables of Ray's container, which is the first."""
     return {variable["name"] for variable in pods["template"]["spec"]["containers"][0].get("env", [])}
 
 
