@@ -11,6 +11,7 @@ from branchpoint.networks.encoders.backbones import BACKBONES, Backbone
 from branchpoint.networks.encoders.radiomics_unet import RadiomicsUNet
 from branchpoint.networks.encoders.resformer import ResFormer
 from branchpoint.networks.encoders.senorm_unet import SENormUNet
+from branchpoint.networks.encoders.timm_levels import is_timm
 from branchpoint.networks.encoders.u2net import U2Net
 from branchpoint.networks.encoders.unet import TransformerUNet, UNet
 from branchpoint.networks.encoders.whole import WHOLE_NETWORKS, WholeNetwork
@@ -35,6 +36,11 @@ def architecture(config: NetworkConfig, dimensions: int) -> Architecture:
     Raises:
         ValueError: there is no encoder of that name.
     """
+    if is_timm(config.encoder):
+        return Backbone(config, dimensions)
     if config.encoder not in ENCODERS:
-        raise ValueError(f"network.encoder is {config.encoder!r}: choose one of {', '.join(ENCODERS)}")
+        raise ValueError(
+            f"network.encoder is {config.encoder!r}: choose one of {', '.join(ENCODERS)}, or timm/NAME for a "
+            "convolutional network of timm"
+        )
     return ENCODERS[config.encoder](config, dimensions)

@@ -1,4 +1,4 @@
-"""torchvision's classification networks as 2D encoders, with a U-Net decoder."""
+"""Classification networks of torchvision and timm as 2D encoders, with a U-Net decoder."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from torch.nn import functional as F
 from branchpoint.config import NetworkConfig
 from branchpoint.networks.blocks import conv, crop, resize
 from branchpoint.networks.encoders.pyramid import Pyramid
+from branchpoint.networks.encoders.timm_levels import is_timm, timm_levels
 from branchpoint.networks.encoders.unet import conv_pair
 from branchpoint.networks.encoders.vit import vit_levels
 from branchpoint.networks.normalization import Unit
-from branchpoint.networks.optional import require
 
 IMAGE = -1
 RGB = 3
@@ -76,7 +76,9 @@ BACKBONES: dict[str, Callable[[nn.Module], list[nn.Module]]] = {
 
 
 class Backbone(Pyramid):
-    """A torchvision network as encoder; the decoder has width W at the image, doubling with each stage below.
+    """A network of torchvision or timm as encoder, with a U-Net decoder.
+
+    The decoder has width W at the image, doubling with each stage below.
 
     Weights are random unless ``config.weights`` names a local file with torchvision's state dict; the first
     convolution is then averaged over colours where the image has other channels.
@@ -172,7 +174,10 @@ def with_inputs(layer: nn.Module, channels: int, extra: int) -> nn.Conv2d:
 
 
 def _levels(name: str, weights: str) -> list[nn.Module]:
-    models = require("torchvision.models", "torchvision", "comparators", name)
+    if is_timm(name):
+        return timm_levels(name, weights)
+    from torchvision import models
+
     options = {"init_weights": True, "aux_logits": False, "transform_input": False} if name == "inception_v3" else {}
     model = models.get_model(name, weights=None, **options)
     if weights:
