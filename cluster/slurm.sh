@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # A Ray cluster inside a Slurm allocation, and a command on it:
 #   sbatch cluster/slurm.sh python jobs/nas_hecktor.py --data-root /data/hecktor2021 --gpus-per-trial 1
-# Without a command the cluster waits for `ray job submit` until the allocation ends; see docs/cluster.md.
+# Without a command the cluster waits for `ray job submit` until the allocation ends; see docs/how-to/cluster.md.
 #SBATCH --job-name=branchpoint
 #SBATCH --nodes=4
 #SBATCH --ntasks-per-node=1

@@ -1,4 +1,4 @@
-"""Search a multi-task network for your own folder of images, masks and one table (docs/own-data.md).
+"""Search a multi-task network for your own folder of images, masks and one table (docs/how-to/own-data.md).
 
 Give --data-root, the folder with dataset.toml; every target of it is a task. --release other.toml reads another
 declaration in the same folder.

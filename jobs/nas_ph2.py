@@ -1,6 +1,6 @@
 """Search a multi-task network for PH2: outline, diagnosis, asymmetry and five dermoscopic criteria.
 
-There is no phantom: give --data-root. ``--demo`` is the scale of docs/results.md.
+There is no phantom: give --data-root. ``--demo`` is the scale of docs/evidence/results.md.
 """
 
 from __future__ import annotations

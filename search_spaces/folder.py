@@ -1,4 +1,4 @@
-"""A user's own folder (docs/own-data.md): a task for each target of its declaration, on pictures or volumes."""
+"""A user's own folder (docs/how-to/own-data.md): a task for each target of its declaration, on pictures or volumes."""
 
 from __future__ import annotations
 

@@ -95,5 +95,5 @@ def test_a_folder_without_declaration_is_one_message(tmp_path: Path) -> None:
     )
     assert done.returncode == 1
     assert "dataset.toml" in done.stderr
-    assert "docs/own-data.md" in done.stderr
+    assert "docs/how-to/own-data.md" in done.stderr
     assert "Traceback" not in done.stderr

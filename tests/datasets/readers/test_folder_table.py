@@ -19,7 +19,7 @@ from branchpoint.datasets.readers.registry import read_cohort
 from branchpoint.datasets.splits import split
 from tests.datasets.picture_builder import change_cell, change_rows, check, disc, picture, rules, write
 
-PAGE = Path(__file__).resolve().parents[3] / "docs" / "own-data.md"
+PAGE = Path(__file__).resolve().parents[3] / "docs" / "how-to" / "own-data.md"
 IDS = tuple(f"M{number:03d}" for number in range(1, 7))
 
 

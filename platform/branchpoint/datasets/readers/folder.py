@@ -1,4 +1,4 @@
-"""A user's own data: images, masks and one table, described by ``dataset.toml``; see ``docs/own-data.md``."""
+"""A user's own data: images, masks and one table, described by ``dataset.toml``; see ``docs/how-to/own-data.md``."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def read(dataset: DatasetConfig) -> Cohort:
     try:
         declaration = read_declaration(path)
     except ValueError as failure:
-        expected = f"{path.name} in the root, as docs/own-data.md describes it"
+        expected = f"{path.name} in the root, as docs/how-to/own-data.md describes it"
         row = problem("bad-declaration", "", "", f"{failure} ({root}: {describe_folder(root)})", expected=expected)
         return Cohort(name="folder", release="", root=root, modalities=(), targets={}, patients=(), problems=(row,))
     return _Reading(root, declaration).cohort()

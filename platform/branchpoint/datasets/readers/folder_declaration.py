@@ -1,4 +1,4 @@
-"""The short declaration (TOML) that describes a user's own images, masks and table; see ``docs/own-data.md``."""
+"""The short declaration (TOML) that describes a user's own images, masks and table; see ``docs/how-to/own-data.md``."""
 
 from __future__ import annotations
 
@@ -150,7 +150,7 @@ def read_declaration(path: Path) -> Declaration:
     try:
         plain = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as problem:
-        raise ValueError(f"{path}: {problem.strerror}; write it as docs/own-data.md says") from problem
+        raise ValueError(f"{path}: {problem.strerror}; write it as docs/how-to/own-data.md says") from problem
     except ValueError as problem:  # tomllib.TOMLDecodeError and UnicodeDecodeError
         raise ValueError(f"{path} is no TOML: {problem}") from problem
     unknown = sorted(set(plain) - {"name", "images", "targets", "table"})
