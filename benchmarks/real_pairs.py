@@ -26,7 +26,7 @@ from branchpoint.config import Config
 from branchpoint.datasets.pipeline import checked_cohort
 from branchpoint.datasets.prepared import PreparedCohort
 from branchpoint.execution.attempt import execute
-from branchpoint.execution.run_spec import Setup, Work, known_outcomes
+from branchpoint.execution.run_spec import RunSpec, Setup, known_outcomes
 from branchpoint.report.relations import print_pairs
 from branchpoint.store import Store
 from branchpoint.tasks import build_task
@@ -71,8 +71,8 @@ def main() -> None:
         )
         known, began, count = known_outcomes(store, setup.study, setup.objective), time.process_time(), 0
         for count, own in enumerate(pair_configs(config, options.depths, options.folds), start=1):
-            work = Work(f"{count:04d}", own.to_json())
-            outcome = known.get(work.name) or execute(work, setup, lambda *_: None)
+            spec = RunSpec(f"{count:04d}", own)
+            outcome = known.get(spec.name) or execute(spec, setup, lambda *_: None)
             if outcome.state != "COMPLETE":
                 print(f"{outcome.name} {outcome.state}: {outcome.reason}")
         print(

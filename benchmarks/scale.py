@@ -4,7 +4,7 @@
 
 Searcher, suggestions, journal, rule and store are those of a search; the trials only report. Ray's own controller and
 processes are not part of it. All runs in one process, so that the parts' processor time can be told apart: `suggest`,
-`report` and `tell` are the driver's, `judge` is one process of the cluster's, `store` is shared by the workers.
+`report` and `tell` are the driver's, `prune` is one process of the cluster's, `store` is shared by the workers.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from branchpoint.config import Config, DatasetConfig
+from branchpoint.config import DatasetConfig
 from branchpoint.execution.attempt import running_record
 from branchpoint.execution.halving import Halving, HalvingConfig
-from branchpoint.execution.run_spec import Outcome, Setup, Work
-from branchpoint.on_ray.start_barrier import StartGate
-from branchpoint.on_ray.tune_searcher import Deaths, TuneSearcher
+from branchpoint.execution.run_spec import Outcome, RunSpec, Setup
+from branchpoint.on_ray.start_barrier import StartBarrier
+from branchpoint.on_ray.tune_searcher import TuneSearcher, WorkerFailures
 from branchpoint.search.suggest.runs import SearchRuns
 from branchpoint.search.suggest.suggestions import Suggestions
 from branchpoint.store import EpochRecord, Store, Writer
@@ -61,9 +61,11 @@ class FakeTune:
         self.journal = folder / "state" / "journal.log"
         kind = AtRandom if at_random else Suggestions
         self.suggestions = kind(self.journal, "scale", hecktor.space, self.base, trials=trials)
-        gate = StartGate(folder / "gate")
-        self.gate = gate
-        self.searcher = TuneSearcher(SearchRuns(self.suggestions), setup, Deaths(), gate, lambda outcome: None)
+        barrier = StartBarrier(folder / "barrier")
+        self.barrier = barrier
+        self.searcher = TuneSearcher(
+            SearchRuns(self.suggestions), setup, WorkerFailures(), barrier, lambda outcome: None
+        )
         self.rule = Halving(HalvingConfig(grace=max(1, epochs // 3)), epochs)
         self.random = random.Random(0)
         self.seconds: Counter[str] = Counter()
@@ -93,7 +95,7 @@ class FakeTune:
                     given = self.searcher.suggest(f"{handed_out}")
                 if not isinstance(given, dict):
                     break
-                trial = FakeTrial(self, f"{handed_out}", Work.from_json(given["work"]))
+                trial = FakeTrial(self, f"{handed_out}", given["spec"])
                 heapq.heappush(queue, (clock + self.random.uniform(5, 15), handed_out, trial))
                 handed_out += 1
             if not queue:
@@ -109,12 +111,12 @@ class FakeTune:
 class FakeTrial:
     """Reports a value that grows towards its quality, and writes the rows that a real one writes."""
 
-    def __init__(self, tune: FakeTune, trial_id: str, work: Work) -> None:
-        self.tune, self.trial_id, self.work = tune, trial_id, work
+    def __init__(self, tune: FakeTune, trial_id: str, spec: RunSpec) -> None:
+        self.tune, self.trial_id, self.spec = tune, trial_id, spec
         self.quality = tune.random.random()
         self.epoch = 0
-        tune.gate.begun(work.name)
-        self.record = running_record("scale", work.name, Config.from_json(work.config), "search", 1)
+        tune.barrier.begun(spec.name)
+        self.record = running_record("scale", spec.name, spec.config, "search", 1)
         self.writer: Writer = tune.store.writer("scale")
         tune.write(self.writer.trial, self.record)
 
@@ -127,20 +129,20 @@ class FakeTrial:
         metrics = {f"validation/{name}": value for name in names}
         tune.write(
             self.writer.epoch,
-            EpochRecord(study="scale", trial=self.work.name, epoch=self.epoch, metrics=metrics, seconds=10.0),
+            EpochRecord(study="scale", trial=self.spec.name, epoch=self.epoch, metrics=metrics, seconds=10.0),
         )
         with tune.part("report"):
             tune.searcher.on_trial_result(self.trial_id, {"epoch": self.epoch, "value": value})
-        with tune.part("judge"):
-            verdict = tune.rule.judge(self.work.name, self.epoch, value)
-        if not verdict and self.epoch < tune.epochs:
+        with tune.part("prune"):
+            reason = tune.rule.stop_reason(self.spec.name, self.epoch, value)
+        if not reason and self.epoch < tune.epochs:
             return True
-        state = "PRUNED" if verdict else "COMPLETE"
+        state = "PRUNED" if reason else "COMPLETE"
         tune.write(
             self.writer.trial,
-            replace(self.record, state=state, reason=verdict or "", metrics=metrics, finished=datetime.now(UTC)),
+            replace(self.record, state=state, reason=reason or "", metrics=metrics, finished=datetime.now(UTC)),
         )
-        outcome = Outcome(name=self.work.name, state=state, value=value, reason=verdict or "", epochs=self.epoch)
+        outcome = Outcome(name=self.spec.name, state=state, value=value, reason=reason or "", epochs=self.epoch)
         with tune.part("tell"):
             tune.searcher.on_trial_complete(self.trial_id, {"outcome": json.dumps(asdict(outcome))})
         return False
@@ -148,7 +150,7 @@ class FakeTrial:
 
 def measure(trials: int, concurrent: int, epochs: int, every: int, writes: bool, at_random: bool) -> None:
     """One table; each row is about the trials since the row before."""
-    parts = ("suggest", "report", "tell", "judge", "store")
+    parts = ("suggest", "report", "tell", "prune", "store")
     print(f"{trials} trials, {concurrent} at once, up to {epochs} epochs; processor milliseconds per call")
     print(
         f"{'ended':>8} {'driver ms/trial':>16}"

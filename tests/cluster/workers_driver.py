@@ -10,7 +10,7 @@ from typing import Any
 from branchpoint.config import Config
 from branchpoint.execution.attempt import execute
 from branchpoint.execution.resources import Resources
-from branchpoint.execution.run_spec import Setup, Work
+from branchpoint.execution.run_spec import RunSpec, Setup
 from branchpoint.on_ray.session import session
 from branchpoint.on_ray.train_workers import with_workers
 from branchpoint.training.loop import EpochReport, FitResult, fit
@@ -56,7 +56,7 @@ def main(folder: Path, store: str, address: str) -> None:
         fit=SlowFit(folder),
     )
     with session("auto"):
-        outcome = execute(Work("0000", CONFIG.to_json()), with_workers(setup, Resources(workers=2)), lambda *_: None)
+        outcome = execute(RunSpec("0000", CONFIG), with_workers(setup, Resources(workers=2)), lambda *_: None)
     print(outcome.state, outcome.reason)
 
 

@@ -24,7 +24,7 @@ def test_settings_are_checked(wrong: dict[str, float]) -> None:
 def test_best_third_goes_on() -> None:
     """Values 1..9 in a fixed order at one rung, each goes on if it is in the upper third so far."""
     rule = Halving(HalvingConfig(grace=1, reduction=3, least=3), epochs=2)
-    stopped = [value for value in (5, 1, 9, 2, 8, 3, 7, 4, 6) if rule.judge(f"t{value}", 1, value)]
+    stopped = [value for value in (5, 1, 9, 2, 8, 3, 7, 4, 6) if rule.stop_reason(f"t{value}", 1, value)]
     assert stopped == [2, 3, 4, 6]
 
 
@@ -33,30 +33,30 @@ def test_minimising_mirrors_maximising() -> None:
     down = Halving(HalvingConfig(grace=1), epochs=5, maximize=False)
     values = (0.3, 0.5, 0.1, 0.4, 0.2, 0.6)
     for i, value in enumerate(values):
-        assert (up.judge(str(i), 1, value) is None) == (down.judge(str(i), 1, -value) is None)
+        assert (up.stop_reason(str(i), 1, value) is None) == (down.stop_reason(str(i), 1, -value) is None)
 
 
 def test_best_so_far_is_compared_and_nan_is_worst() -> None:
     rule = Halving(HalvingConfig(grace=2, least=2), epochs=5)
-    assert not rule.judge("a", 2, 0.5)
-    assert not rule.judge("b", 1, 0.6)
-    assert not rule.judge("b", 2, 0.1), "its best epoch counts"
-    assert rule.judge("c", 2, math.nan)
+    assert not rule.stop_reason("a", 2, 0.5)
+    assert not rule.stop_reason("b", 1, 0.6)
+    assert not rule.stop_reason("b", 2, 0.1), "its best epoch counts"
+    assert rule.stop_reason("c", 2, math.nan)
 
 
 def test_between_rungs_nothing_stops() -> None:
     rule = Halving(HalvingConfig(grace=2, least=2), epochs=9)
     for trial in "abc":
-        rule.judge(trial, 2, 1.0)
-    assert not any(rule.judge("d", epoch, 0.0) for epoch in (1, 3, 4, 5))
+        rule.stop_reason(trial, 2, 1.0)
+    assert not any(rule.stop_reason("d", epoch, 0.0) for epoch in (1, 3, 4, 5))
 
 
 def test_rule_recalled_from_the_store_decides_alike() -> None:
     values = [(f"t{i}", epoch, i * epoch / 10) for i in (4, 1, 3) for epoch in (1, 2, 3)]
     lived, recalled = (Halving(HalvingConfig(grace=1, least=2), epochs=9) for _ in range(2))
     for trial, epoch, value in values:
-        lived.judge(trial, epoch, value)
+        lived.stop_reason(trial, epoch, value)
     recalled.recall(values)
     for value in (0.05, 0.15, 0.35, 0.5):
-        assert lived.judge(f"new{value}", 1, value) == recalled.judge(f"new{value}", 1, value)
-    assert not recalled.judge("t1", 3, 0.0), "a resumed trial is not judged twice at a rung"
+        assert lived.stop_reason(f"new{value}", 1, value) == recalled.stop_reason(f"new{value}", 1, value)
+    assert not recalled.stop_reason("t1", 3, 0.0), "a resumed trial is not compared twice at a rung"

@@ -22,7 +22,7 @@ from typer.testing import CliRunner
 from branchpoint.commands.cli import app
 from branchpoint.execution.attempt import execute
 from branchpoint.execution.held_out import evaluate_run
-from branchpoint.execution.run_spec import Outcome, Setup, Work
+from branchpoint.execution.run_spec import Outcome, RunSpec, Setup
 from branchpoint.io.storage import Bucket, joined
 from branchpoint.networks import build
 from branchpoint.store import Store
@@ -32,7 +32,7 @@ from branchpoint.training.state.warm_start import read_weights, start_from
 from tests.training.flat_cohort import DISC, LARGE, FlatCohort, flat_config
 
 CONFIG = flat_config(DISC, LARGE, epochs=4)
-WORK = Work("0001", CONFIG.to_json(), stage="final")
+SPEC = RunSpec("0001", CONFIG, stage="final")
 
 
 def flat(path: Path) -> FlatCohort:
@@ -58,7 +58,7 @@ def run_until(epoch: int, setup: Setup) -> None:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        execute(WORK, setup, interrupt)
+        execute(SPEC, setup, interrupt)
 
 
 def epochs_of(outcome: Outcome, store: str) -> list[tuple[int, int]]:
@@ -77,13 +77,13 @@ def test_a_run_goes_on_on_another_machine(store: str, tmp_path: Path) -> None:
     run_until(2, on(first, store))
     kept = Bucket(store) / ".state/a%20b/runs/0001"
     assert [name[:11] for name in (kept / "checkpoints").names()] == ["epoch-00001", "epoch-00002"]
-    outcome = execute(WORK, on(second, store), lambda *_: None)
+    outcome = execute(SPEC, on(second, store), lambda *_: None)
     assert epochs_of(outcome, store) == [(1, 1), (1, 2), (2, 2), (2, 3), (2, 4)], "from the last checkpoint"
     assert kept.names() == ["attempt-001", "attempt-002", "config.json", "network.pt"], "few objects, no checkpoint"
     assert not first.exists()
     assert not second.exists()
 
-    whole = execute(WORK, replace(on(tmp_path / "alone", str(tmp_path / "results")), study="a b"), lambda *_: None)
+    whole = execute(SPEC, replace(on(tmp_path / "alone", str(tmp_path / "results")), study="a b"), lambda *_: None)
     unbroken, broken = (read_weights(str(place)) for place in (tmp_path / "alone/runs/0001", kept))
     assert (whole.value, whole.epochs) == (outcome.value, outcome.epochs)
     assert all(torch.equal(tensor, broken.weights[name]) for name, tensor in unbroken.weights.items())
@@ -100,9 +100,9 @@ def test_a_run_goes_on_on_another_machine(store: str, tmp_path: Path) -> None:
     with torch.no_grad():
         predicted = network.eval()(FlatCohort(seed=7).batch([0, 1]).inputs)
     assert predicted["large"].shape[0] == 2
-    test = evaluate_run(WORK, on(laptop, store))
+    test = evaluate_run(SPEC, on(laptop, store))
     assert "test.npz" in kept.names()
-    assert test.keys() == evaluate_run(WORK, on(second, store)).keys() == {"disc", "large"}
+    assert test.keys() == evaluate_run(SPEC, on(second, store)).keys() == {"disc", "large"}
 
 
 def test_weights_in_a_bucket_are_where_a_run_starts(store: str, tmp_path: Path) -> None:

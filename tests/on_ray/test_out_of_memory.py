@@ -11,7 +11,7 @@ import torch
 
 from branchpoint.config import ClassificationConfig, Config
 from branchpoint.execution.attempt import execute
-from branchpoint.execution.run_spec import Setup, Work
+from branchpoint.execution.run_spec import RunSpec, Setup
 from branchpoint.store import Store
 from branchpoint.training.errors import memory_errors_named
 from tests.search.search_toys import ToyFit, epochs_run, toy_value
@@ -51,7 +51,7 @@ def run(tmp_path: Path, config: Config, most: int) -> tuple[Any, list[dict[str, 
         fit=SmallDevice(most=most),
         open_cohort=str,
     )
-    outcome = execute(Work("0000", config.to_json()), setup, lambda *_: None)
+    outcome = execute(RunSpec("0000", config), setup, lambda *_: None)
     rows = Store(setup.store).trials("toy", attempts="all").to_pylist(maps_as_pydicts="strict")
     return outcome, sorted(rows, key=lambda row: row["attempt"])
 

@@ -8,7 +8,7 @@ import pytest
 
 from branchpoint.execution.attempt import execute
 from branchpoint.execution.resources import Resources
-from branchpoint.execution.run_spec import Setup, Work
+from branchpoint.execution.run_spec import RunSpec, Setup
 from branchpoint.io.storage import Bucket
 from branchpoint.on_ray.train_workers import with_workers
 from branchpoint.store import Store
@@ -31,7 +31,7 @@ def test_killed_in_epoch_3_of_6_goes_on_from_the_bucket(tmp_path: Path, bucket: 
         fit=Mishaps(tmp_path, kill=(1, 3)),
     )
     with two_cores():
-        outcome = execute(Work("0000", config.to_json()), with_workers(setup, Resources(workers=2)), lambda *_: None)
+        outcome = execute(RunSpec("0000", config), with_workers(setup, Resources(workers=2)), lambda *_: None)
         require_free()
     assert (outcome.state, outcome.reason) == ("COMPLETE", "")
     epochs = Store(bucket).epochs("two").to_pylist(maps_as_pydicts="strict")

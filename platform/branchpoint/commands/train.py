@@ -88,6 +88,6 @@ def _show(retraining: Retraining) -> None:
 
     results = load_results(Store(retraining.store), retraining.study)
     print_test_figures(results.pooled_test, results.primary_metrics)
-    for work in retraining.works():
-        print(f"weights: {retraining.network(work)}")
+    for spec in retraining.specs():
+        print(f"weights: {retraining.network(spec)}")
     print(f"results: {retraining.store}, study {retraining.study}")

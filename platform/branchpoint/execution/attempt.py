@@ -19,7 +19,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
 
 from branchpoint.config import Config
-from branchpoint.execution.run_spec import Fit, Outcome, Setup, Stage, Work, known_outcomes
+from branchpoint.execution.run_spec import Fit, Outcome, RunSpec, Setup, Stage, known_outcomes
 from branchpoint.execution.state import NETWORK, RunFolder
 from branchpoint.io.storage import Place
 from branchpoint.store import EpochRecord, State, Store, TrialRecord
@@ -28,51 +28,52 @@ if TYPE_CHECKING:
     from branchpoint.training.loop import EpochReport, FitResult
 
 
-def execute(work: Work, setup: Setup, report: Callable[[int, float], None]) -> Outcome:
-    """Run ``work`` to its end and return how it ended; ``report`` is called with (epoch, objective) after each epoch.
+def execute(spec: RunSpec, setup: Setup, report: Callable[[int, float], None]) -> Outcome:
+    """Run ``spec`` to its end and return how it ended; ``report`` is called with (epoch, objective) after each epoch.
 
     A run that the store says has ended is not run again. While another process still runs it, this one waits. A run
     that does not fit into memory is tried once more, in smaller parts of a batch, where that gives the same result.
     """
-    folder = setup.run_folder(work.name)
+    folder = setup.run_folder(spec.name)
     store = Store(setup.store)
     with folder.lock():
-        known = known_outcomes(store, setup.study, setup.objective).get(work.name) if folder.attempts else None
+        known = known_outcomes(store, setup.study, setup.objective).get(spec.name) if folder.attempts else None
         if known and not (setup.keep_network and known.state == "COMPLETE" and not folder.has_network):
             return known
-        attempt = _Attempt(work, setup, folder, store, folder.begin_attempt())
+        attempt = _Attempt(spec, setup, folder, store, folder.begin_attempt())
         outcome = attempt.run(report)
         if attempt.smaller is not None:
-            again = replace(work, config=attempt.smaller.to_json())
+            again = replace(spec, config=attempt.smaller)
             outcome = _Attempt(again, setup, folder, store, folder.begin_attempt(), last=True).run(report)
         folder.drop_checkpoints()
         return outcome
 
 
 class _Attempt:
-    """One attempt at a run: its store rows and its verdicts.
+    """One attempt at a run, which writes its rows to the store.
 
     Attributes:
-        smaller: what to try next, where the run did not fit into memory and it is not the ``last`` attempt.
+        stop_reason: why the pruner stops the run; ``None`` while it continues.
+        smaller: a Config to try next, if the run did not fit into memory and this is not the ``last`` attempt.
     """
 
     def __init__(
-        self, work: Work, setup: Setup, folder: RunFolder, store: Store, attempt: int, last: bool = False
+        self, spec: RunSpec, setup: Setup, folder: RunFolder, store: Store, attempt: int, last: bool = False
     ) -> None:
-        self.work, self.setup, self.folder = work, setup, folder
-        self.config = Config.from_json(work.config)
+        self.spec, self.setup, self.folder = spec, setup, folder
+        self.config = spec.config
         self.writer = store.writer(setup.study)
-        self.verdict: str | None = None
+        self.stop_reason: str | None = None
         self.epoch = 0
         self.smaller: Config | None = None
         self._last = last
-        self.record = running_record(setup.study, work.name, self.config, work.stage, attempt)
+        self.record = running_record(setup.study, spec.name, self.config, spec.stage, attempt)
 
     def run(self, report: Callable[[int, float], None]) -> Outcome:
         self.writer.trial(self.record)
         try:
             result = self._fit(report)
-            outcome = self._judge(result)
+            outcome = self._outcome(result)
             if self.setup.keep_network and outcome.state == "COMPLETE":
                 _save_network(result, self.config, self.folder.place)
             self._finish(outcome, result)
@@ -91,7 +92,7 @@ class _Attempt:
             self.writer.epoch(
                 EpochRecord(
                     study=self.setup.study,
-                    trial=self.work.name,
+                    trial=self.spec.name,
                     attempt=self.record.attempt,
                     epoch=epoch.epoch,
                     metrics=dict(epoch.metrics),
@@ -100,9 +101,9 @@ class _Attempt:
             )
             value = self._objective(epoch.metrics)
             report(epoch.epoch, value)
-            if self.setup.judge and not self.verdict:
-                self.verdict = self.setup.judge(self.work.name, epoch.epoch, value)
-            return not self.verdict
+            if self.setup.pruner and not self.stop_reason:
+                self.stop_reason = self.setup.pruner(self.spec.name, epoch.epoch, value)
+            return not self.stop_reason
 
         return fit(
             self.config,
@@ -119,25 +120,25 @@ class _Attempt:
             )
         return float(metrics[self.setup.objective])
 
-    def _judge(self, result: FitResult) -> Outcome:
+    def _outcome(self, result: FitResult) -> Outcome:
         metrics = {name: float(value) for name, value in result.metrics.items()}
         value = self._objective(metrics)
-        state: State = "PRUNED" if self.verdict else "COMPLETE"
-        reason = self.verdict or ""
+        state: State = "PRUNED" if self.stop_reason else "COMPLETE"
+        reason = self.stop_reason or ""
         if not math.isfinite(value):
             state, reason = "FAILED", f"{self.setup.objective} is {value} at the best epoch, {result.best_epoch}"
         epochs = len(result.history)
-        return Outcome(name=self.work.name, state=state, value=value, reason=reason, epochs=epochs, metrics=metrics)
+        return Outcome(name=self.spec.name, state=state, value=value, reason=reason, epochs=epochs, metrics=metrics)
 
     def _failed(self, error: Exception) -> Outcome:
-        where = f"trial {self.work.name} (candidate {self.config.candidate}, fold {self.config.split.fold})"
+        where = f"trial {self.spec.name} (candidate {self.config.candidate}, fold {self.config.split.fold})"
         when = f"after epoch {self.epoch}" if self.epoch else "before its first epoch ended"
         text = f"{where} failed {when} on {platform.node()}\n{traceback.format_exc().rstrip()}"
         reason = f"{type(error).__name__}: {error}"
         self.smaller = None if self._last else _smaller(self.config, error)
         if self.smaller is not None:
             reason += f"; tried again with training.micro_batch {self.smaller.training.micro_batch}"
-        return Outcome(name=self.work.name, state="FAILED", reason=reason, epochs=self.epoch, traceback=text)
+        return Outcome(name=self.spec.name, state="FAILED", reason=reason, epochs=self.epoch, traceback=text)
 
     def _finish(self, outcome: Outcome, result: FitResult | None) -> None:
         cost = {}

@@ -65,15 +65,15 @@ class Halving:
         for trial, epoch, value in values:
             self._enter(trial, epoch, value)
 
-    def judge(self, trial: str, epoch: int, value: float) -> str | None:
+    def stop_reason(self, trial: str, epoch: int, value: float) -> str | None:
         """Why ``trial``, with ``value`` after ``epoch``, should stop; ``None`` where it goes on.
 
-        A trial that passed a rung is not judged there again, so a resumed trial goes on.
+        A trial that passed a rung is not compared there again, so a resumed trial goes on.
         """
         rung = self._rungs.get(epoch)
-        judged = rung is not None and trial in rung.trials
+        compared = rung is not None and trial in rung.trials
         own = self._enter(trial, epoch, value)
-        if rung is None or judged or len(rung.values) < max(2, self.config.least):
+        if rung is None or compared or len(rung.values) < max(2, self.config.least):
             return None
         better = len(rung.values) - bisect_right(rung.values, own)
         places = math.ceil(len(rung.values) / self.config.reduction)

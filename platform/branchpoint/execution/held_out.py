@@ -15,7 +15,7 @@ import numpy as np
 from branchpoint.config import Config
 from branchpoint.datasets.splits import split
 from branchpoint.evaluation.references import Reference
-from branchpoint.execution.run_spec import Setup, Work
+from branchpoint.execution.run_spec import RunSpec, Setup
 from branchpoint.execution.state import NETWORK
 from branchpoint.tasks import build_task
 from branchpoint.tasks.base import Summary
@@ -23,21 +23,20 @@ from branchpoint.tasks.base import Summary
 Summaries = Mapping[str, Summary]
 
 
-def evaluate_run(work: Work, setup: Setup, part: Literal["test", "validation"] = "test") -> Summaries:
-    """What the network of a finished run does on the test (or validation) patients of its fold."""
+def evaluate_run(spec: RunSpec, setup: Setup, part: Literal["test", "validation"] = "test") -> Summaries:
+    """Summaries of the predictions of a finished run for the test (or validation) patients of its fold."""
     import torch
 
-    place, kept = setup.run_folder(work.name).place, f"{part}.npz"
+    place, kept = setup.run_folder(spec.name).place, f"{part}.npz"
     if not place.holds(kept):
-        config = Config.from_json(work.config)
         weights = torch.load(io.BytesIO(place.read(NETWORK)), map_location="cpu", weights_only=True)
-        place.write(kept, _packed(_evaluate(config, setup, weights, part)))
+        place.write(kept, _packed(_evaluate(spec.config, setup, weights, part)))
     return load_summaries(place.read(kept))
 
 
-def evaluate_untrained(config: str, setup: Setup) -> Summaries:
-    """What the network of ``config`` does on the test patients of its fold before any training."""
-    return _evaluate(Config.from_json(config), setup, None)
+def evaluate_untrained(config: Config, setup: Setup) -> Summaries:
+    """Summaries of the predictions of the untrained network of ``config`` for the test patients of its fold."""
+    return _evaluate(config, setup, None)
 
 
 def _evaluate(
@@ -57,12 +56,12 @@ def _evaluate(
     return evaluate(network.to(device), config, prepared, getattr(split(prepared, config.split), part), device)
 
 
-def references_of_folds(text: str, setup: Setup, folds: Sequence[int]) -> list[list[Reference]]:
+def references_of_folds(config: Config, setup: Setup, folds: Sequence[int]) -> list[list[Reference]]:
     """The trivial references of every task of a Config, for each of ``folds``."""
     from branchpoint.evaluation.measurements import measure
     from branchpoint.evaluation.references import references
 
-    config, prepared = Config.from_json(text), setup.cohort()
+    prepared = setup.cohort()
     measured = measure(prepared)
     tasks = [build_task(task) for task in config.tasks]
     found = []
@@ -81,7 +80,7 @@ def _packed(summaries: Summaries) -> bytes:
 
 
 def load_summaries(content: bytes) -> Summaries:
-    """What :func:`evaluate_run` kept."""
+    """Read the summaries that :func:`evaluate_run` stored."""
     summaries: dict[str, dict[str, np.ndarray]] = {}
     with np.load(io.BytesIO(content)) as flat:
         for key in flat.files:

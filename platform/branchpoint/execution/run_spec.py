@@ -1,15 +1,18 @@
-"""What a run is told, what all runs of a study share, and how a run ended. Free of Ray, and torch is not imported."""
+"""The specification of one run, the settings that all runs of a study share, and the outcome of a run.
+
+Neither Ray nor torch is imported here.
+"""
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from branchpoint.config import Config
 from branchpoint.execution.state import RunFolder, run_folder
 from branchpoint.store import State, Store
 
@@ -22,29 +25,22 @@ CHECKPOINT_SECONDS = 15.0
 """Epochs that are shorter share a checkpoint."""
 FINISHED = ("COMPLETE", "PRUNED", "FAILED", "INFEASIBLE")
 Stage = Literal["search", "final"]
-Judge = Callable[[str, int, float], str | None]
+Pruner = Callable[[str, int, float], str | None]
 Fit = Callable[..., "FitResult"]
 
 
 @dataclass(frozen=True)
-class Work:
-    """What to run: ``name`` is the trial's in the store, ``config`` JSON."""
+class RunSpec:
+    """One run: its name in the store, its Config, and the stage of the study that it belongs to."""
 
     name: str
-    config: str
+    config: Config
     stage: Stage = "search"
-
-    def to_json(self) -> str:
-        return json.dumps(asdict(self))
-
-    @classmethod
-    def from_json(cls, text: str) -> Work:
-        return cls(**json.loads(text))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Setup:
-    """What all runs of a study share.
+    """Settings that all runs of a study share.
 
     Attributes:
         study: its name.
@@ -54,11 +50,12 @@ class Setup:
         source: where a node that does not see ``prepared`` gets the cohort from, once.
         objective: metric that ranks runs.
         cpus: threads of a run on the CPU.
-        gpus: of a run; where it is a fraction, so much of the GPU's memory is all that it may take.
+        gpus: GPUs of a run; with a fraction, a run may allocate only this share of the GPU's memory.
         keep_network: keep the weights of the best epoch (finalists).
-        judge: reason to stop after an epoch, or ``None``; see :class:`branchpoint.execution.halving.Halving`.
-        fit: trains; ``None`` is :func:`branchpoint.training.loop.fit`.
-        checkpoint_seconds: between checkpoints; what a kill may cost a run.
+        pruner: gives the reason to stop a trial after an epoch, or ``None`` to continue; see
+            :class:`branchpoint.execution.halving.Halving`.
+        fit: trains one Config; ``None`` is :func:`branchpoint.training.loop.fit`.
+        checkpoint_seconds: least time between checkpoints, which is what a kill may cost a run.
         open_cohort: opens ``prepared``; ``None`` is :func:`open_prepared`.
     """
 
@@ -71,17 +68,17 @@ class Setup:
     cpus: int = 1
     gpus: float = 0.0
     keep_network: bool = False
-    judge: Judge | None = None
+    pruner: Pruner | None = None
     fit: Fit | None = None
     checkpoint_seconds: float = CHECKPOINT_SECONDS
     open_cohort: Callable[[Path], Any] | None = None
 
     def run_folder(self, name: str) -> RunFolder:
-        """What the run ``name`` keeps."""
+        """Folder of the run ``name``, which its attempts share."""
         return run_folder(self.folder, self.store, self.study, name)
 
     def cohort(self) -> Any:
-        """The cohort, on this node."""
+        """The prepared cohort as this node sees it."""
         return self.open_cohort(self.prepared) if self.open_cohort else open_prepared(self.prepared, self.source)
 
 
@@ -105,7 +102,7 @@ class Outcome:
 
 
 def known_outcomes(store: Store, study: str, objective: str, stage: str | None = None) -> dict[str, Outcome]:
-    """Every ended run of ``study`` (of ``stage``), by name."""
+    """Outcome of every run of ``study`` (of ``stage``) that has ended, by name."""
     outcomes = {}
     for row in store.trials(study, columns=["state", "reason", "metrics", "stage"]).to_pylist():
         if row["state"] in FINISHED and stage in (None, row["stage"]):
@@ -119,7 +116,7 @@ def known_outcomes(store: Store, study: str, objective: str, stage: str | None =
 
 @lru_cache(maxsize=2)
 def open_prepared(path: Path, source: Source | None = None) -> PreparedCohort:
-    """Once for each worker process: trials that follow each other there share the memory map."""
+    """Open a prepared cohort once per process, so that consecutive trials share the memory map."""
     from branchpoint.datasets.cache.node_copy import local_manifest
     from branchpoint.datasets.prepared import PreparedCohort
 

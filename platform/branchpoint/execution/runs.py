@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Protocol
 
-from branchpoint.execution.run_spec import Outcome, Work
+from branchpoint.execution.run_spec import Outcome, RunSpec
 
 
 class Runs(Protocol):
@@ -15,7 +15,7 @@ class Runs(Protocol):
     def exhausted(self) -> bool:
         """No further run will come."""
 
-    def next(self) -> Work | None:
+    def next(self) -> RunSpec | None:
         """The next run, or ``None`` where there is none now."""
 
     def report(self, name: str, epoch: int, value: float) -> None:
@@ -28,16 +28,16 @@ class Runs(Protocol):
 class ListedRuns:
     """The runs of a list, in its order."""
 
-    def __init__(self, works: Iterable[Work]) -> None:
+    def __init__(self, specs: Iterable[RunSpec]) -> None:
         self.outcomes: dict[str, Outcome] = {}
-        self._works = list(works)
+        self._specs = list(specs)
 
     @property
     def exhausted(self) -> bool:
-        return not self._works
+        return not self._specs
 
-    def next(self) -> Work | None:
-        return self._works.pop(0) if self._works else None
+    def next(self) -> RunSpec | None:
+        return self._specs.pop(0) if self._specs else None
 
     def report(self, name: str, epoch: int, value: float) -> None:
         """Nothing learns from it."""

@@ -1,8 +1,8 @@
 """Sends a prepared cohort to nodes that do not see its disk, through Ray's object store, in pieces.
 
-A small process on the driver's node puts a piece into the object store when the first node asks for it; other nodes
-take it from there or from one another. It is begun by the first process that misses the cohort: where every node sees
-it, there is none.
+A small actor on the driver's node puts a piece into the object store when the first node asks for it; other nodes take
+it from there or from one another. The first process that misses the cohort starts the actor, so that none exists where
+every node sees the cohort.
 """
 
 from __future__ import annotations
@@ -23,21 +23,21 @@ from branchpoint.datasets.cache.node_copy import Source, local_manifest, upload
 from branchpoint.io.storage import PIECE_BYTES, Bucket
 
 KEPT_PIECES = 16
-"""Pieces that stay in the object store for nodes that come a little later; those that come much later cause a read."""
+"""Pieces that stay in the object store for nodes that ask a little later; a later request reads the file again."""
 _TRIES = 10
-_depots: dict[FromDriver, Any] = {}
-"""Handles of this process: a depot whose handles are all gone would end."""
+_servers: dict[DriverSource, Any] = {}
+"""Handles of this process; Ray ends an actor once no handle to it is left."""
 
 
-class Depot:
-    """The files below ``folder``."""
+class CohortServer:
+    """Serves the files below ``folder``."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder.resolve()
         self._kept: OrderedDict[tuple[str, int], Any] = OrderedDict()
 
     def piece(self, name: str, offset: int) -> tuple[int, list[Any]]:
-        """Size of a file, and a reference to ``PIECE_BYTES`` of it."""
+        """Size of a file in bytes, and a reference to ``PIECE_BYTES`` of it from ``offset``."""
         path = (self.folder / name).resolve()
         if not path.is_relative_to(self.folder):
             raise ValueError(f"{name}: lies outside of {self.folder}")
@@ -51,7 +51,7 @@ class Depot:
 
 
 @dataclass(frozen=True)
-class FromDriver:
+class DriverSource:
     """A :class:`~branchpoint.datasets.cache.node_copy.Source`: the cohort of ``manifest``, which ``node`` sees."""
 
     manifest: Path
@@ -66,33 +66,33 @@ class FromDriver:
             offset += PIECE_BYTES
 
     def done(self) -> None:
-        """Let the depot end, and with it what it holds in the object store."""
-        _depots.pop(self, None)
+        """Let the server end, which releases what it holds in the object store."""
+        _servers.pop(self, None)
 
     def _piece(self, name: str, offset: int) -> tuple[int, memoryview]:
-        """The depot ends with the process that began it, which may be killed: then the next one begins another."""
+        """A piece of a file. The server dies with the process that started it; then this one starts another."""
         for left in reversed(range(_TRIES)):
             try:
-                size, (reference,) = ray.get(self._depot().piece.remote(name, offset))
+                size, (reference,) = ray.get(self._server().piece.remote(name, offset))
                 return size, memoryview(ray.get(reference))
             except (RayActorError, ObjectLostError):
-                _depots.pop(self, None)
+                _servers.pop(self, None)
                 if not left:
                     raise
                 time.sleep(0.2)
         raise AssertionError("unreachable")
 
-    def _depot(self) -> Any:
-        if self not in _depots:
-            actor: Any = ray.remote(num_cpus=0)(Depot)
+    def _server(self) -> Any:
+        if self not in _servers:
+            actor: Any = ray.remote(num_cpus=0)(CohortServer)
             there = NodeAffinitySchedulingStrategy(self.node, soft=False)
             options = {"name": f"cohort-{self.manifest.stem}", "get_if_exists": True, "scheduling_strategy": there}
-            _depots[self] = actor.options(**options).remote(self.manifest.parents[1])
-        return _depots[self]
+            _servers[self] = actor.options(**options).remote(self.manifest.parents[1])
+        return _servers[self]
 
 
 def cohort_here(manifest: Path, bucket: str | None) -> Path:
-    """The manifest of the prepared cohort as the driver sees it; where there is a ``bucket``, the cohort is there then.
+    """The manifest of the prepared cohort as the driver sees it; with a ``bucket``, the cohort is uploaded there.
 
     Raises:
         ValueError: the cohort is neither here nor in the bucket.
@@ -107,9 +107,9 @@ def cohort_here(manifest: Path, bucket: str | None) -> Path:
 
 
 def cohort_source(manifest: Path, bucket: str | None) -> Source | None:
-    """Where nodes that do not see ``manifest`` get the cohort from; ``None`` where there are no other nodes."""
+    """The source from which nodes that do not see ``manifest`` fetch the cohort; ``None`` without other nodes."""
     if bucket is not None:
         return Bucket(bucket)
     if not ray.is_initialized():
         return None
-    return FromDriver(local_manifest(manifest), ray.get_runtime_context().get_node_id())
+    return DriverSource(local_manifest(manifest), ray.get_runtime_context().get_node_id())

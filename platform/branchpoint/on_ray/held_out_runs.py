@@ -11,19 +11,19 @@ from branchpoint.config import Config
 from branchpoint.evaluation.references import Reference
 from branchpoint.execution.held_out import Summaries, evaluate_run, evaluate_untrained, references_of_folds
 from branchpoint.execution.resources import Resources
-from branchpoint.execution.run_spec import Setup, Work
+from branchpoint.execution.run_spec import RunSpec, Setup
 
 
-def test_summaries(works: Sequence[Work], setup: Setup, resources: Resources, concurrency: int) -> list[Summaries]:
-    """Task name to summary of the test patients, for each of ``works``, whose networks were kept."""
-    return _on_ray([(evaluate_run, (work, setup)) for work in works], resources, concurrency)
+def test_summaries(specs: Sequence[RunSpec], setup: Setup, resources: Resources, concurrency: int) -> list[Summaries]:
+    """Summaries of the test patients by task name, for each of ``specs``, whose networks were kept."""
+    return _on_ray([(evaluate_run, (spec, setup)) for spec in specs], resources, concurrency)
 
 
 def untrained_summaries(
     configs: Sequence[Config], setup: Setup, resources: Resources, concurrency: int
 ) -> list[Summaries]:
-    """The same of networks with the weights they were drawn with."""
-    return _on_ray([(evaluate_untrained, (config.to_json(), setup)) for config in configs], resources, concurrency)
+    """Summaries of the test patients by untrained networks, for each of ``configs``."""
+    return _on_ray([(evaluate_untrained, (config, setup)) for config in configs], resources, concurrency)
 
 
 def fold_references(
@@ -31,9 +31,7 @@ def fold_references(
 ) -> list[list[Reference]]:
     """The trivial references of every task of ``config``, for each of ``folds`` (``None``: all of its split)."""
     rounds = config.split.rounds if folds is None else folds
-    found: list[list[list[Reference]]] = _on_ray(
-        [(references_of_folds, (config.to_json(), setup, [*rounds]))], resources, 1
-    )
+    found: list[list[list[Reference]]] = _on_ray([(references_of_folds, (config, setup, [*rounds]))], resources, 1)
     return found[0]
 
 

@@ -1,6 +1,6 @@
-"""A small actor between the workers of a run and its driver: reports one way, answers the other.
+"""A small actor between the workers of a run and its driver: reports go one way, answers the other.
 
-It lies on the driver's node, takes no core and imports neither torch nor the training: what passes is bytes.
+It runs on the driver's node, takes no core and imports neither torch nor the training code; its messages are bytes.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 
-class Mailbox:
+class ReportChannel:
     """Holds one report at a time, and the first error that ended the run."""
 
     def __init__(self) -> None:
@@ -22,13 +22,13 @@ class Mailbox:
         self._failed = asyncio.Event()
 
     async def report(self, entry: bytes) -> bool:
-        """Of a worker: whether to go on after ``entry``; waits for the driver."""
+        """Send ``entry`` to the driver and wait for its answer: whether to continue. Called by a worker."""
         answer = asyncio.get_running_loop().create_future()
         await self._reports.put((entry, answer))
         return bool(await answer)
 
     async def next(self, seconds: float) -> bytes | None:
-        """Of the driver: the next report, or ``None`` where none comes in ``seconds``."""
+        """The next report, or ``None`` if none arrives within ``seconds``. Called by the driver."""
         try:
             entry, self._asking = await asyncio.wait_for(self._reports.get(), seconds)
         except TimeoutError:
@@ -36,17 +36,17 @@ class Mailbox:
         return entry
 
     async def answer(self, go_on: bool) -> None:
-        """Of the driver: to the last report. Nobody may be waiting for it any more."""
+        """Answer the report that :meth:`next` gave last, if its worker still waits. Called by the driver."""
         if self._asking is not None and not self._asking.done():
             self._asking.set_result(go_on)
 
     async def fail(self, error: bytes) -> None:
-        """Of a worker: the run cannot go on."""
+        """Record that the run cannot continue; the first error counts. Called by a worker."""
         self._error = self._error or error
         self._failed.set()
 
     async def error(self, seconds: float = 0.0) -> bytes | None:
-        """Why the run cannot go on, or ``None`` where no worker said so in ``seconds``."""
+        """The error that ends the run, or ``None`` if no worker recorded one within ``seconds``."""
         if seconds:
             try:
                 await asyncio.wait_for(self._failed.wait(), seconds)
@@ -55,8 +55,8 @@ class Mailbox:
         return self._error
 
 
-def open_mailbox() -> Any:
-    """A new :class:`Mailbox` on this node."""
+def open_channel() -> Any:
+    """Start a :class:`ReportChannel` on this node."""
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
-    actor: Any = ray.remote(num_cpus=0)(Mailbox)
+    actor: Any = ray.remote(num_cpus=0)(ReportChannel)
     return actor.options(scheduling_strategy=here).remote()

@@ -1,8 +1,8 @@
-"""Keeps Ray Tune from running one trial at a time where trials are shorter than the start of a worker.
+"""Keeps Ray Tune from running one trial at a time when trials are shorter than the start of a worker.
 
-With ``reuse_actors`` a process whose run has ended is given to any run that still waits for its own process, and that
-process, half started, is dropped. Where runs are short, each next process is dropped the same way and a single one
-does all the work. So a run that has ended waits until every run that was handed out has begun.
+With ``reuse_actors``, Tune gives a process whose trial has ended to any trial that still waits for its own process, and
+drops that process, half started. With short trials every new process is dropped in this way, and a single one runs them
+all. So a trial that has ended waits until every trial that was handed out has begun.
 """
 
 from __future__ import annotations
@@ -10,39 +10,39 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-PATIENCE_SECONDS = 60.0
-_lost_patience = False
+TIMEOUT_SECONDS = 60.0
+_timed_out = False
 
 
-class StartGate:
-    """``folder``: seen by driver and workers, empty at first."""
+class StartBarrier:
+    """Trials that were handed out and have not begun, as files in ``folder``, which driver and workers see."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
     def handed_out(self, name: str) -> None:
-        """The driver gave the run ``name`` to Tune."""
+        """Note that the driver gave the run ``name`` to Tune."""
         self.folder.mkdir(parents=True, exist_ok=True)
         (self.folder / name).touch()
 
     def begun(self, name: str) -> None:
-        """A worker began with it."""
+        """Note that a worker has begun the run ``name``."""
         (self.folder / name).unlink(missing_ok=True)
 
-    def wait(self, seconds: float = PATIENCE_SECONDS) -> bool:
-        """Until every run that was handed out has begun; whether it did.
+    def wait(self, seconds: float = TIMEOUT_SECONDS) -> bool:
+        """Wait until every run that was handed out has begun, and return whether they have.
 
-        A cluster that is too full to start one is waited for once in a process, not at each end of a run.
+        In a cluster too full to start a run, a process waits for the full time only once, not after each run.
         """
-        global _lost_patience
-        end = time.monotonic() + (0.0 if _lost_patience else seconds)
-        while self._somebody_waits():
+        global _timed_out
+        end = time.monotonic() + (0.0 if _timed_out else seconds)
+        while self._waiting():
             if time.monotonic() >= end:
-                _lost_patience = True
+                _timed_out = True
                 return False
             time.sleep(0.1)
         return True
 
-    def _somebody_waits(self) -> bool:
-        # The folder holds those alone who wait, so that a look at it does not grow with the study.
+    def _waiting(self) -> bool:
+        # The folder holds only runs that wait, so that looking at it does not slow down as the study grows.
         return self.folder.is_dir() and any(self.folder.iterdir())

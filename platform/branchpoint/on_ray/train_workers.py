@@ -1,8 +1,8 @@
 """One run on several workers: Ray Train keeps them together, :func:`branchpoint.training.loop.fit` trains in each.
 
-Whoever calls :class:`WorkersFit` is the driver: it needs no core, hears of each epoch and tells whether to go on. A
-worker that dies, or whose node is lost, ends the others too; Ray Train starts all of them anew, and they go on from the
-last checkpoint. An error of the run itself would only come again: it ends the run at once.
+The process that calls :class:`WorkersFit` is the driver. It needs no core, receives the report of each epoch and
+answers whether to continue. A worker that dies, or whose node is lost, ends the others too; Ray Train then restarts all
+of them from the last checkpoint. An error of the run itself would only recur, so it ends the run at once.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from branchpoint.config import Config
 from branchpoint.execution.resources import Resources
 from branchpoint.io.storage import Place
 from branchpoint.on_ray.gloo import torch_config
-from branchpoint.on_ray.report_channel import open_mailbox
+from branchpoint.on_ray.report_channel import open_channel
 
 if TYPE_CHECKING:
     from branchpoint.datasets.cache.node_copy import Source
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from branchpoint.training.results import EpochReport, FitResult
 
 ROOT_CAUSE_SECONDS = 5.0
-"""How long a worker that lost another waits to hear whether that one ended by an error of its own."""
+"""How long a worker that lost another waits for that one's own error to arrive."""
 _POLL_SECONDS = 0.2
 _ENVIRONMENT = {"RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.5", "RAY_TRAIN_METRICS_ENABLED": "0"}
 
@@ -57,7 +57,7 @@ class WorkersFit:
         open_cohort: opens the manifest on each worker; ``None``: :func:`branchpoint.execution.run_spec.open_prepared`.
         fit: what each worker calls; ``None`` is :func:`branchpoint.training.loop.fit`.
         restarts: how many lost workers a run survives.
-        warden: frees the workers should the driver die; see :mod:`branchpoint.on_ray.placement_reaper`.
+        reaper: frees the workers if the driver dies; see :mod:`branchpoint.on_ray.placement_reaper`.
     """
 
     resources: Resources
@@ -66,7 +66,7 @@ class WorkersFit:
     open_cohort: Callable[[Path], Any] | None = None
     fit: Fit | None = None
     restarts: int = 5
-    warden: Any = None
+    reaper: Any = None
 
     def __call__(
         self,
@@ -86,24 +86,24 @@ class WorkersFit:
             ray.train.TrainingFailedError: more workers were lost than ``restarts``.
             Exception: whatever ends the run on a worker, with that worker's traceback as its cause.
         """
-        mailbox = open_mailbox()
-        part = _Part(config.to_json(), prepared, checkpoint_dir, checkpoint_seconds, mailbox, self)
+        channel = open_channel()
+        part = _Part(config, prepared, checkpoint_dir, checkpoint_seconds, channel, self)
         name = f"{os.getpid()}-{time.time_ns()}"
         with ThreadPoolExecutor(1, thread_name_prefix="trainer") as thread:
             try:
                 training = thread.submit(self._train, part, name)
-                _answer(mailbox, training, report)
-                error = ray.get(mailbox.error.remote())
+                _answer(channel, training, report)
+                error = ray.get(channel.error.remote())
                 if error is not None:
                     _raise(error)
                 result: FitResult = cloudpickle.loads(training.result())
                 return result
             finally:
-                ray.kill(mailbox)
+                ray.kill(channel)
                 shutil.rmtree(self.folder / name, ignore_errors=True)
 
     def _train(self, part: _Part, name: str) -> bytes:
-        """What the first worker returns, when all have ended."""
+        """Return value of the first worker, once all have ended."""
         # Its annotations are those of the interface before version 2 of Ray Train.
         train: Any = importlib.import_module("ray.train")
         trainers: Any = importlib.import_module("ray.train.torch")
@@ -131,10 +131,10 @@ class WorkersFit:
         return result
 
 
-def with_workers(setup: Setup, resources: Resources, warden: Any = None) -> Setup:
+def with_workers(setup: Setup, resources: Resources, reaper: Any = None) -> Setup:
     """``setup`` whose runs are trained by several workers, with a checkpoint after each epoch.
 
-    The driver of a run does not open the cohort. Where drivers are actors, ``warden`` frees the workers of one that
+    The driver of a run does not open the cohort. Where drivers are actors, ``reaper`` frees the workers of one that
     dies; where they are threads of this process, Ray does at its end.
     """
     fit = WorkersFit(
@@ -143,27 +143,27 @@ def with_workers(setup: Setup, resources: Resources, warden: Any = None) -> Setu
         source=setup.source,
         open_cohort=setup.open_cohort,
         fit=setup.fit,
-        warden=warden,
+        reaper=reaper,
     )
     return replace(setup, fit=fit, open_cohort=Path, checkpoint_seconds=0.0)
 
 
 @dataclass(frozen=True)
 class _Part:
-    """What every worker is told; ``by`` is the driver's :class:`WorkersFit`."""
+    """Arguments of every worker; ``by`` is the driver's :class:`WorkersFit`."""
 
-    config: str
+    config: Config
     prepared: Path
     checkpoint_dir: Path | Place
     checkpoint_seconds: float
-    mailbox: Any
+    channel: Any
     by: WorkersFit
 
 
-def _answer(mailbox: Any, training: Future[bytes], report: Callable[[EpochReport], bool]) -> None:
-    """Pass on the reports of the workers until they have ended; what ``report`` raises, it raises when they have."""
+def _answer(channel: Any, training: Future[bytes], report: Callable[[EpochReport], bool]) -> None:
+    """Pass on the workers' reports until they have ended, then raise what ``report`` raised, if it did."""
     failure: Exception | None = None
-    while (entry := ray.get(mailbox.next.remote(_POLL_SECONDS))) is not None or not training.done():
+    while (entry := ray.get(channel.next.remote(_POLL_SECONDS))) is not None or not training.done():
         if entry is None:
             continue
         go_on = False
@@ -172,31 +172,31 @@ def _answer(mailbox: Any, training: Future[bytes], report: Callable[[EpochReport
                 go_on = report(cloudpickle.loads(entry))
             except Exception as error:
                 failure = error
-        ray.get(mailbox.answer.remote(go_on))
+        ray.get(channel.answer.remote(go_on))
     if failure is not None:
         raise failure
 
 
 def _work(settings: dict[str, Any]) -> bytes | None:
-    """One worker."""
+    """Body of one worker."""
     from ray import train
 
     from branchpoint.training.errors import WorkerLost
 
     part: _Part = settings["part"]
-    if ray.get(part.mailbox.error.remote()) is not None:
+    if ray.get(part.channel.error.remote()) is not None:
         return None  # begun anew only because the error of a worker took others with it
     first = train.get_context().get_world_rank() == 0
-    if first and part.by.warden is not None:
-        ray.get(part.by.warden.hold.remote(get_current_placement_group(), part.mailbox))
+    if first and part.by.reaper is not None:
+        ray.get(part.by.reaper.watch.remote(get_current_placement_group(), part.channel))
     try:
         result = _fit(part, first)
         return cloudpickle.dumps(result) if first else None
     except WorkerLost:
-        if ray.get(part.mailbox.error.remote(ROOT_CAUSE_SECONDS)) is None:
+        if ray.get(part.channel.error.remote(ROOT_CAUSE_SECONDS)) is None:
             raise
     except Exception as error:
-        ray.get(part.mailbox.fail.remote(_packed(error)))
+        ray.get(part.channel.fail.remote(_packed(error)))
         raise  # Ray Train ends the others, which may be waiting for this one, and begins anew only to hear of it
     return None
 
@@ -206,12 +206,12 @@ def _fit(part: _Part, first: bool) -> FitResult:
     from branchpoint.execution.run_spec import open_prepared
 
     def report(entry: EpochReport) -> bool:
-        return not first or ray.get(part.mailbox.report.remote(cloudpickle.dumps(entry)))
+        return not first or ray.get(part.channel.report.remote(cloudpickle.dumps(entry)))
 
     by = part.by
     fit = by.fit or training_fit(by.resources.cpus, by.resources.gpus)
     result = fit(
-        Config.from_json(part.config),
+        part.config,
         by.open_cohort(part.prepared) if by.open_cohort else open_prepared(part.prepared, by.source),
         checkpoint_dir=part.checkpoint_dir,
         checkpoint_seconds=part.checkpoint_seconds,

@@ -1,4 +1,4 @@
-"""Ray Tune's view of a search: hands out runs, hears how they end."""
+"""The searcher that Ray Tune asks for runs and tells how they ended."""
 
 from __future__ import annotations
 
@@ -16,19 +16,18 @@ from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler
 from ray.tune.search import Searcher
 
-from branchpoint.config import Config
 from branchpoint.execution.attempt import running_record
-from branchpoint.execution.run_spec import Outcome, Setup, Work, known_outcomes
+from branchpoint.execution.run_spec import Outcome, RunSpec, Setup, known_outcomes
 from branchpoint.execution.runs import Runs
-from branchpoint.on_ray.start_barrier import StartGate
+from branchpoint.on_ray.start_barrier import StartBarrier
 from branchpoint.store import Store
 
 LOST_NODES = 20
-"""How many lost nodes a run outlives: on machines that come and go, a loss says nothing about the run."""
+"""How many lost nodes a run may survive: on preemptible machines, a loss says nothing about the run."""
 
 
-class Deaths(FIFOScheduler):
-    """Keeps why a worker died, which Tune tells its scheduler but not its searcher."""
+class WorkerFailures(FIFOScheduler):
+    """Keeps the error of a worker that died, which Tune tells its scheduler but not its searcher."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -40,60 +39,65 @@ class Deaths(FIFOScheduler):
 
 
 class TuneSearcher(Searcher):
-    """Gives Tune the runs of ``runs`` and hears of their epochs and ends.
+    """Gives Tune the runs of ``runs`` and records their epochs and outcomes.
 
     Its state lies in the journal and the store, so Tune's own snapshots are empty, and a killed driver is followed by
     a new Tune experiment instead of ``Tuner.restore``.
 
     Args:
-        runs: what is to be run.
-        setup: as the workers have it.
-        deaths: of workers.
-        gate: hears of each run that is handed out.
+        runs: the runs to execute.
+        setup: settings of all runs.
+        failures: errors of workers that died.
+        barrier: is told of each run that is handed out.
         ended: called with each :class:`Outcome`.
     """
 
     def __init__(
-        self, runs: Runs, setup: Setup, deaths: Deaths, gate: StartGate, ended: Callable[[Outcome], None]
+        self,
+        runs: Runs,
+        setup: Setup,
+        failures: WorkerFailures,
+        barrier: StartBarrier,
+        ended: Callable[[Outcome], None],
     ) -> None:
         super().__init__()
-        self._runs, self._setup, self._deaths, self._gate, self._ended = runs, setup, deaths, gate, ended
-        self._work: dict[str, Work] = {}
-        self._again: deque[Work] = deque()
+        self._runs, self._setup, self._failures, self._barrier, self._ended = runs, setup, failures, barrier, ended
+        self._specs: dict[str, RunSpec] = {}
+        self._again: deque[RunSpec] = deque()
         self._losses: Counter[str] = Counter()
 
     @property
     def running(self) -> int:
         """Runs handed out and not ended."""
-        return len(self._work)
+        return len(self._specs)
 
     def suggest(self, trial_id: str) -> dict[str, Any] | None:
-        work = self._again.popleft() if self._again else self._runs.next()
-        if work is None:
+        spec = self._again.popleft() if self._again else self._runs.next()
+        if spec is None:
             finished: Any = Searcher.FINISHED  # a text, which the base class's annotation leaves out
             # Tune never asks again after that, and each run that is under way may come back from a lost node.
-            return finished if self._runs.exhausted and not self._work else None
-        self._work[trial_id] = work
-        self._gate.handed_out(work.name)
-        return {"work": work.to_json()}
+            return finished if self._runs.exhausted and not self._specs else None
+        self._specs[trial_id] = spec
+        self._barrier.handed_out(spec.name)
+        return {"spec": spec}
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         if "outcome" not in result:
-            self._gate.begun(self._work[trial_id].name)  # a worker that does not see the gate's folder cannot say so
-            self._runs.report(self._work[trial_id].name, result["epoch"], result["value"])
+            self._barrier.begun(self._specs[trial_id].name)  # for workers on nodes that do not see the folder
+            self._runs.report(self._specs[trial_id].name, result["epoch"], result["value"])
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
-        work = self._work.pop(trial_id)
+        spec = self._specs.pop(trial_id)
         if result is not None and "outcome" in result and not error:
             outcome = Outcome(**json.loads(result["outcome"]))
         else:
-            text = self._deaths.reasons.pop(trial_id, "")
-            if node_was_lost(text) and self._losses[work.name] < LOST_NODES:
+            text = self._failures.reasons.pop(trial_id, "")
+            if node_was_lost(text) and self._losses[spec.name] < LOST_NODES:
                 # Tune itself tries a run again once, and never one whose worker had not started yet.
-                self._losses[work.name] += 1
-                self._again.append(work)
+                self._losses[spec.name] += 1
+                self._again.append(spec)
                 return
-            outcome = record_death(work, self._setup, text)
+            outcome = record_worker_failure(spec, self._setup, text)
         self._runs.tell(outcome)
         self._ended(outcome)
 
@@ -107,15 +111,15 @@ class TuneSearcher(Searcher):
         """Nothing to restore: see the class."""
 
 
-def record_death(work: Work, setup: Setup, text: str) -> Outcome:
-    """What became of a run whose worker died: what it still wrote to the store, else a FAILED row written here."""
+def record_worker_failure(spec: RunSpec, setup: Setup, text: str) -> Outcome:
+    """Outcome of a run whose worker died: what it still wrote to the store, else a FAILED row that is written here."""
     store = Store(setup.store)
-    known = known_outcomes(store, setup.study, setup.objective).get(work.name)
+    known = known_outcomes(store, setup.study, setup.objective).get(spec.name)
     if known:
         return known
-    attempts = max(1, setup.run_folder(work.name).attempts)
-    record = running_record(setup.study, work.name, Config.from_json(work.config), work.stage, attempts)
-    outcome = Outcome(name=work.name, state="FAILED", value=math.nan, reason=death_reason(text), traceback=text)
+    attempts = max(1, setup.run_folder(spec.name).attempts)
+    record = running_record(setup.study, spec.name, spec.config, spec.stage, attempts)
+    outcome = Outcome(name=spec.name, state="FAILED", value=math.nan, reason=failure_reason(text), traceback=text)
     store.writer(setup.study).trial(replace(record, state="FAILED", reason=outcome.reason, finished=datetime.now(UTC)))
     return outcome
 
@@ -125,7 +129,7 @@ def node_was_lost(text: str) -> bool:
     return re.search(r"its node has died|NodeDiedError", text) is not None
 
 
-def death_reason(text: str) -> str:
+def failure_reason(text: str) -> str:
     """One sentence from Ray's report of a dead worker."""
     if "OutOfMemory" in text or "running low on memory" in text:
         return "worker killed: its node ran out of memory; lower training.batch_size or the number of concurrent trials"

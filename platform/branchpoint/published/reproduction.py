@@ -19,7 +19,7 @@ from branchpoint.datasets.prepared import PreparedCohort
 from branchpoint.datasets.splits import split
 from branchpoint.evaluation.evaluation import pool
 from branchpoint.execution.attempt import execute
-from branchpoint.execution.run_spec import Outcome, Setup, Work
+from branchpoint.execution.run_spec import Outcome, RunSpec, Setup
 from branchpoint.published.experiment import Experiment, Part, Row
 from branchpoint.tasks.base import Summary
 
@@ -52,12 +52,12 @@ class Reproduction:
 
     def run(self, say: Callable[[str], None]) -> None:
         """Train what is not trained yet; a row whose run failed stays without figures, and ``say`` hears why."""
-        works = [(row, work) for row in self.experiment.rows for work in self.works(row).values()]
-        for number, (row, work) in enumerate(works, 1):
-            known = execute(work, self.setup(row), lambda epoch, value: None)
-            self.outcomes[work.name] = known
+        specs = [(row, spec) for row in self.experiment.rows for spec in self.specs(row).values()]
+        for number, (row, spec) in enumerate(specs, 1):
+            known = execute(spec, self.setup(row), lambda epoch, value: None)
+            self.outcomes[spec.name] = known
             reason = f": {known.reason}" if known.reason else ""
-            say(f"[{number}/{len(works)}] {row.label}, {work.name}: {known.state.lower()}{reason}")
+            say(f"[{number}/{len(specs)}] {row.label}, {spec.name}: {known.state.lower()}{reason}")
 
     def setup(self, row: Row) -> Setup:
         """What the runs of a row share."""
@@ -70,7 +70,7 @@ class Reproduction:
             prepared=self.prepared[row.config.dataset.release],
         )
 
-    def works(self, row: Row) -> dict[tuple[int, int], Work]:
+    def specs(self, row: Row) -> dict[tuple[int, int], RunSpec]:
         """(seed, fold) to run."""
         found = {}
         for seed in range(self.seeds):
@@ -79,7 +79,7 @@ class Reproduction:
                 if self.experiment.weigh_labels:
                     config = with_label_weights(config, self.cohorts[config.dataset.release])
                 name = f"{row.config.candidate}-seed{seed}-fold{fold}"
-                found[seed, fold] = Work(name, config.to_json(), stage="final")
+                found[seed, fold] = RunSpec(name, config, stage="final")
         return found
 
     @cached_property
@@ -91,12 +91,12 @@ class Reproduction:
         """For each seed, task to the summary of all folds; of seeds whose every fold completed."""
         from branchpoint.execution.held_out import evaluate_run
 
-        works, setup = self.works(row), self.setup(row)
+        specs, setup = self.specs(row), self.setup(row)
         found = []
         for seed in range(self.seeds):
-            folds = [work for (number, _), work in works.items() if number == seed]
-            if all(self.outcomes[work.name].state == "COMPLETE" for work in folds):
-                done = [evaluate_run(work, setup, part) for work in folds]
+            folds = [spec for (number, _), spec in specs.items() if number == seed]
+            if all(self.outcomes[spec.name].state == "COMPLETE" for spec in folds):
+                done = [evaluate_run(spec, setup, part) for spec in folds]
                 found.append({task: pool([fold[task] for fold in done]) for task in done[0]})
         return found
 

@@ -28,7 +28,7 @@ from branchpoint.datasets.splits import split
 from branchpoint.evaluation.estimates import figure_records
 from branchpoint.execution.held_out import Summaries
 from branchpoint.execution.progress import Progress
-from branchpoint.execution.run_spec import Outcome, Work, known_outcomes, open_prepared
+from branchpoint.execution.run_spec import Outcome, RunSpec, known_outcomes, open_prepared
 from branchpoint.execution.runs import ListedRuns
 from branchpoint.on_ray.held_out_runs import fold_references, test_summaries, untrained_summaries
 from branchpoint.on_ray.tune_runner import run_all
@@ -51,13 +51,13 @@ class Finalist:
     config: Config
     labels: tuple[str, ...] = ()
 
-    def works(self) -> list[Work]:
+    def specs(self) -> list[RunSpec]:
         """One run for each fold."""
-        works = []
+        specs = []
         for fold in self.config.split.rounds:
             config = replace(self.config, split=replace(self.config.split, fold=fold))
-            works.append(Work(f"{self.config.candidate}-fold{fold}", config.to_json(), stage="final"))
-        return works
+            specs.append(RunSpec(f"{self.config.candidate}-fold{fold}", config, stage="final"))
+        return specs
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,7 +116,7 @@ class Finals:
             raise NoResultError(f"study {self.study.name!r}: no finalist completed all folds. {'; '.join(reasons[:5])}")
 
         def mean_validation(finalist: Finalist) -> float:
-            return sign * float(np.mean([ended[work.name].value for work in finalist.works()]))
+            return sign * float(np.mean([ended[spec.name].value for spec in finalist.specs()]))
 
         return max(complete, key=mean_validation)
 
@@ -130,36 +130,36 @@ class Finals:
 
     def _complete(self, finalist: Finalist, ended: Mapping[str, Outcome] | None = None) -> bool:
         ended = self._ended() if ended is None else ended
-        return all(work.name in ended and ended[work.name].state == "COMPLETE" for work in finalist.works())
+        return all(spec.name in ended and ended[spec.name].state == "COMPLETE" for spec in finalist.specs())
 
     def _train(self, finalists: Sequence[Finalist], concurrency: int) -> None:
-        works = [work for finalist in finalists for work in finalist.works()]
+        specs = [spec for finalist in finalists for spec in finalist.specs()]
         ended = self._ended()
-        waiting = [work for work in works if not self._done(work, ended.get(work.name))]
+        waiting = [spec for spec in specs if not self._done(spec, ended.get(spec.name))]
         if not waiting:
             return
         study = self.study
-        progress = Progress("final", len(works), study.objective, maximize=study.maximize, before=[*ended.values()])
+        progress = Progress("final", len(specs), study.objective, maximize=study.maximize, before=[*ended.values()])
         folds = len(self.study.base.split.rounds)
         progress.say(f"{len(finalists)} finalists on {folds} folds, {self.epochs} epochs each")
         run_all(ListedRuns(waiting), study.setup(keep_network=True), study.resources, concurrency, progress)
         progress.finish()
 
-    def _done(self, work: Work, known: Outcome | None) -> bool:
+    def _done(self, spec: RunSpec, known: Outcome | None) -> bool:
         if known is None:
             return False
-        return known.state != "COMPLETE" or self.study.setup().run_folder(work.name).has_network
+        return known.state != "COMPLETE" or self.study.setup().run_folder(spec.name).has_network
 
     def _test(self, tested: Mapping[str, Finalist], concurrency: int) -> None:
         study, setup = self.study, self.study.setup()
-        flat = [(label, work) for label, finalist in tested.items() for work in finalist.works()]
-        unique = {work.name: work for _, work in flat}
+        flat = [(label, spec) for label, finalist in tested.items() for spec in finalist.specs()]
+        unique = {spec.name: spec for _, spec in flat}
         found = dict(zip(unique, test_summaries([*unique.values()], setup, study.resources, concurrency), strict=True))
         models: dict[str, list[Summaries]] = {}
-        for label, work in flat:
-            models.setdefault(label, []).append(found[work.name])
+        for label, spec in flat:
+            models.setdefault(label, []).append(found[spec.name])
         best = tested[BEST]
-        drawn = [Config.from_json(work.config) for work in best.works()]
+        drawn = [spec.config for spec in best.specs()]
         untrained = untrained_summaries(drawn, setup, study.resources, concurrency)
         references = fold_references(best.config, setup, study.resources)
         records = figure_records(

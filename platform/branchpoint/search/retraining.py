@@ -25,7 +25,7 @@ from branchpoint.execution.attempt import execute, package_versions
 from branchpoint.execution.held_out import evaluate_run, references_of_folds
 from branchpoint.execution.progress import Progress
 from branchpoint.execution.resources import Resources, preflight
-from branchpoint.execution.run_spec import Outcome, Setup, Work, known_outcomes
+from branchpoint.execution.run_spec import Outcome, RunSpec, Setup, known_outcomes
 from branchpoint.execution.state import NETWORK, StudyFolder, run_folder
 from branchpoint.on_ray.cohort_server import cohort_here, cohort_source
 from branchpoint.on_ray.held_out_runs import fold_references, test_summaries
@@ -80,17 +80,17 @@ class Retraining:
         cluster = self.address or os.environ.get("RAY_ADDRESS")
         return self.resources.workers == 1 and self.resources.gpus in (0, 1) and not cluster
 
-    def works(self) -> list[Work]:
+    def specs(self) -> list[RunSpec]:
         """One run for each fold."""
-        works = []
+        specs = []
         for fold in self.folds:
             config = replace(self.config, split=replace(self.config.split, fold=fold))
-            works.append(Work(f"{config.candidate}-fold{fold}", config.to_json(), stage="final"))
-        return works
+            specs.append(RunSpec(f"{config.candidate}-fold{fold}", config, stage="final"))
+        return specs
 
-    def network(self, work: Work) -> str:
+    def network(self, spec: RunSpec) -> str:
         """Path or URI of the weights of a fold."""
-        return str(run_folder(self.state, self.store, self.study, work.name).place / NETWORK)
+        return str(run_folder(self.state, self.store, self.study, spec.name).place / NETWORK)
 
     def run(self) -> list[Outcome]:
         """Train every fold that is not complete yet, and write the test figures.
@@ -115,13 +115,13 @@ class Retraining:
     def _train(self) -> list[Outcome]:
         """Every fold; gives how each ended, in this start or an earlier one."""
         known = self._known()
-        waiting = [work for work in self.works() if not self._done(work, known.get(work.name))]
+        waiting = [spec for spec in self.specs() if not self._done(spec, known.get(spec.name))]
         if waiting:
-            before = [known[work.name] for work in self.works() if work not in waiting]
-            progress = Progress("fold", len(self.works()), self._setup().objective, before=before)
+            before = [known[spec.name] for spec in self.specs() if spec not in waiting]
+            progress = Progress("fold", len(self.specs()), self._setup().objective, before=before)
             at_once = self._concurrency(progress)
             with ThreadPoolExecutor(at_once) as threads:
-                runs = {threads.submit(execute, work, self._run_setup(), lambda *_: None) for work in waiting}
+                runs = {threads.submit(execute, spec, self._run_setup(), lambda *_: None) for spec in waiting}
                 while runs:
                     done, runs = wait(runs, timeout=1.0, return_when=FIRST_COMPLETED)
                     for run in done:
@@ -129,7 +129,7 @@ class Retraining:
                     progress.tick(min(len(runs), at_once))
             progress.finish()
         known = self._known()
-        return [known[work.name] for work in self.works()]
+        return [known[spec.name] for spec in self.specs()]
 
     def _concurrency(self, progress: Progress) -> int:
         """Folds at once."""
@@ -138,19 +138,19 @@ class Retraining:
         else:
             at_once = preflight(self.resources, living_nodes())
             where = f"by {self.resources.workers} worker(s) each, {at_once} at once"
-        folds, epochs = len(self.works()), self.config.training.epochs
+        folds, epochs = len(self.specs()), self.config.training.epochs
         progress.say(f"{folds} fold(s), {epochs} epochs, {where}; results in {self.store}")
         return at_once
 
     def _test(self) -> None:
         """Figures on the test patients of the trained folds, beside the trivial references."""
-        works = self.works()
+        specs = self.specs()
         if self.alone:
-            summaries = [evaluate_run(work, self._setup()) for work in works]
-            trivial = references_of_folds(self.config.to_json(), self._setup(), self.folds)
+            summaries = [evaluate_run(spec, self._setup()) for spec in specs]
+            trivial = references_of_folds(self.config, self._setup(), self.folds)
         else:
             at_once = preflight(replace(self.resources, workers=1), living_nodes())
-            summaries = test_summaries(works, self._setup(), self.resources, at_once)
+            summaries = test_summaries(specs, self._setup(), self.resources, at_once)
             trivial = fold_references(self.config, self._setup(), self.resources, self.folds)
         records = figure_records(
             study=self.study,
@@ -182,8 +182,8 @@ class Retraining:
     def _known(self) -> dict[str, Outcome]:
         return known_outcomes(Store(self.store), self.study, self._setup().objective, stage="final")
 
-    def _done(self, work: Work, known: Outcome | None) -> bool:
-        return known is not None and known.state == "COMPLETE" and self._setup().run_folder(work.name).has_network
+    def _done(self, spec: RunSpec, known: Outcome | None) -> bool:
+        return known is not None and known.state == "COMPLETE" and self._setup().run_folder(spec.name).has_network
 
     def _settings(self) -> dict[str, Any]:
         anyfold = replace(self.config, split=replace(self.config.split, fold=0))

@@ -123,7 +123,7 @@ class Study:
 
     def search(self, concurrency: int) -> None:
         """Run trials until the budget is spent or the space holds nothing new."""
-        from branchpoint.on_ray.pruner_actor import RemoteJudge
+        from branchpoint.on_ray.pruner_actor import RemotePruner
         from branchpoint.on_ray.tune_runner import run_all
         from branchpoint.search.suggest.runs import SearchRuns
 
@@ -136,7 +136,7 @@ class Study:
         setup = self.setup()
         if self.halving:
             epochs = self.base.training.epochs
-            setup = self.setup(judge=RemoteJudge(self.halving, epochs, self.maximize, setup))
+            setup = self.setup(pruner=RemotePruner(self.halving, epochs, self.maximize, setup))
         run_all(SearchRuns(suggestions), setup, self.resources, concurrency, progress)
         if suggestions.started < self.trials:
             progress.say(f"the space holds no more than {suggestions.started} different configurations")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from branchpoint.execution.run_spec import Outcome, Work
+from branchpoint.execution.run_spec import Outcome, RunSpec
 from branchpoint.search.suggest.suggestions import Suggestions
 
 
@@ -16,9 +16,9 @@ class SearchRuns:
     def exhausted(self) -> bool:
         return self.suggestions.exhausted
 
-    def next(self) -> Work | None:
+    def next(self) -> RunSpec | None:
         suggestion = self.suggestions.next()
-        return Work(suggestion.name, suggestion.config.to_json()) if suggestion else None
+        return RunSpec(suggestion.name, suggestion.config) if suggestion else None
 
     def report(self, name: str, epoch: int, value: float) -> None:
         self.suggestions.report(name, epoch, value)

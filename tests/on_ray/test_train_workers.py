@@ -13,7 +13,7 @@ import ray as ray_package
 from branchpoint.config import Config
 from branchpoint.execution.attempt import execute
 from branchpoint.execution.resources import Resources, preflight
-from branchpoint.execution.run_spec import Outcome, Setup, Work
+from branchpoint.execution.run_spec import Outcome, RunSpec, Setup
 from branchpoint.on_ray.session import living_nodes
 from branchpoint.on_ray.train_workers import with_workers
 from branchpoint.search.study import Study
@@ -49,7 +49,7 @@ def run(tmp_path: Path, config: Config, **mishaps: Any) -> Outcome:
         open_cohort=open_spheres,
         fit=Mishaps(tmp_path, **mishaps),
     )
-    return execute(Work("0000", config.to_json()), with_workers(setup, TWO), lambda *_: None)
+    return execute(RunSpec("0000", config), with_workers(setup, TWO), lambda *_: None)
 
 
 @pytest.mark.timeout(600)

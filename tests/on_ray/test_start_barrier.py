@@ -8,17 +8,17 @@ from pathlib import Path
 
 import pytest
 
-from branchpoint.on_ray import start_barrier as gate
-from branchpoint.on_ray.start_barrier import StartGate
+from branchpoint.on_ray import start_barrier
+from branchpoint.on_ray.start_barrier import StartBarrier
 
 
 @pytest.fixture(autouse=True)
-def patience(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gate, "_lost_patience", False)
+def fresh_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(start_barrier, "_timed_out", False)
 
 
 def test_waits_until_all_have_begun(tmp_path: Path) -> None:
-    start = StartGate(tmp_path)
+    start = StartBarrier(tmp_path)
     assert start.wait(), "nothing was handed out"
     start.handed_out("0000")
     start.handed_out("0001")
@@ -30,8 +30,8 @@ def test_waits_until_all_have_begun(tmp_path: Path) -> None:
     assert 0.2 < time.monotonic() - began < 20
 
 
-def test_loses_patience_once(tmp_path: Path) -> None:
-    start = StartGate(tmp_path)
+def test_waits_for_the_full_time_only_once(tmp_path: Path) -> None:
+    start = StartBarrier(tmp_path)
     start.handed_out("0000")
     assert not start.wait(seconds=0.2)
     began = time.monotonic()

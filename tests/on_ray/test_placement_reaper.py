@@ -16,8 +16,8 @@ from branchpoint.config import Config
 from branchpoint.execution.attempt import execute
 from branchpoint.execution.halving import HalvingConfig
 from branchpoint.execution.resources import Resources
-from branchpoint.execution.run_spec import Setup, Work
-from branchpoint.on_ray.placement_reaper import open_warden
+from branchpoint.execution.run_spec import RunSpec, Setup
+from branchpoint.on_ray.placement_reaper import start_reaper
 from branchpoint.on_ray.train_workers import with_workers
 from branchpoint.search.study import Study
 from branchpoint.store import Store
@@ -64,7 +64,7 @@ def setup_of(tmp_path: Path, mishaps: Mishaps) -> Setup:
         open_cohort=open_spheres,
         fit=mishaps,
     )
-    return with_workers(setup, TWO, open_warden())
+    return with_workers(setup, TWO, start_reaper())
 
 
 def test_a_trial_that_halving_stops_frees_its_workers_for_the_next(tmp_path: Path) -> None:
@@ -99,20 +99,20 @@ def test_a_trial_that_halving_stops_frees_its_workers_for_the_next(tmp_path: Pat
 class Trial:
     """A driver, as Tune holds one."""
 
-    def run(self, work: Work, setup: Setup) -> None:
-        execute(work, setup, lambda *_: None)
+    def run(self, spec: RunSpec, setup: Setup) -> None:
+        execute(spec, setup, lambda *_: None)
 
 
 def test_a_trial_that_tune_kills_frees_its_workers(tmp_path: Path) -> None:
-    work, setup = Work("0000", sums(10_000).to_json()), setup_of(tmp_path, Mishaps(tmp_path))
+    spec, setup = RunSpec("0000", sums(10_000)), setup_of(tmp_path, Mishaps(tmp_path))
     trial: Any = Trial.remote()
-    ended = trial.run.remote(work, setup)
+    ended = trial.run.remote(spec, setup)
     while not (tmp_path / "rank1.txt").exists():
         ready, _ = ray_package.wait([ended], timeout=0.2)
         assert not ready, ray_package.get(ended)
     assert ray_package.available_resources().get("CPU", 0) == 0
     ray_package.kill(trial)
-    require_free()  # by the warden of this process, which goes on like that of a search
+    require_free()  # by the reaper of this process, which goes on like that of a search
     assert [row["state"] for row in rows_of(tmp_path / "results")] == ["RUNNING"], "it goes on when it is started again"
 
 
@@ -120,9 +120,7 @@ def test_memory_runs_out_on_one_worker(tmp_path: Path) -> None:
     """In epoch 2, while the other one waits for it in a reduction: both end, and halves of a batch go on."""
     began = time.monotonic()
     config = sums(3)
-    outcome = execute(
-        Work("0000", config.to_json()), setup_of(tmp_path, Mishaps(tmp_path, most=(2, 2))), lambda *_: None
-    )
+    outcome = execute(RunSpec("0000", config), setup_of(tmp_path, Mishaps(tmp_path, most=(2, 2))), lambda *_: None)
     assert time.monotonic() - began < 4 * SECONDS
     failed, complete = rows_of(tmp_path / "results")
     assert failed["state"] == "FAILED"

@@ -79,9 +79,9 @@ def test_a_topology_that_shares_too_little_is_never_started(base: Config) -> Non
     pair = ("lung_metastasis", "recurrence")
     branching = Topology(((pair, ("tumour",)), *(((pair[0],), (pair[1],), ("tumour",)),) * 4), ((("tumour",),),) * 4)
     apart = Topology.separate(NAMES, ("tumour",), 5, 4)
-    judge = fits_memory(None)
+    feasible = fits_memory(None)
     for method in ("gradnorm", "upgrad"):
         network = replace(base.network, topology=branching, width=2)
-        assert judge(replace(base, network=network, balancing=BalancingConfig(method=method))) is None  # type: ignore[arg-type]
+        assert feasible(replace(base, network=network, balancing=BalancingConfig(method=method))) is None  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="share no parameter"):
-        judge(replace(base, network=replace(network, topology=apart), balancing=BalancingConfig(method="upgrad")))
+        feasible(replace(base, network=replace(network, topology=apart), balancing=BalancingConfig(method="upgrad")))
