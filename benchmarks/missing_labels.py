@@ -2,7 +2,7 @@
 
 A phantom of ISIC 2017 (lesion mask, diagnosis; HOG descriptors as an auxiliary task) is learned with all labels, and
 with half of the training labels of one task taken away, by several seeds. Figures are means over seeds on the same test
-pictures; intervals and differences are of a bootstrap over seeds and pictures (branchpoint.evaluation.statistics). It
+pictures; intervals and differences are of a bootstrap over seeds and pictures (branchpoint.evaluation.bootstrap). It
 also counts the training pictures that an epoch brings to the network.
 
     python benchmarks/missing_labels.py            # some ten minutes on 2 cores
@@ -34,8 +34,8 @@ from branchpoint.config import (
 from branchpoint.datasets.prepared import PreparedCohort, prepare
 from branchpoint.datasets.readers.registry import read_cohort
 from branchpoint.datasets.splits import split
+from branchpoint.evaluation.bootstrap import intervals, paired_differences
 from branchpoint.evaluation.evaluation import evaluate
-from branchpoint.evaluation.statistics import difference, estimate
 from branchpoint.phantoms import make_phantom
 from branchpoint.tasks import build_task
 from branchpoint.tasks.base import Summary
@@ -125,11 +125,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def compare(cohort: PreparedCohort, configs: Sequence[Config], whole: Sequence[dict[str, Summary]]) -> None:
     """Take half of each task's labels away in turn."""
-    alone: list[str | None] = [None] * len(whole[0]["lesion"]["index"])
     tasks = {task.name: build_task(task) for task in TASKS}
-    full = {
-        name: estimate(tasks[name], metric, [run[name] for run in whole], alone) for name, metric in METRICS.items()
-    }
+    full = {name: intervals(tasks[name], [run[name] for run in whole])[metric] for name, metric in METRICS.items()}
     inside = 0
     for taken in LABELLED:
         partial = thinned(cohort.path, taken, configs[0])
@@ -137,8 +134,9 @@ def compare(cohort: PreparedCohort, configs: Sequence[Config], whole: Sequence[d
         runs = learned(partial, configs, cohort)
         print(f"\nhalf of the labels of {taken} taken away: {seen} of {there} training pictures in each epoch")
         for name, metric in METRICS.items():
-            found = estimate(tasks[name], metric, [run[name] for run in runs], alone)
-            apart = difference(tasks[name], metric, [run[name] for run in runs], [run[name] for run in whole], alone)
+            of_task, before_taking = [run[name] for run in runs], [run[name] for run in whole]
+            found = intervals(tasks[name], of_task)[metric]
+            apart = paired_differences(tasks[name], of_task, before_taking)[metric]
             before = full[name]
             within = before.low <= found.value <= before.high
             inside += within and name != taken

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from branchpoint.config import Config, DatasetConfig, SegmentationConfig, SurvivalConfig, TrainingConfig
 from branchpoint.datasets.batch import Batch
-from branchpoint.evaluation.evaluation import Figure, evaluate, figures, metric_values, pool
+from branchpoint.evaluation.evaluation import evaluate, metric_values, pool
 from branchpoint.tasks import build_task
 
 CONFIG = Config(
@@ -97,16 +97,6 @@ def test_bfloat16_is_used_where_configured() -> None:
 
     evaluate(Linear(), config, Cohort(), [0, 1])
     assert seen == [torch.bfloat16]
-
-
-def test_figures_have_intervals_and_counts() -> None:
-    found = figures(TASKS, evaluate(Network(), CONFIG, Cohort(), range(10)), resamples=50)
-    by_name = {(figure.task, figure.metric): figure for figure in found}
-    assert by_name["tumour", "dice"] == Figure("tumour", "dice", 1.0, 1.0, 1.0, 10)
-    assert by_name["survival", "c_index"].n == 9
-    assert [figure.metric for figure in found if figure.task == "survival"] == ["c_index", "n_events"]
-    only = figures(TASKS, {"survival": evaluate(Network(), CONFIG, Cohort(), range(10))["survival"]}, resamples=50)
-    assert {figure.task for figure in only} == {"survival"}
 
 
 def test_pooled_folds_are_compared_within_each_fold() -> None:

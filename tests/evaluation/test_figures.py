@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from branchpoint.config import Config
+from branchpoint.evaluation.comparisons import holm
 from branchpoint.evaluation.estimates import ATTAINABLE, figure_records
 from branchpoint.evaluation.references import Reference
 from branchpoint.store import FigureRecord
@@ -46,8 +47,8 @@ def records(base: Config) -> list[FigureRecord]:
         study="toy",
         configs={"best found": base, "segmentation only": alone},
         models={
-            "best found": [{"tumour": dice(index, 8), "survival": survival(index, 1)} for index in FOLDS],
-            "segmentation only": [{"tumour": dice(index, 6), "survival": survival(index, -1)} for index in FOLDS],
+            "best found": [[{"tumour": dice(index, 8), "survival": survival(index, 1)} for index in FOLDS]],
+            "segmentation only": [[{"tumour": dice(index, 6), "survival": survival(index, -1)} for index in FOLDS]],
         },
         references={"untrained network": untrained},
         trivial=[[Reference("Cox on age", "survival", survival(index, -1))] for index in FOLDS],
@@ -97,7 +98,7 @@ def test_one_centre_is_no_comparison(base: Config) -> None:
         trivial=[],
         excluded=np.array([]),
         known_risk={},
-        models={"best found": [{"tumour": dice(index, 8), "survival": survival(index, 1)} for index in FOLDS]},
+        models={"best found": [[{"tumour": dice(index, 8), "survival": survival(index, 1)} for index in FOLDS]]},
         centers=["A", None] * 10,
         resamples=5,
     )
@@ -117,6 +118,60 @@ def test_differences_are_paired(records: list[FigureRecord]) -> None:
     assert learned_by_one == {"tumour"}, "a task that one of them did not learn is not compared"
 
 
-def test_every_model_is_compared_with_the_untrained_network(records: list[FigureRecord]) -> None:
+def test_the_best_found_is_compared_with_every_other_and_nothing_else_is(records: list[FigureRecord]) -> None:
+    labels = {record.label for record in records if record.kind == "difference"}
+    others = ("segmentation only", "untrained network", "Cox on age")
+    assert labels == {f"best found minus {other}" for other in others}
     assert figure(records, "best found minus untrained network", "survival", "c_index").value == pytest.approx(1.0)
-    assert figure(records, "segmentation only minus untrained network", "tumour", "dice").low == pytest.approx(0.6)
+    assert figure(records, "best found minus Cox on age", "survival", "c_index").value == pytest.approx(1.0)
+
+
+def test_p_values_of_primary_metrics_are_one_family(base: Config) -> None:
+    """Four tests (two of the outline, two of survival): the smallest p-value is multiplied by four."""
+    rng = np.random.default_rng(0)
+
+    def noisy(index: np.ndarray, mean: float) -> dict[str, np.ndarray]:
+        overlap = np.clip(np.round(rng.normal(mean, 1.5, (len(index), 1))), 0, 10).astype(int)
+        return {**dice(index, 0), "overlap": overlap}
+
+    def network(mean: float, order: float) -> list[dict[str, dict[str, np.ndarray]]]:
+        return [{"tumour": noisy(index, mean), "survival": survival(index, order)} for index in FOLDS]
+
+    found = figure_records(
+        study="toy",
+        configs={"best found": base},
+        models={"best found": [network(8, 1)]},
+        references={"a": network(7, -1), "b": network(5, 1)},
+        trivial=[],
+        excluded=np.array([]),
+        known_risk={},
+        resamples=500,
+    )
+    family = [record for record in found if record.kind == "difference" and not np.isnan(record.p_adjusted)]
+    assert {record.metric for record in family} == {"dice", "c_index"}
+    assert [record.p_adjusted for record in family] == pytest.approx(holm([record.p for record in family]))
+    assert all(record.p_adjusted >= record.p for record in family)
+    untested = [record for record in found if record.kind == "difference" and record.metric == "dice_aggregated"]
+    assert untested
+    assert all(np.isnan(record.p_adjusted) for record in untested)
+
+
+def test_seeds_and_groups_are_named_beside_the_interval(base: Config) -> None:
+    folds = [{"tumour": dice(index, 8), "survival": survival(index, 1)} for index in FOLDS]
+    worse = [{"tumour": dice(index, 6), "survival": survival(index, 1)} for index in FOLDS]
+    found = figure_records(
+        study="toy",
+        configs={"best found": base},
+        models={"best found": [folds, worse]},
+        references={"untrained network": worse},
+        trivial=[],
+        excluded=np.array([]),
+        known_risk={},
+        groups=[f"patient {position // 2}" for position in range(20)],
+        resamples=50,
+    )
+    best = figure(found, "best found", "tumour", "dice")
+    assert best.resampled == "2 seeds x 10 groups (20 samples)"
+    assert best.value == pytest.approx(0.7)
+    assert best.high - best.low > 0.2, "the seeds differ by 0.2"
+    assert figure(found, "best found minus untrained network", "tumour", "dice").value == pytest.approx(0.1)

@@ -64,6 +64,10 @@ def test_every_column_comes_back(store: Store) -> None:
         low=0.25,
         high=0.75,
         n=30,
+        error=0.125,
+        p=0.5,
+        p_adjusted=1.0,
+        resampled="30 samples",
     )
     writer.study(study)
     writer.trial(full)

@@ -29,11 +29,10 @@ from branchpoint.datasets.splits import split
 from branchpoint.evaluation.bootstrap import Interval, intervals
 from branchpoint.evaluation.measurements import measure
 from branchpoint.evaluation.references import pool_references, references
-from branchpoint.evaluation.statistics import Estimate
 from branchpoint.execution.state import StudyFolder
 from branchpoint.published.experiment import Column, Experiment, Row
 from branchpoint.published.reproduction import Reproduction
-from branchpoint.published.table import Findings, findings, records
+from branchpoint.published.table import Findings, findings, records, seeds_text
 from branchpoint.search.space.parts import main_tasks
 from branchpoint.store import Store, StudyRecord
 from branchpoint.tasks import build_task
@@ -146,16 +145,18 @@ def markdown(found: Findings, base: Config, prepared: PreparedCohort) -> str:
     for row in found.experiment.rows:
         cells = {cell.column.title: _text(cell.here) for cell in found.cells if cell.row.label == row.label}
         shown = " | ".join(cells.get(column.title, "") for column in columns)
-        lines.append(f"| {row.label} | {found.seeds[row.label]} | {shown} |")
+        lines.append(f"| {row.label} | {seeds_text(found, row)} | {shown} |")
     for label, values in _references(base, prepared, [(column.task, column.metric) for column in columns]).items():
         lines.append(f"| {label} | | " + " | ".join(values) + " |")
-    lines += ["", "| difference | figure | value | p |", "|---|---|---|---|"]
+    lines += ["", "| difference | figure | value | p | p (Holm) |", "|---|---|---|---|---|"]
     lines += [
         f"| {test.first.label} minus {test.second.label} | {test.column.title} | {_text(test.here)} | "
-        f"{test.here.p:.3f} |"
+        f"{test.here.p:.3f} | {test.p_adjusted:.3f} |"
         for test in found.tests
     ]
-    return "\n".join([*lines, "", f"n = {max(cell.here.n for cell in found.cells)} of {len(prepared.patient_ids)}."])
+    drawn = "; ".join(dict.fromkeys(cell.here.resampled for cell in found.cells))
+    n = max(cell.here.n for cell in found.cells)
+    return "\n".join([*lines, "", f"n = {n} of {len(prepared.patient_ids)}. Resampled for the intervals: {drawn}."])
 
 
 def _references(base: Config, prepared: PreparedCohort, wanted: Sequence[tuple[str, str]]) -> dict[str, list[str]]:
@@ -168,7 +169,7 @@ def _references(base: Config, prepared: PreparedCohort, wanted: Sequence[tuple[s
         folds.append(references([*tasks.values()], prepared, measured, fit, parts.test))
     rows: dict[str, list[str]] = {}
     for reference in pool_references(folds):
-        values = intervals(tasks[reference.task], reference.summary)
+        values = intervals(tasks[reference.task], reference.summary, groups=prepared.groups)
         row = rows.setdefault(reference.label, [""] * len(wanted))
         for place, (task, metric) in enumerate(wanted):
             if task == reference.task and metric in values:
@@ -176,7 +177,7 @@ def _references(base: Config, prepared: PreparedCohort, wanted: Sequence[tuple[s
     return {label: row for label, row in rows.items() if any(row)}
 
 
-def _text(found: Estimate | Interval) -> str:
+def _text(found: Interval) -> str:
     return "undefined" if math.isnan(found.value) else f"{found.value:.3f} [{found.low:.3f}, {found.high:.3f}]"
 
 

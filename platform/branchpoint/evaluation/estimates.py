@@ -1,18 +1,18 @@
-"""Figures with intervals, for the store: models and references on the same test patients, per fold, pooled, and of
-models by centre."""
+"""Figures with intervals, for the store: models and references on the same test samples, per fold, pooled, and of
+models by centre; and the differences that answer the study's question."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
-from itertools import combinations
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 
 from branchpoint.config import Config
 from branchpoint.evaluation.bootstrap import Interval, intervals, paired_differences
-from branchpoint.evaluation.evaluation import figures_by_center, pool
+from branchpoint.evaluation.comparisons import holm
+from branchpoint.evaluation.evaluation import pool
 from branchpoint.evaluation.references import Reference
 from branchpoint.store import FigureRecord
 from branchpoint.tasks import build_task
@@ -20,99 +20,155 @@ from branchpoint.tasks.base import Summary, Task, select
 from branchpoint.tasks.survival import SurvivalTask
 
 Summaries = Mapping[str, Summary]
+Folds = Sequence[Summary]
 Kind = Literal["model", "reference", "difference"]
 ATTAINABLE = "true log-hazard of the phantom"
 POOLED = -1
+
+
+@dataclass(frozen=True)
+class _Study:
+    """Everything that is the same for all figures of a study."""
+
+    name: str
+    excluded: np.ndarray
+    groups: Sequence[str | None]
+    centers: Sequence[str | None]
+    resamples: int
+
+    def kept(self, summary: Summary) -> Summary:
+        """``summary`` without the excluded patients."""
+        return select(summary, ~np.isin(summary["index"], self.excluded))
+
+    def pooled(self, runs: Sequence[Folds]) -> list[Summary]:
+        """One summary over all folds for each seed."""
+        return [pool([self.kept(summary) for summary in folds]) for folds in runs]
+
+    def figures(
+        self, label: str, kind: Kind, task: Task, runs: Sequence[Folds], config: Config | None = None
+    ) -> Iterator[FigureRecord]:
+        """Of every fold, and pooled."""
+        for fold in range(len(runs[0])):
+            yield from self.of(label, kind, task, [self.kept(folds[fold]) for folds in runs], fold, config)
+        yield from self.of(label, kind, task, self.pooled(runs), POOLED, config)
+
+    def of(
+        self, label: str, kind: Kind, task: Task, runs: Sequence[Summary], fold: int, config: Config | None
+    ) -> Iterator[FigureRecord]:
+        """Every metric of ``runs``, one summary for each seed."""
+        found = intervals(task, runs, groups=self.groups, resamples=self.resamples)
+        yield from (self.record(label, kind, fold, task, metric, each, config) for metric, each in found.items())
+
+    def by_center(self, label: str, task: Task, runs: Sequence[Folds], config: Config) -> Iterator[FigureRecord]:
+        """Pooled figures of each centre's patients; none where the cohort tells of fewer than two centres."""
+        if len({center for center in self.centers if center}) < 2:
+            return
+        names = np.array([center or "unknown" for center in self.centers])
+        pooled = self.pooled(runs)
+        for center in sorted({str(names[index]) for index in pooled[0]["index"]}):
+            parts = [select(summary, names[summary["index"]] == center) for summary in pooled]
+            yield from (
+                replace(record, center=center) for record in self.of(label, "model", task, parts, POOLED, config)
+            )
+
+    def differences(
+        self, first: str, second: str, task: Task, runs: Sequence[Sequence[Folds]], config: Config
+    ) -> Iterator[FigureRecord]:
+        """Paired over the same samples, pooled over folds."""
+        pooled = [self.pooled(each) for each in runs]
+        found = paired_differences(task, *pooled, groups=self.groups, resamples=self.resamples)
+        label = f"{first} minus {second}"
+        for metric, interval in found.items():
+            yield self.record(label, "difference", POOLED, task, metric, interval, config)
+
+    def record(
+        self, label: str, kind: Kind, fold: int, task: Task, metric: str, interval: Interval, config: Config | None
+    ) -> FigureRecord:
+        return FigureRecord(
+            study=self.name,
+            candidate=config.candidate if config else "",
+            label=label,
+            kind=kind,
+            split="test",
+            fold=fold,
+            task=task.name,
+            metric=metric,
+            value=interval.value,
+            low=interval.low,
+            high=interval.high,
+            n=interval.n,
+            error=interval.error,
+            p=interval.p,
+            resampled=interval.resampled,
+        )
 
 
 def figure_records(
     *,
     study: str,
     configs: Mapping[str, Config],
-    models: Mapping[str, Sequence[Summaries]],
+    models: Mapping[str, Sequence[Sequence[Summaries]]],
     references: Mapping[str, Sequence[Summaries]],
     trivial: Sequence[Sequence[Reference]],
     excluded: np.ndarray,
     known_risk: Mapping[int, float],
+    groups: Sequence[str | None] = (),
     centers: Sequence[str | None] = (),
     resamples: int = 1000,
 ) -> list[FigureRecord]:
     """All test figures of a study.
 
+    Differences are those of the best found minus every other model and reference, for the tasks that both learned:
+    they answer the study's question. Their p-values on the tasks' primary metrics are one family, corrected by Holm.
+
     Args:
+        study: its name.
         configs: label to Config of each model; the first is the best found.
-        models: label to summaries by task, for each fold.
-        references: the same of networks that count as references.
+        models: label to summaries by task, for each seed and fold.
+        references: label to summaries by task, for each fold, of networks that count as references.
         trivial: references of each fold.
         excluded: positions of patients that are left out everywhere.
         known_risk: position to true log-hazard, where it is known.
-        centers: of every patient of the cohort; models are looked at for each centre where there are several.
+        groups: of every sample of the cohort (volume, video, patient); the bootstrap draws them whole.
+        centers: of every sample of the cohort; models are looked at for each centre where there are several.
         resamples: of the bootstrap.
     """
+    about = _Study(study, excluded, groups, centers, resamples)
     best = next(iter(configs))
-    every = {task.name: build_task(task) for task in configs[best].tasks}
+    tasks = {task.name: build_task(task) for task in configs[best].tasks}
+    learned = {label: _by_task(runs, trained(configs[label])) for label, runs in models.items()}
+    others = {label: _by_task([folds], tasks) for label, folds in references.items()} | _trivial(trivial)
     records: list[FigureRecord] = []
-
-    def add(label: str, kind: Kind, task: Task, folds: Sequence[Summary], config: Config | None = None) -> None:
-        parts = [_without(summary, excluded) for summary in folds]
-        numbered = [*enumerate(parts), (POOLED, pool(parts))]
-        for fold, summary in numbered:
-            found = intervals(task, summary, resamples=resamples)
-            records.extend(
-                _record(study, label, kind, fold, task.name, metric, interval, config)
-                for metric, interval in found.items()
-            )
-
-    for label, folds in models.items():
-        for name in trained(configs[label]):
-            add(label, "model", every[name], [fold[name] for fold in folds], configs[label])
-        records += _by_center(study, label, configs[label], folds, excluded, centers, resamples)
-    for label, folds in references.items():
-        for name, task in every.items():
-            add(label, "reference", task, [fold[name] for fold in folds])
-    for label, name in dict.fromkeys((reference.label, reference.task) for fold in trivial for reference in fold):
-        found = [_of(fold, label, name) for fold in trivial]
-        add(label, "reference", every[name], [summary for summary in found if summary is not None])
-    for name, task in every.items():
-        if known_risk and isinstance(task, SurvivalTask):
-            add(ATTAINABLE, "reference", task, [_with_risk(fold[name], known_risk) for fold in models[best]])
-    for first, second in combinations([*configs, *references], 2):
-        records += _differences(study, first, second, configs, {**models, **references}, every, excluded, resamples)
-    return records
+    for label, by_task in learned.items():
+        for name, runs in by_task.items():
+            records += about.figures(label, "model", tasks[name], runs, configs[label])
+            records += about.by_center(label, tasks[name], runs, configs[label])
+    for label, by_task in (others | _attainable(models[best][0], tasks, known_risk)).items():
+        for name, runs in by_task.items():
+            records += about.figures(label, "reference", tasks[name], runs)
+    rivals = {
+        label: by_task
+        for label, by_task in (learned | others).items()
+        if label not in configs or configs[label].candidate != configs[best].candidate
+    }
+    differences: list[FigureRecord] = []
+    for label, by_task in rivals.items():
+        for name, runs in learned[best].items():
+            if name in by_task and len(by_task[name][0]) == len(runs[0]):
+                differences += about.differences(best, label, tasks[name], (runs, by_task[name]), configs[best])
+    return records + corrected(differences, {name: task.primary_metric for name, task in tasks.items()})
 
 
-def _by_center(
-    study: str,
-    label: str,
-    config: Config,
-    folds: Sequence[Summaries],
-    excluded: np.ndarray,
-    centers: Sequence[str | None],
-    resamples: int,
-) -> list[FigureRecord]:
-    """Pooled figures of each centre's patients; none where the cohort tells of fewer than two centres."""
-    if len({center for center in centers if center}) < 2:
-        return []
-    names = trained(config)
-    tasks = [build_task(config.task(name)) for name in names]
-    pooled = {name: pool([_without(fold[name], excluded) for fold in folds]) for name in names}
-    return [
-        replace(
-            _record(
-                study,
-                label,
-                "model",
-                POOLED,
-                figure.task,
-                figure.metric,
-                Interval(figure.value, figure.low, figure.high, figure.n),
-                config,
-            ),
-            center=center,
-        )
-        for center, figures in figures_by_center(tasks, pooled, centers, resamples=resamples).items()
-        for figure in figures
-    ]
+def corrected(differences: Sequence[FigureRecord], primary: Mapping[str, str]) -> list[FigureRecord]:
+    """``differences`` with Holm's p-values over those of the tasks' primary metrics; the others are not tested.
+
+    Args:
+        differences: of one family.
+        primary: task to its primary metric.
+    """
+    family = [place for place, record in enumerate(differences) if record.metric == primary[record.task]]
+    adjusted = dict(zip(family, holm([differences[place].p for place in family]), strict=True))
+    return [replace(record, p_adjusted=adjusted.get(place, float("nan"))) for place, record in enumerate(differences)]
 
 
 def trained(config: Config) -> list[str]:
@@ -120,57 +176,29 @@ def trained(config: Config) -> list[str]:
     return [task.name for task in config.tasks if task.weight > 0]
 
 
-def _differences(
-    study: str,
-    first: str,
-    second: str,
-    configs: Mapping[str, Config],
-    summaries: Mapping[str, Sequence[Summaries]],
-    tasks: Mapping[str, Task],
-    excluded: np.ndarray,
-    resamples: int,
-) -> list[FigureRecord]:
-    """Paired over the same patients, for the tasks that both learned; a network that is a reference counts for all."""
-    one, other = configs.get(first), configs.get(second)
-    if one is None or (other is not None and one.candidate == other.candidate):
-        return []
-    records = []
-    for name in trained(one):
-        if other is not None and name not in trained(other):
-            continue
-        pooled = [pool([_without(fold[name], excluded) for fold in summaries[label]]) for label in (first, second)]
-        for metric, interval in paired_differences(tasks[name], *pooled, resamples=resamples).items():
-            records.append(_record(study, f"{first} minus {second}", "difference", POOLED, name, metric, interval, one))
-    return records
+def _by_task(runs: Sequence[Sequence[Summaries]], names: Iterable[str]) -> dict[str, list[Folds]]:
+    return {name: [[fold[name] for fold in folds] for folds in runs] for name in names}
 
 
-def _without(summary: Summary, excluded: np.ndarray) -> Summary:
-    return select(summary, ~np.isin(summary["index"], excluded))
+def _trivial(folds: Sequence[Sequence[Reference]]) -> dict[str, dict[str, list[Folds]]]:
+    """Label to task to the one run, over the folds that have it."""
+    found: dict[str, dict[str, list[list[Summary]]]] = {}
+    for fold in folds:
+        for reference in fold:
+            runs = found.setdefault(reference.label, {}).setdefault(reference.task, [[]])
+            runs[0].append(reference.summary)
+    return {label: {task: list(runs) for task, runs in by_task.items()} for label, by_task in found.items()}
 
 
-def _of(fold: Sequence[Reference], label: str, task: str) -> Summary | None:
-    return next((each.summary for each in fold if (each.label, each.task) == (label, task)), None)
+def _attainable(
+    folds: Sequence[Summaries], tasks: Mapping[str, Task], known_risk: Mapping[int, float]
+) -> dict[str, dict[str, list[Folds]]]:
+    """Survival by the true log-hazards, where they are known."""
+    names = [name for name, task in tasks.items() if known_risk and isinstance(task, SurvivalTask)]
+    by_task: dict[str, list[Folds]] = {name: [[_with_risk(fold[name], known_risk) for fold in folds]] for name in names}
+    return {ATTAINABLE: by_task}
 
 
 def _with_risk(summary: Summary, known_risk: Mapping[int, float]) -> Summary:
     risk = np.array([known_risk.get(int(position), np.nan) for position in summary["index"]])
     return {**summary, "log_hazard": risk}
-
-
-def _record(
-    study: str, label: str, kind: Kind, fold: int, task: str, metric: str, interval: Interval, config: Config | None
-) -> FigureRecord:
-    return FigureRecord(
-        study=study,
-        candidate=config.candidate if config else "",
-        label=label,
-        kind=kind,
-        split="test",
-        fold=fold,
-        task=task,
-        metric=metric,
-        value=interval.value,
-        low=interval.low,
-        high=interval.high,
-        n=interval.n,
-    )

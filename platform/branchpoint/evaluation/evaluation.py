@@ -1,9 +1,8 @@
-"""What a network does on patients it did not learn from: summaries, and figures with intervals."""
+"""Predictions of a network on samples that it did not learn from, as the tasks' summaries."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
@@ -12,9 +11,8 @@ from torch import nn
 
 from branchpoint.config import Config
 from branchpoint.datasets.batch import Batch
-from branchpoint.evaluation.bootstrap import intervals
 from branchpoint.tasks import build_task
-from branchpoint.tasks.base import Summary, Task, select
+from branchpoint.tasks.base import Summary, Task
 from branchpoint.training.batches.samples import Samples
 
 
@@ -23,27 +21,6 @@ class Batches(Protocol):
 
     def batch(self, indices: np.ndarray) -> Batch:
         """The samples at these positions."""
-
-
-@dataclass(frozen=True)
-class Figure:
-    """One metric of one task with its bootstrap interval; NaN where undefined.
-
-    Attributes:
-        task: its name.
-        metric: its name.
-        value: on all patients.
-        low: lower end of the interval.
-        high: upper end of the interval.
-        n: labelled patients.
-    """
-
-    task: str
-    metric: str
-    value: float
-    low: float
-    high: float
-    n: int
 
 
 def evaluate(
@@ -118,45 +95,3 @@ def metric_values(tasks: Sequence[Task], summaries: Mapping[str, Summary]) -> di
     return {
         f"{task.name}/{metric}": value for task in tasks for metric, value in task.metrics(summaries[task.name]).items()
     }
-
-
-def figures_by_center(
-    tasks: Sequence[Task],
-    summaries: Mapping[str, Summary],
-    centers: Sequence[str | None],
-    **options: int | float,
-) -> dict[str, list[Figure]]:
-    """:func:`figures` of the patients of each centre (an OCT's vendor) alone, centres in alphabetical order.
-
-    Args:
-        tasks: whose figures.
-        summaries: of :func:`evaluate` or :func:`pool`, with ``index``.
-        centers: of every patient of the cohort; ``None`` becomes ``unknown``.
-        options: as :func:`figures` takes them.
-    """
-    names = np.array([center or "unknown" for center in centers])
-    return {
-        name: figures(
-            tasks,
-            {task: select(summary, names[summary["index"]] == name) for task, summary in summaries.items()},
-            **options,  # type: ignore[arg-type]
-        )
-        for name in sorted({str(names[index]) for summary in summaries.values() for index in summary["index"]})
-    }
-
-
-def figures(
-    tasks: Sequence[Task],
-    summaries: Mapping[str, Summary],
-    *,
-    resamples: int = 1000,
-    level: float = 0.95,
-    seed: int = 0,
-) -> list[Figure]:
-    """Every metric of every task that has a summary, with its percentile bootstrap interval over patients."""
-    return [
-        Figure(task.name, metric, found.value, found.low, found.high, found.n)
-        for task in tasks
-        if task.name in summaries
-        for metric, found in intervals(task, summaries[task.name], resamples=resamples, level=level, seed=seed).items()
-    ]

@@ -87,17 +87,20 @@ class Reproduction:
         """Release to its cohort."""
         return {release: PreparedCohort.open(path) for release, path in self.prepared.items()}
 
-    def summaries(self, row: Row, part: Part) -> list[dict[str, Summary]]:
-        """For each seed, task to the summary of all folds; of seeds whose every fold completed."""
+    def failed_seeds(self, row: Row) -> tuple[int, ...]:
+        """Seeds of which a fold did not complete: they have no figures."""
+        specs = self.specs(row).items()
+        return tuple(sorted({seed for (seed, _), spec in specs if self.outcomes[spec.name].state != "COMPLETE"}))
+
+    def summaries(self, row: Row, part: Part) -> dict[int, dict[str, Summary]]:
+        """Seed to task to the summary of all folds, of seeds whose every fold completed."""
         from branchpoint.execution.held_out import evaluate_run
 
-        specs, setup = self.specs(row), self.setup(row)
-        found = []
-        for seed in range(self.seeds):
-            folds = [spec for (number, _), spec in specs.items() if number == seed]
-            if all(self.outcomes[spec.name].state == "COMPLETE" for spec in folds):
-                done = [evaluate_run(spec, setup, part) for spec in folds]
-                found.append({task: pool([fold[task] for fold in done]) for task in done[0]})
+        specs, setup, failed = self.specs(row), self.setup(row), self.failed_seeds(row)
+        found = {}
+        for seed in [seed for seed in range(self.seeds) if seed not in failed]:
+            done = [evaluate_run(spec, setup, part) for (number, _), spec in specs.items() if number == seed]
+            found[seed] = {task: pool([fold[task] for fold in done]) for task in done[0]}
         return found
 
 

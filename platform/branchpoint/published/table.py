@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from branchpoint.evaluation.statistics import FEWEST_GROUPS, Estimate, difference, estimate
+from branchpoint.evaluation.bootstrap import Interval, intervals, paired_differences
+from branchpoint.evaluation.comparisons import holm
 from branchpoint.published.experiment import Column, Experiment, Row
 from branchpoint.published.reproduction import Reproduction
 from branchpoint.store import FigureRecord
@@ -24,22 +25,27 @@ class Cell:
 
     row: Row
     column: Column
-    here: Estimate
+    here: Interval
     paper: float
     task: str
 
 
 @dataclass(frozen=True)
 class Test:
-    """Two rows compared: the first minus the second."""
+    """Two rows compared: the first minus the second, over the seeds that both completed.
+
+    Attributes:
+        p_adjusted: corrected by Holm for all tests of the table.
+    """
 
     __test__ = False  # for pytest
 
     first: Row
     second: Row
     column: Column
-    here: Estimate
+    here: Interval
     paper: float
+    p_adjusted: float = math.nan
 
 
 @dataclass(frozen=True)
@@ -47,15 +53,15 @@ class Findings:
     """Everything that a reproduction found.
 
     Attributes:
-        seeds: completed ones of each row, by label.
-        few_groups: names of groups that were too few to be drawn together.
+        seeds: number of completed ones of each row, by label.
+        failed: those that did not complete, by label.
     """
 
     experiment: Experiment
     cells: tuple[Cell, ...]
     tests: tuple[Test, ...]
     seeds: Mapping[str, int]
-    few_groups: tuple[str, ...]
+    failed: Mapping[str, tuple[int, ...]]
 
 
 def findings(done: Reproduction) -> Findings:
@@ -67,37 +73,41 @@ def findings(done: Reproduction) -> Findings:
         for part in dict.fromkeys(column.part for column in experiment.columns)
     }
     groups = {row.label: done.cohorts[row.config.dataset.release].groups for row in experiment.rows}
-    few: set[str] = set()
 
-    def of(row: Row, column: Column) -> tuple[Task, list[Summary], list[str | None]] | None:
+    def of(row: Row, column: Column) -> tuple[Task, dict[int, Summary]] | None:
         name = column.task_of(row.config)
-        found = [run[name] for run in runs[row.label, column.part]] if name else []
-        kept = [_of_group(summary, groups[row.label], column.group) for summary in found]
-        if not kept or not kept[0]["labelled"].any():
+        found = {seed: run[name] for seed, run in runs[row.label, column.part].items()} if name else {}
+        kept = {seed: _of_group(summary, groups[row.label], column.group) for seed, summary in found.items()}
+        if not any(summary["labelled"].any() for summary in kept.values()):
             return None
-        names = [groups[row.label][i] for i in kept[0]["index"]]
-        held = {group for group in names if group is not None}
-        few.update(held if len(held) < FEWEST_GROUPS and None not in names else ())
-        return build_task(row.config.task(name)), kept, names
+        return build_task(row.config.task(name)), kept
 
     cells, tests = [], []
     for row in experiment.rows:
         for column in experiment.columns:
             found = of(row, column)
             if found is not None:
-                task, summaries, names = found
-                here = estimate(task, column.metric, summaries, names, RESAMPLES)
-                cells.append(Cell(row, column, here, row.paper.get(column.title, math.nan), task.name))
+                task, by_seed = found
+                here = intervals(task, [*by_seed.values()], groups=groups[row.label], resamples=RESAMPLES)
+                cells.append(Cell(row, column, here[column.metric], row.paper.get(column.title, math.nan), task.name))
     for first, second in _pairs(experiment):
         for column in experiment.columns:
             one, other = of(first, column), of(second, column)
-            if one is None or other is None or len(one[1]) != len(other[1]):
+            shared = sorted(one[1].keys() & other[1].keys()) if one and other else []
+            if one is None or other is None or not shared:
                 continue
             paper = first.paper.get(column.title, math.nan) - second.paper.get(column.title, math.nan)
-            here = difference(one[0], column.metric, one[1], other[1], one[2], RESAMPLES)
-            tests.append(Test(first, second, column, here, paper))
-    counts = {row.label: len(runs[row.label, experiment.columns[0].part]) for row in experiment.rows}
-    return Findings(experiment, tuple(cells), tuple(tests), counts, tuple(sorted(few)))
+            pair = [one[1][seed] for seed in shared], [other[1][seed] for seed in shared]
+            here = paired_differences(one[0], *pair, groups=groups[first.label], resamples=RESAMPLES)
+            tests.append(Test(first, second, column, here[column.metric], paper))
+    adjusted = holm([test.here.p for test in tests])
+    return Findings(
+        experiment,
+        tuple(cells),
+        tuple(replace(test, p_adjusted=p) for test, p in zip(tests, adjusted, strict=True)),
+        {row.label: len(runs[row.label, experiment.columns[0].part]) for row in experiment.rows},
+        {row.label: done.failed_seeds(row) for row in experiment.rows},
+    )
 
 
 def records(found: Findings, study: str) -> list[FigureRecord]:
@@ -115,6 +125,8 @@ def records(found: Findings, study: str) -> list[FigureRecord]:
             low=cell.here.low,
             high=cell.here.high,
             n=cell.here.n,
+            error=cell.here.error,
+            resampled=cell.here.resampled,
         )
         for cell in found.cells
     ]
@@ -131,6 +143,10 @@ def records(found: Findings, study: str) -> list[FigureRecord]:
             low=test.here.low,
             high=test.here.high,
             n=test.here.n,
+            error=test.here.error,
+            p=test.here.p,
+            p_adjusted=test.p_adjusted,
+            resampled=test.here.resampled,
         )
         for test in found.tests
     ]
@@ -159,31 +175,35 @@ def markdown(found: Findings, heading: Sequence[str]) -> str:
             for title in titles
         ]
         mark = f" ({row.note})" if row.note else ""
-        lines.append(f"| {row.label}{mark} | {found.seeds[row.label]} | " + " | ".join(shown) + " |")
+        lines.append(f"| {row.label}{mark} | {seeds_text(found, row)} | " + " | ".join(shown) + " |")
     for missing in experiment.unavailable:
         shown = [f"not available | {_number(missing.paper.get(title))}" for title in titles]
         lines.append(f"| {missing.name} ({missing.why}) | 0 | " + " | ".join(shown) + " |")
-    lines += ["", "Per cent; means over seeds with 95 % intervals of a bootstrap over seeds and samples.", ""]
+    drawn = "; ".join(dict.fromkeys(cell.here.resampled for cell in found.cells))
+    lines += ["", f"Per cent; means over seeds with 95 % bootstrap intervals. Resampled: {drawn}.", ""]
     if found.tests:
-        lines += ["| paired test | figure | difference here | p | paper |", "|---|---|---|---|---|"]
+        lines += [
+            "| paired test | figure | difference here | p | p (Holm) | paper |",
+            "|---|---|---|---|---|---|",
+        ]
         lines += [
             f"| {test.first.label} minus {test.second.label} | {test.column.title} | {_interval(test.here)} | "
-            f"{test.here.p:.3f} | {_number(test.paper, sign=True)} |"
+            f"{test.here.p:.3f} | {test.p_adjusted:.3f} | {_number(test.paper, sign=True)} |"
             for test in found.tests
         ]
         lines += [
             "",
-            f"Paired over seeds and samples (two-sided, {RESAMPLES} resamples, not corrected for "
-            f"{len(found.tests)} tests): Efron and Tibshirani 1993; Bouthillier et al. 2021.",
-            "",
-        ]
-    if found.few_groups:
-        lines += [
-            f"Intervals draw single samples, although these come from {len(found.few_groups)} volumes or videos "
-            "only: they are too narrow for statements on other volumes or videos.",
+            f"Paired over seeds and samples (two-sided, {RESAMPLES} resamples; Holm 1979 over the {len(found.tests)} "
+            "tests of this table): Efron and Tibshirani 1993; Bouthillier et al. 2021.",
             "",
         ]
     return "\n".join([*lines, "Where this differs from the paper:", "", *(f"- {d}" for d in experiment.deviations), ""])
+
+
+def seeds_text(found: Findings, row: Row) -> str:
+    """``5``, or ``3 (failed: 1, 4)``."""
+    failed = found.failed[row.label]
+    return f"{found.seeds[row.label]}" + (f" (failed: {', '.join(map(str, failed))})" if failed else "")
 
 
 def _pairs(experiment: Experiment) -> list[tuple[Row, Row]]:
@@ -210,5 +230,5 @@ def _number(value: float | None, *, sign: bool = False) -> str:
     return "-" if value is None or math.isnan(value) else f"{100 * value:{'+' if sign else ''}.1f}"
 
 
-def _interval(found: Estimate) -> str:
+def _interval(found: Interval) -> str:
     return f"{_number(found.value)} [{_number(found.low)}, {_number(found.high)}]"

@@ -54,7 +54,11 @@ def _content(results: Results) -> dict[str, Any]:
         **_test_section(results),
         **_center_section(results),
         "notes": results.notes,
-        "differences": [{**row, "text": interval(row)} for row in results.differences],
+        "differences": [
+            {**row, "text": interval(row), "p_text": number(row.get("p_adjusted"))}
+            for row in results.tested_differences
+        ],
+        "resampled": results.resampled,
         "counts": _counts(results.search_trials),
         "search_plots": _search_plots(results),
         "curves": _curves(results),

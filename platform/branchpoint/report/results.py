@@ -100,6 +100,17 @@ class Results:
         """Paired differences between models, over all folds."""
         return [row for row in self.figures if row["kind"] == "difference" and row["fold"] == -1]
 
+    @cached_property
+    def tested_differences(self) -> list[Row]:
+        """Those on the tasks' primary metrics, which answer the study's question."""
+        return [row for row in self.differences if row["metric"] in self.primary_metrics]
+
+    @property
+    def resampled(self) -> str:
+        """The units that the intervals of the pooled test figures drew."""
+        rows = [row for row in self.pooled_test if row["metric"] in self.primary_metrics]
+        return "; ".join(dict.fromkeys(row["resampled"] for row in rows if row.get("resampled"))) or "not recorded"
+
     @property
     def settings(self) -> Row:
         """Settings of the search."""

@@ -98,12 +98,14 @@ def _validation_figures(metrics: Mapping[str, float]) -> str:
 
 def print_test_figures(figures: Sequence[Mapping[str, Any]], metrics: Sequence[str]) -> None:
     """Pooled test figures of models and references, and paired differences, one row each."""
-    rows = []
+    rows, drawn = [], []
     for label in dict.fromkeys(row["label"] for row in figures):
         by_metric = {row["metric"]: row for row in figures if row["label"] == label}
         first = next(iter(by_metric.values()))
         shown = [interval(by_metric[metric]) if metric in by_metric else "" for metric in metrics]
         if any(shown):
+            drawn += [row.get("resampled") or "" for metric, row in by_metric.items() if metric in metrics]
             rows.append([label, first["kind"], *shown, str(max(row["n"] for row in by_metric.values()))])
     if rows:
         print_rows(["", "kind", *metrics, "n"], rows, title="test figures over the folds, 95 % bootstrap intervals")
+        print(f"resampled for the intervals: {'; '.join(dict.fromkeys(filter(None, drawn))) or 'not recorded'}")

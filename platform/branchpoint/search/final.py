@@ -165,11 +165,12 @@ class Finals:
         records = figure_records(
             study=study.name,
             configs={label: finalist.config for label, finalist in tested.items()},
-            models=models,
+            models={label: [folds] for label, folds in models.items()},
             references={UNTRAINED: untrained},
             trivial=references,
             excluded=self._chose_candidates(),
             known_risk=self._risk_by_position(),
+            groups=self._cohort().groups,
             centers=self._cohort().centers,
             resamples=self.resamples,
         )

@@ -155,11 +155,12 @@ class Retraining:
         records = figure_records(
             study=self.study,
             configs={LABEL: self.config},
-            models={LABEL: summaries},
+            models={LABEL: [summaries]},
             references={},
             trivial=trivial,
             excluded=np.array([], dtype=np.int64),
             known_risk={},
+            groups=self._setup().cohort().groups,
         )
         Store(self.store).writer(self.study).figures(records)
 

@@ -197,7 +197,11 @@ class FigureRecord:
         fold: -1 pools all folds.
         center: where its patients' images were made (a centre or vendor); empty: all of them.
         value, low, high: figure and bounds of its interval; NaN where it is undefined.
-        n: number of patients it rests on.
+        n: number of samples it rests on.
+        error: standard error over what was resampled.
+        p: two-sided p-value of a difference.
+        p_adjusted: the same, corrected for the family of comparisons (Holm); NaN outside the family.
+        resampled: the units that the bootstrap drew, such as ``3 seeds x 24 groups (1176 samples)``.
     """
 
     table: ClassVar[Table] = FIGURES
@@ -215,6 +219,10 @@ class FigureRecord:
     low: float = float("nan")
     high: float = float("nan")
     n: int = 0
+    error: float = float("nan")
+    p: float = float("nan")
+    p_adjusted: float = float("nan")
+    resampled: str = ""
 
     def __post_init__(self) -> None:
         for name in ("study", "label", "task", "metric"):

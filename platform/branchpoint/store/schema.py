@@ -99,6 +99,10 @@ FIGURES = _table(
     low=_REAL,
     high=_REAL,
     n=_COUNT,
+    error=_REAL,
+    p=_REAL,
+    p_adjusted=_REAL,
+    resampled=_TEXT,
 )
 AFFINITIES = _table(
     "affinities",

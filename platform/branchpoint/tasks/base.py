@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 
@@ -16,6 +17,21 @@ Summary = Mapping[str, np.ndarray]
 """Per-sample statistics of one task, each array (N, ...): enough to compute every metric of any subset.
 
 Evaluation adds ``index`` (N,), the samples' positions in the cohort, and pooling over folds adds ``fold`` (N,)."""
+
+
+SHARES = (
+    "dice",
+    "ji",
+    "miou",
+    "c_index",
+    "auc",
+    "balanced_accuracy",
+    "accuracy",
+    "micro_",
+    "sensitivity",
+    "specificity",
+)
+"""Beginnings of the names of metrics that range from 0 to 1."""
 
 
 def mean_of_defined(values: np.ndarray) -> np.ndarray:
@@ -113,6 +129,10 @@ class Task(ABC):
     def share(self, value: float) -> float:
         """What a ``value`` of the primary metric adds to a score, from 0 to 1; never less for a better value."""
         return max(value, 0.0)
+
+    def bounds(self, metric: str) -> tuple[float, float]:
+        """Range of ``metric``, beyond which no interval reaches."""
+        return (0.0, 1.0) if metric.startswith(SHARES) else (-math.inf, math.inf)
 
     @abstractmethod
     def summarize(self, logits: Tensor, target: Tensor, labelled: Tensor) -> dict[str, Tensor]:

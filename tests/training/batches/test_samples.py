@@ -1,4 +1,4 @@
-"""Clinical values and centres: what heads see, what is missing, what is refused; figures by centre."""
+"""Clinical values and centres: what heads see, what is missing, what is refused."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from branchpoint.config import Config, DomainConfig
-from branchpoint.evaluation.evaluation import evaluate, figures_by_center
+from branchpoint.evaluation.evaluation import evaluate
 from branchpoint.networks import build
 from branchpoint.tasks import build_task
 from branchpoint.training.batches.samples import Samples
@@ -193,15 +193,3 @@ def test_auxiliary_tasks_choose_no_epoch() -> None:
     assert metrics["validation/hog/n"] == metrics["validation/domain/n"] == metrics["validation/large/n"] > 0
     alone = fit(flat_config(HOG, epochs=1), FlatCohort(), device="cpu").metrics
     assert alone["validation/loss"] == pytest.approx(0.5 * alone["validation/hog/loss"])
-
-
-def test_figures_by_centre_are_those_of_its_patients() -> None:
-    config, cohort = flat_config(LARGE), FlatCohort()
-    cohort.centers[0] = None
-    summaries = evaluate(build(config), config, cohort, np.arange(24))
-    found = figures_by_center([build_task(LARGE)], summaries, cohort.centers, resamples=5)
-    assert list(found) == ["A", "B", "unknown"]
-    assert next(figure.n for figure in found["A"]) == 11
-    of_b = {name: values[1::2] for name, values in summaries["large"].items()}
-    accuracy = next(figure.value for figure in found["B"] if figure.metric == "accuracy")
-    assert accuracy == build_task(LARGE).metrics(of_b)["accuracy"]
