@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import SimpleITK as sitk
 
 from branchpoint.config import DatasetConfig
 from branchpoint.datasets.cohort import Box, Cohort, MaskLabel, Patient, SurvivalLabel
+from branchpoint.datasets.preparation.kinds import preparation_of
+from branchpoint.datasets.preparation.preparation import Preparation
 
 IDENTITY = np.eye(3)
 FLIPPED = np.diag([-1.0, -1.0, 1.0])
@@ -97,14 +101,23 @@ def write_patient(root: Path, name: str, number: int = 0, *, mask: bool = True, 
     )
 
 
-def write_cohort(root: Path, count: int = 3) -> Cohort:
+def write_cohort(root: Path, count: int = 3, **changes: Any) -> Cohort:
     """``count`` patients, the last without an outline."""
     patients = tuple(write_patient(root, f"P{n:02d}", n, mask=n != count - 1, event=n % 2 == 0) for n in range(count))
     targets = {"tumour": "segmentation", "survival": "survival", "grade": "classification"}
-    return Cohort(name="toy", release="1", root=root, modalities=("CT", "PET"), targets=targets, patients=patients)
+    cohort = Cohort(name="toy", release="1", root=root, modalities=("CT", "PET"), targets=targets, patients=patients)
+    return replace(cohort, **changes)
 
 
 def toy_dataset(root: Path, **changes: object) -> DatasetConfig:
     """5 mm, 16 voxels along each axis."""
     settings = {"name": "toy", "release": "1", "root": str(root), "spacing_mm": 5.0, "size_voxels": (16, 16, 16)}
     return DatasetConfig(**{**settings, **changes})
+
+
+def volume_preparation(dataset: DatasetConfig, modalities: Sequence[str] = ("CT", "PET"), **cohort: Any) -> Preparation:
+    """How ``dataset`` asks for volumes of ``modalities`` to be prepared."""
+    empty = Cohort(
+        name="toy", release="1", root=Path("/"), modalities=tuple(modalities), targets={}, patients=(), **cohort
+    )
+    return preparation_of(empty, dataset)

@@ -14,7 +14,7 @@ import torch
 
 from branchpoint.config import DatasetConfig
 from branchpoint.datasets.cohort import Box
-from branchpoint.datasets.preparation.volumes import preprocess
+from branchpoint.datasets.preparation.kinds import preparation_of
 from branchpoint.datasets.prepared import PreparedCohort, prepare
 from tests.datasets.scans import toy_dataset, write_cohort
 
@@ -45,13 +45,14 @@ def test_a_batch_is_what_preprocessing_gives(prepared: PreparedCohort, tmp_path:
     batch = prepared.batch([2, 0])
     assert batch.index.tolist() == [2, 0]
     for row, index in enumerate([2, 0]):
-        truth = preprocess(cohort.patients[index], dataset, cohort.modalities, ["tumour"])
-        np.testing.assert_allclose(batch.inputs["image"][row], truth.image, atol=2e-3, rtol=1e-3)
+        truth = preparation_of(cohort, dataset).prepare(cohort.patients[index], ["tumour"])
+        for name, value in truth.inputs(prepared.preparation.voxel_ml).items():
+            np.testing.assert_array_equal(batch.inputs[name][row], value[0])
         np.testing.assert_array_equal(batch.targets["tumour"][row], truth.masks)
         np.testing.assert_allclose(batch.inputs["intensity_offset"][row], truth.offset, rtol=1e-6)
         np.testing.assert_allclose(batch.inputs["intensity_scale"][row], truth.scale, rtol=1e-6)
         np.testing.assert_allclose(batch.inputs["intensity_background"][row], truth.background, rtol=1e-6)
-        assert prepared.window(index) == truth.window
+        assert prepared.placement(index) == truth.placement
     assert batch.inputs["voxel_ml"].tolist() == [0.125, 0.125]
 
 

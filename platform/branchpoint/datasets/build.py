@@ -15,28 +15,21 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 
-from branchpoint.config import DatasetConfig
 from branchpoint.datasets.cache.store import VolumeCache
 from branchpoint.datasets.cohort import MaskLabel, Patient
-from branchpoint.datasets.preparation.images_2d import preprocess_picture
-from branchpoint.datasets.preparation.volumes import PreparedPatient, preprocess
+from branchpoint.datasets.preparation.preparation import Preparation
 
 
 def build_missing(
     cache: VolumeCache,
     patients: Mapping[str, Patient],
-    dataset: DatasetConfig,
-    modalities: Sequence[str],
-    targets: Sequence[str],
+    preparation: Preparation,
+    mask_targets: Sequence[str],
     *,
-    channels: Mapping[str, int] | None = None,
     workers: int = 0,
     progress: bool = True,
 ) -> None:
     """Prepare the patients, by key, that ``cache`` does not hold.
-
-    Args:
-        channels: of pictures, by modality; ``None`` for volumes.
 
     Raises:
         ValueError: patients could not be prepared; all others are, and the message names each with its file.
@@ -47,14 +40,9 @@ def build_missing(
     # Jobs that start together go through the patients in different orders, and so share the work.
     random.Random(os.getpid()).shuffle(missing)
 
-    def prepare_one(patient: Patient) -> PreparedPatient:
-        if channels is None:
-            return preprocess(patient, dataset, modalities, targets)
-        return preprocess_picture(patient, dataset, modalities, channels, targets)
-
     def build(key: str) -> None:
         if not cache.holds(key):
-            cache.add(key, prepare_one(patients[key]))
+            cache.add(key, preparation.prepare(patients[key], mask_targets))
 
     failures: dict[str, BaseException] = {}
     with _progress(len(missing), len(patients), progress) as advance, ThreadPoolExecutor(workers or _cores()) as pool:

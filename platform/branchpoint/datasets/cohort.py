@@ -85,6 +85,8 @@ Label = SurvivalLabel | MaskLabel | PresenceLabel | int | float | tuple[int, ...
 """Of a target's kind: ``int`` for classification, ``float`` for regression, 0 or 1 of each label for multilabel."""
 TargetKind = Literal["segmentation", "survival", "classification", "multilabel", "regression"]
 Part = Literal["train", "validation", "test"]
+RegionRule = Literal["extent", "head_and_neck"]
+"""How the window of a volume is found where no box is published: what all images show, or the head and neck."""
 
 
 @dataclass(frozen=True)
@@ -125,7 +127,6 @@ class Patient:
         group: what belongs together (patient, volume, video), so that no split may part it; ``None`` where the sample
             stands for itself.
         slice: number of the slice, where the images and masks are volumes and the sample is one slice of them.
-        crop: the part of the pictures that is used.
     """
 
     id: str
@@ -136,7 +137,11 @@ class Patient:
     box: Box | None = None
     group: str | None = None
     slice: int | None = None
-    crop: Crop | None = None
+
+    @property
+    def subject(self) -> str:
+        """Whom rows of a check are about: the volume that a slice belongs to, else the sample."""
+        return self.group if self.slice is not None and self.group else self.id
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -153,6 +158,10 @@ class Cohort:
         problems: rows found while reading tables and folders.
         dimensions: 3 for volumes, 2 for pictures and slices.
         channels: modality of pictures to its channels, 3 for colour; 1 where it is not among them.
+        crop: of pictures: the part that is used.
+        region: of volumes: how the window is found for patients without a published box.
+        cut_margins_mm: of volumes that were cropped around the tumour: how much of each margin may be cut in training,
+            so that the crop does not give the tumour away; 0 for whole scans.
         class_names: target to the names of its classes (segmentation: from class 1, or from 0 where there is no
             background) or labels, in order.
         splits: name of a split that comes with the data (``official``, ``paper``) to the part of each patient; who is
@@ -170,3 +179,6 @@ class Cohort:
     channels: Mapping[str, int] = field(default_factory=dict)
     class_names: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     splits: Mapping[str, Mapping[str, Part]] = field(default_factory=dict)
+    crop: Crop | None = None
+    region: RegionRule = "extent"
+    cut_margins_mm: float = 0.0

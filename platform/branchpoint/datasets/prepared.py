@@ -19,11 +19,9 @@ import torch
 from torch import Tensor
 
 from branchpoint.config import DatasetConfig
-from branchpoint.config.serialization import to_plain
 from branchpoint.datasets.batch import Batch
 from branchpoint.datasets.build import build_missing
-from branchpoint.datasets.cache.image_keys import picture_key
-from branchpoint.datasets.cache.store import InputHashes, VolumeCache, fingerprint, volume_key
+from branchpoint.datasets.cache.store import NATIVE, VolumeCache, read_native
 from branchpoint.datasets.cohort import (
     Cohort,
     Label,
@@ -34,8 +32,15 @@ from branchpoint.datasets.cohort import (
     SurvivalLabel,
     TargetKind,
 )
-from branchpoint.datasets.preparation.grid import Window
-from branchpoint.datasets.preparation.placement import Placement
+from branchpoint.datasets.input_hashes import InputHashes, fingerprint
+from branchpoint.datasets.preparation.kinds import preparation_from_plain, preparation_of
+from branchpoint.datasets.preparation.native import NativeMask
+from branchpoint.datasets.preparation.preparation import (
+    Placement,
+    Preparation,
+    normalized,
+    placement_from_plain,
+)
 from branchpoint.io.storage import write_atomically
 
 LOST_WARNING = 0.01
@@ -73,39 +78,23 @@ def prepare(
     patients = [patient for patient in cohort.patients if patient.id not in set(excluded)]
     if not patients:
         raise ValueError(f"cohort {cohort.name} under {cohort.root} has no patients left to prepare")
-    _require_dimensions(cohort, dataset)
+    preparation = preparation_of(cohort, dataset)
     masks = [name for name, kind in cohort.targets.items() if kind == "segmentation"]
     cache_dir = Path(cache_dir).absolute()  # workers open the manifest from other folders
     cache, hashes = VolumeCache(cache_dir), InputHashes(cache_dir, cohort.root)
     cache.sweep()
-    channels = {name: cohort.channels.get(name, 1) for name in cohort.modalities} if cohort.dimensions == 2 else None
-    keys = [
-        volume_key(patient, dataset, cohort.modalities, masks, hashes)
-        if channels is None
-        else picture_key(patient, dataset, cohort.modalities, channels, masks, hashes)
-        for patient in patients
-    ]
+    keys = [preparation.key(patient, masks, hashes) for patient in patients]
     hashes.save()
-    build_missing(
-        cache,
-        dict(zip(keys, patients, strict=True)),
-        dataset,
-        cohort.modalities,
-        masks,
-        channels=channels,
-        workers=workers,
-        progress=progress,
-    )
+    by_key = dict(zip(keys, patients, strict=True))
+    build_missing(cache, by_key, preparation, masks, workers=workers, progress=progress)
     manifest = {
         "name": cohort.name,
         "release": cohort.release,
-        "modalities": list(cohort.modalities),
         "targets": dict(cohort.targets),
-        "channels": channels or dict.fromkeys(cohort.modalities, 1),
         "class_names": dict(cohort.class_names),
         "splits": {name: dict(parts) for name, parts in cohort.splits.items()},
         "outside": _outside(patients, masks),
-        "dataset": to_plain(dataset, identity_only=True),
+        "preparation": preparation.plain(),
         "excluded": sorted(excluded),
         "patients": [_entry(patient, key, cache.record(key)) for patient, key in zip(patients, keys, strict=True)],
     }
@@ -115,12 +104,6 @@ def prepare(
     prepared = PreparedCohort.open(path)
     prepared.warn_of_losses()
     return prepared
-
-
-def _require_dimensions(cohort: Cohort, dataset: DatasetConfig) -> None:
-    if len(dataset.size_voxels) != cohort.dimensions:
-        wanted = "volumes, give (D, H, W)" if cohort.dimensions == 3 else "pictures, give (H, W)"
-        raise ValueError(f"dataset.size_voxels is {dataset.size_voxels}: cohort {cohort.name} holds {wanted}")
 
 
 def _entry(patient: Patient, key: str, record: Mapping[str, Any]) -> dict[str, Any]:
@@ -156,7 +139,9 @@ class PreparedCohort:
 
     Attributes:
         path: the manifest.
-        name, release, modalities, targets: as in the cohort.
+        name, release, targets: as in the cohort.
+        preparation: how its samples were prepared.
+        modalities: image channels, in order.
         channels: of each modality; their sum is C of the images.
         class_names: target to the names of its classes, as in the cohort.
         splits: name of a split that comes with the data to the part of each patient.
@@ -177,14 +162,15 @@ class PreparedCohort:
         self.path = path
         self.name: str = manifest["name"]
         self.release: str = manifest["release"]
-        self.modalities: tuple[str, ...] = tuple(manifest["modalities"])
+        self.preparation: Preparation = preparation_from_plain(manifest["preparation"])
+        self.modalities = self.preparation.modalities
         self.targets: dict[str, TargetKind] = manifest["targets"]
-        self.channels: dict[str, int] = manifest["channels"]
+        self.channels = dict(zip(self.modalities, self.preparation.channels, strict=True))
         self.class_names: dict[str, tuple[str, ...]] = {k: tuple(v) for k, v in manifest["class_names"].items()}
         self.splits: dict[str, dict[str, Part]] = manifest["splits"]
         self.outside: dict[str, int] = manifest["outside"]
-        self.spacing_mm: float = manifest["dataset"]["spacing_mm"]
-        self.size_voxels: tuple[int, ...] = tuple(manifest["dataset"]["size_voxels"])
+        self.spacing_mm = self.preparation.spacing_mm
+        self.size_voxels = self.preparation.size_voxels
         self.excluded: tuple[str, ...] = tuple(manifest["excluded"])
         self._patients: list[dict[str, Any]] = manifest["patients"]
         self.patient_ids: tuple[str, ...] = tuple(patient["id"] for patient in self._patients)
@@ -214,14 +200,24 @@ class PreparedCohort:
     def __len__(self) -> int:
         return len(self.patient_ids)
 
-    def window(self, index: int) -> Window:
-        """Where the voxels of a patient lie, so that a prediction can be brought back onto the scan."""
-        return Window(tuple(self._patients[index]["origin_mm"]), self.spacing_mm, self.size_voxels)
+    def placement(self, index: int) -> Placement:
+        """Where a sample's grid lies on its input, so that ``preparation.place_back`` can bring a prediction back."""
+        return placement_from_plain(self._patients[index]["placement"])
 
-    def placement(self, index: int) -> Placement | None:
-        """Where a picture lies on the grid, so that a prediction can be brought back; ``None`` for volumes."""
-        plain = self._patients[index]["placement"]
-        return Placement(**{name: tuple(values) for name, values in plain.items()}) if plain else None
+    def native_mask(self, index: int, target: str) -> NativeMask:
+        """A sample's mask on the grid of its file, in the file's own extent and orientation.
+
+        Raises:
+            ValueError: the sample is unlabelled for ``target``, or the mask is gone from the cache.
+        """
+        patient = self._patients[index]
+        if target not in patient["native"]:
+            raise ValueError(f"patient {patient['id']} has no mask {target!r}")
+        folder = self._folder(index)
+        try:
+            return read_native(folder, patient, target)
+        except (OSError, ValueError, KeyError) as problem:
+            raise ValueError(f"patient {patient['id']}: {folder / NATIVE}: {problem}; prepare again") from problem
 
     def batch(self, indices: Sequence[int] | np.ndarray) -> Batch:
         """The samples at ``indices`` on the CPU.
@@ -243,7 +239,7 @@ class PreparedCohort:
                 "intensity_offset": self._column("offset", rows),
                 "intensity_scale": self._column("scale", rows),
                 "intensity_background": self._column("background", rows),
-                "voxel_ml": torch.full((len(rows),), self.spacing_mm ** len(self.size_voxels) / 1000),
+                "voxel_ml": torch.full((len(rows),), self.preparation.voxel_ml),
             },
             targets={name: targets[name] if name in targets else self._label(name, rows) for name in self.targets},
             labelled={name: torch.from_numpy(values[rows]) for name, values in self.labelled.items()},
@@ -276,14 +272,13 @@ class PreparedCohort:
     def _image(self, row: int) -> Tensor:
         """Normalised (C, [D,] H, W) in the stored precision, or float32 where pictures are stored as in the file."""
         stored = self._map(row, "image.npy")
-        if stored.dtype != torch.uint8:
-            return stored
-        shape = (-1, *[1] * (stored.dim() - 1))
-        offset, scale = (self._column(name, [row]).view(shape) for name in ("offset", "scale"))
-        return (stored.float() / 255 - offset) / scale
+        return normalized(stored, self._column("offset", [row])[0], self._column("scale", [row])[0])
+
+    def _folder(self, row: int) -> Path:
+        return self.path.parent.parent / "volumes" / self._patients[row]["volume"]
 
     def _map(self, row: int, name: str) -> Tensor:
-        path = self.path.parent.parent / "volumes" / self._patients[row]["volume"] / name
+        path = self._folder(row) / name
         try:
             # Copy-on-write: torch warns of read-only arrays. The mapping goes with the array, and no file stays open.
             return torch.from_numpy(np.load(path, mmap_mode="c"))

@@ -14,9 +14,11 @@ from pathlib import Path
 
 import pytest
 
-from branchpoint.datasets import build as building
-from branchpoint.datasets.cache.store import InputHashes, VolumeCache
+from branchpoint.datasets.cache.store import VolumeCache
 from branchpoint.datasets.cohort import Box, Cohort, MaskLabel, SurvivalLabel
+from branchpoint.datasets.input_hashes import InputHashes
+from branchpoint.datasets.preparation.kinds import preparation_of
+from branchpoint.datasets.preparation.volumes import VolumePreparation
 from branchpoint.datasets.prepared import prepare
 from tests.datasets.scans import ball, scan, toy_dataset, write, write_cohort
 
@@ -31,12 +33,12 @@ def built(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Patients that are preprocessed, in the order they are."""
     names: list[str] = []
 
-    def record(patient, *rest):  # type: ignore[no-untyped-def]
+    def record(self, patient, *rest):  # type: ignore[no-untyped-def]
         names.append(patient.id)
-        return preprocess(patient, *rest)
+        return whole(self, patient, *rest)
 
-    preprocess = building.preprocess
-    monkeypatch.setattr(building, "preprocess", record)
+    whole = VolumePreparation.prepare
+    monkeypatch.setattr(VolumePreparation, "prepare", record)
     return names
 
 
@@ -88,10 +90,12 @@ def test_seed_and_cut_matter_only_where_margins_are_cut(cohort: Cohort, tmp_path
     again(cohort, tmp_path, built)
     assert again(cohort, tmp_path, built, seed=1, cut_margins=False) == []
     unboxed = replace(cohort, patients=tuple(replace(patient, box=None) for patient in cohort.patients))
-    assert len(again(unboxed, tmp_path, built, name="sts")) == 3
-    assert len(again(unboxed, tmp_path, built, name="sts", seed=1)) == 3
-    assert len(again(unboxed, tmp_path, built, name="sts", cut_margins=False)) == 3
-    assert again(unboxed, tmp_path, built, name="sts") == []
+    cropped = replace(unboxed, cut_margins_mm=5.0)
+    assert len(again(cropped, tmp_path, built)) == 3
+    assert len(again(cropped, tmp_path, built, seed=1)) == 3
+    assert len(again(cropped, tmp_path, built, cut_margins=False)) == 3
+    assert again(cropped, tmp_path, built) == []
+    assert again(unboxed, tmp_path, built) == []
 
 
 def test_box_and_labels(cohort: Cohort, tmp_path: Path, built: list[str]) -> None:
@@ -200,7 +204,7 @@ def test_two_jobs_at_once(cohort: Cohort, tmp_path: Path, built: list[str]) -> N
 
 def test_the_second_to_finish_uses_what_is_there(cohort: Cohort, tmp_path: Path) -> None:
     cache, patient = VolumeCache(tmp_path / "cache"), cohort.patients[0]
-    prepared = building.preprocess(patient, toy_dataset(tmp_path), cohort.modalities, ["tumour"])
+    prepared = preparation_of(cohort, toy_dataset(tmp_path)).prepare(patient, ["tumour"])
     cache.add("ab12", prepared)
     first = (cache.folder("ab12") / "image.npy").stat().st_ino
     cache.add("ab12", prepared)

@@ -8,8 +8,10 @@ import signal
 import time
 from pathlib import Path
 
-from branchpoint.datasets.checks.inspection import FileJob, inspect_files
+from branchpoint.datasets.checks.files import inspect_files
 from branchpoint.datasets.checks.processes import map_in_processes
+from branchpoint.datasets.checks.volume_files import inspect_volume
+from branchpoint.datasets.file_report import FileJob
 
 
 def square_or_die(number: int) -> int:
@@ -32,7 +34,7 @@ def test_files_are_read_in_processes_in_order(tmp_path) -> None:  # type: ignore
     jobs = [FileJob(f"P{i}", "CT", tmp_path / f"{i}.nii.gz", "CT") for i in range(3)]
     for job in jobs[:2]:
         job.path.write_bytes(b"no volume" * 100)
-    reports = inspect_files(jobs, workers=2, progress=True)
+    reports = inspect_files(jobs, inspect_volume, workers=2, progress=True)
     assert [(report.job.patient, report.problems[0].rule) for report in reports] == [
         ("P0", "unreadable-file"),
         ("P1", "unreadable-file"),
@@ -41,15 +43,15 @@ def test_files_are_read_in_processes_in_order(tmp_path) -> None:  # type: ignore
 
 
 def test_an_exception_becomes_a_row_of_its_file(tmp_path, monkeypatch) -> None:  # type: ignore[no-untyped-def]
-    from branchpoint.datasets.checks import inspection
+    from branchpoint.datasets.checks import volume_files
 
     def fail(path: object) -> None:
         raise MemoryError("too big")
 
-    monkeypatch.setattr(inspection, "nifti_faults", fail)
+    monkeypatch.setattr(volume_files, "nifti_faults", fail)
     job = FileJob("P", "CT", tmp_path / "a.nii", "CT")
     job.path.touch()
-    (row,) = inspection.inspect_file(job).problems
+    (row,) = volume_files.inspect_volume(job).problems
     assert (row.rule, row.patient, "MemoryError: too big" in row.found) == ("reader-crashed", "P", True)
 
 

@@ -22,7 +22,7 @@ from branchpoint.datasets.cohort import (
     PresenceLabel,
     TargetKind,
 )
-from branchpoint.datasets.preparation.placement import Placement, nearest
+from branchpoint.datasets.preparation.placement import PicturePlacement, nearest
 from branchpoint.datasets.prepared import PreparedCohort, prepare
 from branchpoint.phantoms.retouch import write_metaimage
 from branchpoint.training.batches.augmentation import AugmentationParams, apply_params, augment
@@ -64,8 +64,8 @@ def one(
     **changes: Any,
 ) -> PreparedCohort:
     path = write(tmp_path / "picture.png", pixels)
-    patient = Patient(id="A", images={"photo": path}, labels={"lesion": label} if label else {}, **changes)
-    return prepare(cohort([patient], channels), config, tmp_path / "cache", workers=1, progress=False)
+    patient = Patient(id="A", images={"photo": path}, labels={"lesion": label} if label else {})
+    return prepare(cohort([patient], channels, **changes), config, tmp_path / "cache", workers=1, progress=False)
 
 
 def grey_levels(prepared: PreparedCohort) -> np.ndarray:
@@ -119,7 +119,7 @@ def test_proportions_are_kept_where_asked(tmp_path: Path) -> None:
     assert np.allclose(levels[:, 24:], 0, atol=1e-6)
     assert (classes[8:24] == 1).all()
     assert (classes[:8] == 0).all()
-    assert prepared.placement(0) == Placement((20, 40), (0, 0, 20, 40), (8, 0, 16, 32), (32, 32))
+    assert prepared.placement(0) == PicturePlacement((20, 40), (0, 0, 20, 40), (8, 0, 16, 32), (32, 32))
 
 
 def test_what_lies_outside_has_no_class_where_there_is_no_background(tmp_path: Path) -> None:
@@ -161,10 +161,9 @@ def test_the_border_is_cut_off_pictures_that_have_it(tmp_path: Path) -> None:
     prepared = one(tmp_path, framed, settings(), MaskLabel(path, (255,)), crop=crop)
     assert np.allclose(grey_levels(prepared), inner.transpose(2, 0, 1) / 255, atol=1e-6)
     assert prepared.lost_mask["lesion"][0] == pytest.approx(5 / 15)
-    placement = prepared.placement(0)
-    assert placement is not None
-    restored = placement.restore(prepared.batch([0]).targets["lesion"][0, 0].numpy() * 255)
-    assert (restored[5:25, 6:34] == mask[5:25, 6:34]).all()
+    predicted = prepared.batch([0]).targets["lesion"][0].numpy().astype(np.float32)
+    restored = prepared.preparation.place_back(predicted, prepared.placement(0)).classes()
+    assert (restored[5:25, 6:34] == mask[5:25, 6:34] // 255).all()
     assert not restored[:5].any()
     whole = one(tmp_path / "whole", inner, settings(), crop=crop)
     assert np.allclose(grey_levels(whole), inner.transpose(2, 0, 1) / 255, atol=1e-6)
@@ -212,8 +211,8 @@ def test_the_cache_notices_what_changes_a_picture(tmp_path: Path) -> None:
     path = write(tmp_path / "p.png", picture(6))
 
     def volumes(label: MaskLabel, config: DatasetConfig, **changes: Any) -> int:
-        patient = Patient(id="A", images={"photo": path}, labels={"lesion": label}, **changes)
-        prepare(cohort([patient]), config, tmp_path / "cache", workers=1, progress=False)
+        patient = Patient(id="A", images={"photo": path}, labels={"lesion": label})
+        prepare(cohort([patient], **changes), config, tmp_path / "cache", workers=1, progress=False)
         return len(list((tmp_path / "cache" / "volumes").glob("*/*")))
 
     label = MaskLabel(mask, (255,))

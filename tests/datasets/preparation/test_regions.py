@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from branchpoint.config import DatasetConfig
-from branchpoint.datasets.cohort import Box, Patient
+from branchpoint.datasets.cohort import Box
 from branchpoint.datasets.preparation.regions import cut_margins, find_region, head_and_neck_box
 from tests.datasets.scans import DIRECTIONS, ball, scan
 
 CROP = Box((0.0, 0.0, 0.0), (200.0, 180.0, 160.0))
 TUMOUR = Box((50.0, 50.0, 50.0), (150.0, 130.0, 110.0))
-PATIENT = Patient(id="P1", images={})
 
 
 def cuts(crop: Box, tumour: Box | None, salt: str) -> np.ndarray:
@@ -62,15 +60,13 @@ def test_which_rule_applies() -> None:
     image = scan(ball((0, 0, 0), 5), size=(100, 100, 100))
     images = {"CT": image, "PET": scan(ball((0, 0, 0), 5), size=(40, 40, 40), spacing_mm=(5, 5, 4))}
     shared = Box((-100.0, -100.0, -80.0), (100.0, 100.0, 80.0))
-    sts = DatasetConfig(name="sts")
-    cut = find_region(PATIENT, sts, images, None)
-    assert cut.bounded
-    assert cut.box == cut_margins(shared, None, 45.0, "0/P1")
-    whole = find_region(PATIENT, replace(sts, cut_margins=False), images, None)
-    assert (whole.box, whole.bounded) == (shared, False)
-    assert find_region(PATIENT, DatasetConfig(name="other"), images, None).box == shared
-    boxed = replace(PATIENT, box=Box((0, 0, 0), (1, 1, 1)))
-    assert find_region(boxed, sts, images, None).rule == "published box"
+    whole = find_region(None, "extent", images)
+    assert (whole.box, whole.rule, whole.bounded) == (shared, "extent", False)
+    given = Box((0, 0, 0), (1, 1, 1))
+    assert find_region(given, "head_and_neck", images).box == given
+    assert find_region(given, "extent", images).rule == "box"
+    with pytest.raises(ValueError, match="neither a brain"):
+        find_region(None, "head_and_neck", {"PET": images["PET"]})
 
 
 def body(points: np.ndarray) -> np.ndarray:
@@ -94,7 +90,7 @@ def uptake(points: np.ndarray) -> np.ndarray:
 def test_box_below_the_brain(direction: np.ndarray) -> None:
     pet = scan(uptake, size=(100, 100, 100), spacing_mm=(4.2, 4.2, 4.2), centre_mm=(0, 0, -110), direction=direction)
     box, rule = head_and_neck_box({"PET": pet})
-    assert rule == "below the brain"
+    assert rule == "brain"
     expected = Box((-72.0, -92.0, -154.0), (72.0, 52.0, -10.0))
     np.testing.assert_allclose(box.lower_mm, expected.lower_mm, atol=8)
     np.testing.assert_allclose(np.subtract(box.upper_mm, box.lower_mm), 144.0)
@@ -114,7 +110,7 @@ def test_without_a_brain_the_head_in_ct_is_used() -> None:
     pet = scan(lambda points: body(points) * 0.8, size=(100, 100, 100), spacing_mm=(4.2,) * 3, centre_mm=(0, 0, -110))
     ct = scan(hounsfield, size=(200, 200, 100), spacing_mm=(2.1, 2.1, 4.2), centre_mm=(0, 0, -110))
     box, rule = head_and_neck_box({"CT": ct, "PET": pet})
-    assert rule == "below the top of the head"
+    assert rule == "head"
     np.testing.assert_allclose(box.lower_mm, (-72.0, -87.0, -154.0), atol=16)
     with pytest.raises(ValueError, match="neither a brain in PET nor a head in CT"):
         head_and_neck_box({"PET": pet})
@@ -131,5 +127,5 @@ def test_phantoms_published_boxes_agree_with_the_automatic_ones(tmp_path: Path) 
     for patient in read_cohort(DatasetConfig(name="hecktor", release="2021", root=str(tmp_path))).patients:
         box, rule = head_and_neck_box({name: read_image(path) for name, path in patient.images.items()})
         assert patient.box is not None
-        assert rule == "below the brain"
+        assert rule == "brain"
         np.testing.assert_allclose(box.lower_mm, patient.box.lower_mm, atol=15)

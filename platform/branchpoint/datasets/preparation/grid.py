@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 
 from branchpoint.datasets.cohort import Box
-from branchpoint.datasets.preparation.volume_files import grid_of
+from branchpoint.datasets.preparation.native import NativeProbabilities, foreground
+from branchpoint.datasets.preparation.volume_files import Grid, grid_of, image_on
 
 Image = Any
 """A SimpleITK.Image: the library is imported by the functions that need it."""
@@ -52,6 +53,11 @@ class Window:
         lower = np.array(self.origin_mm) - self.spacing_mm / 2
         upper = lower + np.array(self.size_voxels[::-1]) * self.spacing_mm
         return Box(tuple(lower.tolist()), tuple(upper.tolist()))
+
+    @property
+    def grid(self) -> Grid:
+        """The same grid as files describe theirs."""
+        return Grid(self.size_voxels[::-1], (self.spacing_mm,) * 3, self.origin_mm, (1, 0, 0, 0, 1, 0, 0, 0, 1))
 
     def inside(self, box: Box) -> np.ndarray:
         """bool (D, H, W): voxels whose centre lies in ``box``."""
@@ -108,6 +114,55 @@ def resample_nearest(image: Image, window: Window) -> np.ndarray:
     import SimpleITK as sitk
 
     return _resample(_around(image, window, margin_mm=window.spacing_mm), window, sitk.sitkNearestNeighbor, 0)
+
+
+def place_back(probabilities: np.ndarray, window: Window, grid: Grid, outside: int = 0) -> NativeProbabilities:
+    """Probabilities (K, D, H, W) of ``window`` on ``grid``, by trilinear interpolation in physical space.
+
+    Voxels of ``grid`` outside the window belong to the class ``outside``.
+    """
+    import SimpleITK as sitk
+
+    probabilities = np.asarray(probabilities, np.float32)
+    if probabilities.shape[1:] != window.size_voxels:
+        raise ValueError(f"probabilities have the shape {probabilities.shape}, the window {window.size_voxels}")
+    seen = foreground(probabilities) if not outside else np.ones(window.size_voxels, bool)
+    lower, size = _covered(seen, window, grid)
+    origin = grid.to_mm(lower[None])[0].tolist()
+
+    def sample(channel: int) -> np.ndarray:
+        resampled = sitk.Resample(
+            image_on(probabilities[channel], window.grid),
+            size.tolist(),
+            sitk.Transform(),
+            sitk.sitkLinear,
+            origin,
+            grid.spacing_mm,
+            grid.direction,
+            native.beyond(channel),
+        )
+        return sitk.GetArrayFromImage(resampled)
+
+    region = tuple(slice(int(a), int(a + n)) for a, n in zip(lower[::-1], size[::-1], strict=True))
+    native = NativeProbabilities(grid.size[::-1], region, len(probabilities), sample, outside)
+    return native
+
+
+def _covered(seen: np.ndarray, window: Window, grid: Grid) -> tuple[np.ndarray, np.ndarray]:
+    """First index and size, (x, y, z), of the smallest part of ``grid`` that holds the voxels ``seen`` (D, H, W).
+
+    It is a voxel of the window larger on each side, because interpolation reaches so far, and never empty.
+    """
+    found = np.argwhere(seen)[:, ::-1]
+    last = np.array(grid.size) - 1
+    if not len(found):
+        return np.zeros(3, int), np.ones(3, int)
+    corners = window.grid.bounds_mm(found.min(axis=0) - 1, found.max(axis=0) + 1)
+    points = np.array(list(itertools.product(*corners.T)))
+    indices = (points - np.array(grid.origin_mm)) @ np.linalg.inv(grid.matrix).T
+    lower = np.clip(np.floor(indices.min(axis=0)).astype(int), 0, last)
+    upper = np.clip(np.ceil(indices.max(axis=0)).astype(int), lower, last)
+    return lower, upper - lower + 1
 
 
 def _smoothing_mm(image: Image, spacing_mm: float) -> list[float]:

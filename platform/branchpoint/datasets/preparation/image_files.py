@@ -21,6 +21,8 @@ from branchpoint.datasets.preparation.volume_files import read_image
 VOLUMES = (".mhd", ".mha", ".nii", ".nii.gz", ".nrrd")
 PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
 
+_EXIF_ORIENTATION = 0x0112
+
 Picture = Any
 """A PIL.Image.Image: the library is imported by the functions that need it."""
 
@@ -51,6 +53,20 @@ def open_picture(path: Path) -> Picture:
             return ImageOps.exif_transpose(picture)
     except (OSError, SyntaxError, ValueError, EOFError, struct.error, Image.DecompressionBombError) as problem:
         raise ValueError(f"{path}: Pillow cannot read it: {problem}") from problem
+
+
+def orientation_of(path: Path) -> int:
+    """EXIF orientation of a picture's file, from 1 (stored upright, as where nothing is said) to 8."""
+    from PIL import Image
+
+    if is_volume(path):
+        return 1
+    try:
+        with Image.open(path) as picture:
+            stored = picture.getexif().get(_EXIF_ORIENTATION, 1)
+    except (OSError, SyntaxError, ValueError, struct.error):
+        return 1
+    return stored if stored in range(1, 9) else 1
 
 
 def read_picture(path: Path, channels: int, slice_number: int | None = None) -> np.ndarray:

@@ -13,15 +13,11 @@ from typing import Any
 
 import numpy as np
 
-from branchpoint.config import DatasetConfig
-from branchpoint.datasets.cohort import Box, Patient
+from branchpoint.datasets.cohort import Box, RegionRule
 from branchpoint.datasets.preparation.grid import Image, Window, extent, intersection, resample_linear
 
 BOX_MM = 144.0
 """Edge of HECKTOR's published boxes."""
-CUT_MM = {"sts": 45.0}
-"""Largest cut for releases that were cropped around the tumour (STS: 50 mm beyond it)."""
-
 _COARSE_MM = 4.0
 _BRAIN_SUV = (3.0, 2.0)
 _BRAIN_MIN_ML = 50.0
@@ -40,32 +36,30 @@ class Region:
 
     Attributes:
         box: the window is centred on it.
+        rule: how it was found: ``box`` (given with the patient), ``brain`` or ``head`` (``head_and_neck``), ``extent``.
         bounded: whether what lies outside the box is blanked, even where the image goes on.
-        rule: how it was found, for the record.
     """
 
     box: Box
-    bounded: bool
     rule: str
+    bounded: bool = False
 
 
-def find_region(patient: Patient, dataset: DatasetConfig, images: Mapping[str, Image], tumour: Box | None) -> Region:
-    """The published box, else the dataset's own rule, else the extent that all modalities share.
+def find_region(box: Box | None, rule: RegionRule, images: Mapping[str, Image]) -> Region:
+    """The given box, else what ``rule`` finds: a head-and-neck box, or the extent that all images share.
 
     Args:
+        box: bounding box published with the patient, if any.
         images: modality to image.
-        tumour: bounding box of the outlines, where there are any; used as :func:`cut_margins` says and not else.
+
+    Raises:
+        ValueError: ``head_and_neck`` finds neither a brain nor a head.
     """
-    if patient.box is not None:
-        return Region(patient.box, False, "published box")
-    if dataset.name == "hecktor":
-        box, rule = head_and_neck_box(images)
-        return Region(box, False, rule)
-    shared = intersection([extent(image) for image in images.values()])
-    if dataset.cut_margins and dataset.name in CUT_MM:
-        cut = cut_margins(shared, tumour, CUT_MM[dataset.name], f"{dataset.seed}/{patient.id}")
-        return Region(cut, True, "image extent, margins cut at random")
-    return Region(shared, False, "image extent")
+    if box is not None:
+        return Region(box, "box")
+    if rule == "head_and_neck":
+        return Region(*head_and_neck_box(images))
+    return Region(intersection([extent(image) for image in images.values()]), "extent")
 
 
 def cut_margins(crop: Box, tumour: Box | None, largest_mm: float, salt: str) -> Box:
@@ -108,13 +102,13 @@ def head_and_neck_box(images: Mapping[str, Image]) -> tuple[Box, str]:
     if brain is not None:
         base = max(brain.lower_mm[2], brain.upper_mm[2] - _BRAIN_MAX_HEIGHT_MM)
         middle = (np.array(brain.lower_mm) + np.array(brain.upper_mm)) / 2
-        return _cube(middle[0], middle[1] - _BEFORE_BRAIN_MM, base + _ABOVE_BRAIN_BASE_MM, scan), "below the brain"
+        return _cube(middle[0], middle[1] - _BEFORE_BRAIN_MM, base + _ABOVE_BRAIN_BASE_MM, scan), "brain"
     head = _head(images["CT"]) if "CT" in images else None
     if head is None:
         raise ValueError("neither a brain in PET nor a head in CT; check the SUV and HU, or give a bounding box")
     middle = (np.array(head.lower_mm) + np.array(head.upper_mm)) / 2
     top = head.upper_mm[2] - _BRAIN_BASE_BELOW_VERTEX_MM + _ABOVE_BRAIN_BASE_MM
-    return _cube(middle[0], middle[1] - _BEFORE_HEAD_MM, top, scan), "below the top of the head"
+    return _cube(middle[0], middle[1] - _BEFORE_HEAD_MM, top, scan), "head"
 
 
 def _brain(pet: Image, scan: Box) -> Box | None:

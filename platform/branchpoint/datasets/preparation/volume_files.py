@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -11,6 +12,7 @@ import numpy as np
 
 GRID_TOLERANCE_MM = 0.1
 """Headers round: corners closer than a tenth of a millimetre are one place in any clinical scan."""
+_HEADER_BYTES = 10_000
 OBLIQUE_TOLERANCE = 1e-3
 """Direction cosines closer than this to 0 or 1 are straight: 0.06 degrees, half a millimetre over 500 mm."""
 
@@ -95,3 +97,28 @@ def read_image(path: Path) -> Any:
 def grid_of(image: Any) -> Grid:
     """The grid of a ``SimpleITK.Image``."""
     return Grid(image.GetSize(), image.GetSpacing(), image.GetOrigin(), image.GetDirection())
+
+
+def image_on(values: np.ndarray, grid: Grid) -> Any:
+    """The ``SimpleITK.Image`` of ``values`` (D, H, W) on ``grid``."""
+    import SimpleITK as sitk
+
+    image = sitk.GetImageFromArray(values)
+    image.SetOrigin(grid.origin_mm)
+    image.SetSpacing(grid.spacing_mm)
+    image.SetDirection(grid.direction)
+    return image
+
+
+def data_files(path: Path) -> list[Path]:
+    """The files that hold the voxels where ``path`` is a header alone: MetaImage ``.mhd``, ``.nhdr``, ``.hdr``."""
+    suffix = path.suffix.lower()
+    if suffix == ".hdr":
+        return [path.with_suffix(".img")]
+    named = {".mhd": r"^ElementDataFile\s*=\s*(\S.*?)\s*$", ".nhdr": r"^data ?file:\s*(\S.*?)\s*$"}.get(suffix)
+    if named is None or not path.is_file():
+        return []
+    with path.open("rb") as file:
+        head = file.read(_HEADER_BYTES).decode("latin-1")
+    found = re.search(named, head, re.MULTILINE | re.IGNORECASE)
+    return [path.with_name(found[1])] if found and found[1] not in ("LOCAL", "LIST") else []

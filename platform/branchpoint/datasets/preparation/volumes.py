@@ -1,107 +1,195 @@
-"""One patient's scan on one isotropic window, normalised (paper 003, 2.6); no randomness but the cut margins.
+"""CT, PET and other scans on one isotropic window, normalised as in Andrearczyk et al. (2021), section 2.6.
 
-Resampling (CT and PET trilinear, outlines nearest neighbour) is in :mod:`branchpoint.datasets.preparation.grid`, the
-choice of the window in :mod:`branchpoint.datasets.preparation.regions`. CT is clipped to [-1024, 1024] HU and divided
-by 1024; every other modality is standardised to zero mean and unit variance over the part of the window that the scan
-covers. Where it does not, channels hold air (CT) or zero (PET) in their own units. ``image * scale + offset`` gives
-those units back.
+Images are resampled trilinearly and outlines by the nearest neighbour (:mod:`branchpoint.datasets.preparation.grid`);
+:mod:`branchpoint.datasets.preparation.regions` chooses the window. CT is clipped to [-1024, 1024] HU and divided by
+1024; every other modality is standardised to zero mean and unit variance over the part of the window that the scan
+covers. Where it covers nothing, channels hold air (CT) or zero (PET) in their own units.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar, Self
 
 import numpy as np
 
 from branchpoint.config import DatasetConfig
-from branchpoint.datasets.cohort import Box, MaskLabel, Patient
-from branchpoint.datasets.preparation.grid import Image, Window, resample_linear, resample_nearest
-from branchpoint.datasets.preparation.placement import Placement
-from branchpoint.datasets.preparation.regions import Region, find_region
-from branchpoint.datasets.preparation.volume_files import grid_of, read_image
+from branchpoint.datasets.checks.volume_cohort import check_volumes
+from branchpoint.datasets.cohort import Box, Cohort, MaskLabel, Patient, RegionRule
+from branchpoint.datasets.input_hashes import InputHashes, fingerprint
+from branchpoint.datasets.preparation.grid import Image, Window, place_back, resample_linear, resample_nearest
+from branchpoint.datasets.preparation.native import NativeMask, NativeProbabilities
+from branchpoint.datasets.preparation.placement import VolumePlacement
+from branchpoint.datasets.preparation.preparation import STORAGE, Placement, Preparation, Prepared
+from branchpoint.datasets.preparation.regions import Region, cut_margins, find_region
+from branchpoint.datasets.preparation.volume_files import Grid, data_files, grid_of, read_image
+from branchpoint.datasets.problems.problem import Problem
+from branchpoint.datasets.reader import Reader
 
-VERSION = 1
-"""Part of the cache's keys: raise it whenever the same files and settings would give other values."""
-
-HU_LIMIT = 1024.0
-AIR_HU = -1024.0
+VERSION = 2
+"""Raise it whenever the same files and settings would give other values."""
 
 
-@dataclass(frozen=True)
-class PreparedPatient:
-    """What the network sees of a patient.
+@dataclass(frozen=True, kw_only=True)
+class Clip:
+    """Values are clipped to [``lower``, ``upper``] and divided by ``divisor``; the scan's surroundings are air."""
+
+    kind: ClassVar[str] = "clip"
+
+    lower: float = -1024.0
+    upper: float = 1024.0
+    divisor: float = 1024.0
+    background: float = -1024.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Standardize:
+    """Zero mean and unit variance over the part of the window that the scan covers."""
+
+    kind: ClassVar[str] = "standardize"
+
+    background: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class VolumePreparation(Preparation):
+    """How volumes are prepared.
 
     Attributes:
-        image: float32 (C, D, H, W), normalised; pictures of 8 bits uint8 (C, H, W), as in the file.
-        masks: uint8 (T, D, H, W), class ids of the T segmentation targets; zero where unlabelled.
-        offset, scale, background: float32 (C,); ``image * scale + offset`` is in HU or SUV, ``background`` is the
-            normalised value of air or of zero SUV.
-        window: where the voxels lie.
-        rule: how the window was found.
-        mask_ml: segmentation target to the volume of its outline in the file.
-        kept_ml: the same after resampling, inside the window.
-        lost_mask: segmentation target to the share of its outline that lies outside the window.
-        placement: of a picture on its grid; ``None`` for volumes.
-        present: segmentation target to the class ids in its file; of pictures.
+        modalities: in order.
+        channels: 1 for each modality.
+        intensities: of each modality, how its values are normalised.
+        spacing_mm: isotropic.
+        size_voxels: (D, H, W) of the window.
+        region: how the window is found where no box is given.
+        cut_margins_mm: how much of each margin is cut at random; 0 where nothing is, as at prediction.
+        seed: of the cuts.
+        storage: precision in the cache, and of what a network sees.
+        version: of the code.
     """
 
-    image: np.ndarray
-    masks: np.ndarray
-    offset: np.ndarray
-    scale: np.ndarray
-    background: np.ndarray
-    window: Window
-    rule: str
-    mask_ml: Mapping[str, float]
-    kept_ml: Mapping[str, float]
-    lost_mask: Mapping[str, float]
-    placement: Placement | None = None
-    present: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    kind: ClassVar[str] = "volume"
+
+    modalities: tuple[str, ...]
+    channels: tuple[int, ...]
+    intensities: tuple[Clip | Standardize, ...]
+    spacing_mm: float
+    size_voxels: tuple[int, ...]
+    region: RegionRule = "extent"
+    cut_margins_mm: float = 0.0
+    seed: int = 0
+    storage: str = np.dtype(STORAGE).name
+    version: int = VERSION
+
+    def __post_init__(self) -> None:
+        if len(self.size_voxels) != 3:
+            raise ValueError(f"dataset.size_voxels is {self.size_voxels}: the samples are volumes, give (D, H, W)")
+
+    @classmethod
+    def of(cls, cohort: Cohort, dataset: DatasetConfig) -> Self:
+        """As the base class says."""
+        return cls(
+            modalities=tuple(cohort.modalities),
+            channels=(1,) * len(cohort.modalities),
+            intensities=tuple(Clip() if name == "CT" else Standardize() for name in cohort.modalities),
+            spacing_mm=dataset.spacing_mm,
+            size_voxels=dataset.size_voxels,
+            region=cohort.region,
+            cut_margins_mm=cohort.cut_margins_mm if dataset.cut_margins else 0.0,
+            seed=dataset.seed if dataset.cut_margins and cohort.cut_margins_mm else 0,
+        )
+
+    @staticmethod
+    def check(cohort: Cohort, reader: Reader, *, workers: int = 0, progress: bool = False) -> list[Problem]:
+        """As the base class says."""
+        return check_volumes(cohort, reader, workers=workers, progress=progress)
+
+    def key(self, patient: Patient, mask_targets: Sequence[str], hashes: InputHashes) -> str:
+        """As the base class says."""
+
+        def contents(path: Path) -> list[str]:
+            return [hashes.of(file) for file in (path, *data_files(path))]
+
+        labels = _mask_labels(patient, mask_targets)
+        images = {name: contents(patient.images[name]) for name in self.modalities if name in patient.images}
+        return fingerprint(
+            {
+                **self.plain(),
+                "box": [patient.box.lower_mm, patient.box.upper_mm] if patient.box else None,
+                "cuts_of": patient.id if self.cut_margins_mm and not patient.box else None,
+                "images": images,
+                "targets": list(mask_targets),
+                "masks": {name: [*contents(label.path), label.values] for name, label in labels.items()},
+            }
+        )
+
+    def prepare(
+        self, patient: Patient, mask_targets: Sequence[str] = (), *, opened: Mapping[str, Image] | None = None
+    ) -> Prepared:
+        """As the base class says.
+
+        The window has the centre of the patient's region. What is smaller is padded with background, what is larger
+        is cut evenly on both sides; ``lost_mask`` tells how much of an outline that costs.
+        """
+        opened = opened or {}
+        missing = [name for name in self.modalities if name not in patient.images and name not in opened]
+        if missing:
+            raise ValueError(f"patient {patient.id} has no {missing[0]} image; restore it or leave the patient out")
+        images = {
+            name: _require_scalar(opened[name], patient, name, "the image in memory")
+            if name in opened
+            else _read(patient, name, patient.images[name])
+            for name in self.modalities
+        }
+        outlines = {
+            name: _Outline.read(patient, name, label) for name, label in _mask_labels(patient, mask_targets).items()
+        }
+        region = self._region(patient, images, list(outlines.values()))
+        window = Window.around(region.box, self.spacing_mm, self.size_voxels)
+        within = window.inside(region.box) if region.bounded else np.ones(window.size_voxels, bool)
+        channels = [
+            _channel(patient, name, images[name], rule, window, within)
+            for name, rule in zip(self.modalities, self.intensities, strict=True)
+        ]
+        masks = {name: outline.on(window) * within for name, outline in outlines.items()}
+        return Prepared(
+            image=np.stack([channel.values for channel in channels]).astype(STORAGE),
+            masks=_stack(masks, mask_targets, window),
+            offset=np.array([channel.offset for channel in channels], np.float32),
+            scale=np.array([channel.scale for channel in channels], np.float32),
+            background=np.array([channel.background for channel in channels], np.float32),
+            placement=VolumePlacement(window, self.modalities, tuple(grid_of(image) for image in images.values())),
+            rule=region.rule,
+            mask_ml={name: outline.volume_ml for name, outline in outlines.items()},
+            kept_ml={name: int((mask > 0).sum()) * self.voxel_ml for name, mask in masks.items()},
+            lost_mask={name: outline.share_outside(window, region) for name, outline in outlines.items()},
+            native={name: outline.native for name, outline in outlines.items()},
+        )
+
+    def place_back(
+        self, probabilities: np.ndarray, placement: Placement, *, onto: Grid | str | None = None, outside: int = 0
+    ) -> NativeProbabilities:
+        """As the base class says."""
+        if not isinstance(placement, VolumePlacement):
+            raise TypeError(f"a volume is placed by a VolumePlacement, not by {placement!r}")
+        grid = onto if isinstance(onto, Grid) else placement.grid(onto)
+        return place_back(probabilities, placement.window, grid, outside)
+
+    def _region(self, patient: Patient, images: Mapping[str, Image], outlines: Sequence[_Outline]) -> Region:
+        try:
+            region = find_region(patient.box, self.region, images)
+        except ValueError as problem:
+            raise ValueError(f"patient {patient.id}: {problem}") from problem
+        if not self.cut_margins_mm or region.rule != "extent":
+            return region
+        cut = cut_margins(region.box, _bounding_box(outlines), self.cut_margins_mm, f"{self.seed}/{patient.id}")
+        return Region(cut, "extent, margins cut", bounded=True)
 
 
-def preprocess(
-    patient: Patient, dataset: DatasetConfig, modalities: Sequence[str], mask_targets: Sequence[str] = ()
-) -> PreparedPatient:
-    """Read, window, resample and normalise one patient.
-
-    The window has ``dataset.size_voxels`` of ``dataset.spacing_mm`` and the centre of the patient's region. What is
-    smaller is padded with background, what is larger is cut evenly on both sides; ``lost_mask`` tells how much of an
-    outline that costs.
-
-    Raises:
-        ValueError: a file is missing or unreadable, holds values that are not finite, is constant, or does not meet
-            the window; the message names patient, modality or target, and file.
-    """
-    if len(dataset.size_voxels) != 3:
-        raise ValueError(f"dataset.size_voxels is {dataset.size_voxels}: scans are volumes, give (D, H, W)")
-    missing = [name for name in modalities if name not in patient.images]
-    if missing:
-        raise ValueError(f"patient {patient.id} has no {missing[0]} image; restore it or leave the patient out")
-    images = {name: _read(patient, name, patient.images[name]) for name in modalities}
-    labels = {name: label for name in mask_targets if isinstance(label := patient.labels.get(name), MaskLabel)}
-    outlines = {name: _Outline.read(patient, name, label) for name, label in labels.items()}
-    try:
-        region = find_region(patient, dataset, images, _bounding_box(list(outlines.values())))
-    except ValueError as problem:
-        raise ValueError(f"patient {patient.id}: {problem}") from problem
-    window = Window.around(region.box, dataset.spacing_mm, dataset.size_voxels)
-    within = window.inside(region.box) if region.bounded else np.ones(window.size_voxels, bool)
-    channels = [_channel(patient, name, image, window, within) for name, image in images.items()]
-    masks = {name: outline.on(window) * within for name, outline in outlines.items()}
-    return PreparedPatient(
-        image=np.stack([channel.values for channel in channels]),
-        masks=_stack(masks, mask_targets, window),
-        offset=np.array([channel.offset for channel in channels], np.float32),
-        scale=np.array([channel.scale for channel in channels], np.float32),
-        background=np.array([channel.background for channel in channels], np.float32),
-        window=window,
-        rule=region.rule,
-        mask_ml={name: outline.volume_ml for name, outline in outlines.items()},
-        kept_ml={name: int((mask > 0).sum()) * dataset.spacing_mm**3 / 1000 for name, mask in masks.items()},
-        lost_mask={name: outline.share_outside(window, region) for name, outline in outlines.items()},
-    )
+def _mask_labels(patient: Patient, targets: Sequence[str]) -> dict[str, MaskLabel]:
+    return {name: label for name in targets if isinstance(label := patient.labels.get(name), MaskLabel)}
 
 
 def _stack(masks: Mapping[str, np.ndarray], targets: Sequence[str], window: Window) -> np.ndarray:
@@ -121,19 +209,23 @@ class _Channel:
     background: float
 
 
-def _channel(patient: Patient, modality: str, image: Image, window: Window, within: np.ndarray) -> _Channel:
+def _channel(
+    patient: Patient, modality: str, image: Image, rule: Clip | Standardize, window: Window, within: np.ndarray
+) -> _Channel:
     try:
         values, known = resample_linear(image, window)
         known &= within
         if not known.any():
             raise ValueError("does not meet the patient's window; check the image's origin and the bounding box")
-        if modality == "CT":
-            offset, scale, air = 0.0, HU_LIMIT, AIR_HU
-            values = np.clip(values, -HU_LIMIT, HU_LIMIT)
+        if isinstance(rule, Clip):
+            offset, scale = 0.0, rule.divisor
+            values = np.clip(values, rule.lower, rule.upper)
         else:
-            offset, scale, air = float(values[known].mean(dtype=np.float64)), _spread(values[known]), 0.0
+            offset, scale = float(values[known].mean(dtype=np.float64)), _spread(values[known])
     except ValueError as problem:
-        raise ValueError(f"patient {patient.id}, {modality}: {patient.images[modality]}: {problem}") from problem
+        source = patient.images.get(modality, "the image in memory")
+        raise ValueError(f"patient {patient.id}, {modality}: {source}: {problem}") from problem
+    air = rule.background
     values = np.where(known, values, np.float32(air))
     return _Channel((values - np.float32(offset)) / np.float32(scale), offset, scale, (air - offset) / scale)
 
@@ -151,10 +243,15 @@ def _read(patient: Patient, part: str, path: Path) -> Image:
         image = read_image(path)
     except ValueError as problem:
         raise ValueError(f"patient {patient.id}, {part}: {problem}") from problem
-    if image.GetDimension() != 3 or image.GetNumberOfComponentsPerPixel() != 1:
+    return _require_scalar(image, patient, part, str(path))
+
+
+def _require_scalar(image: Image, patient: Patient, part: str, source: str) -> Image:
+    dimensions, values = image.GetDimension(), image.GetNumberOfComponentsPerPixel()
+    if dimensions != 3 or values != 1:
         raise ValueError(
-            f"patient {patient.id}, {part}: {path} has {image.GetDimension()} dimensions and "
-            f"{image.GetNumberOfComponentsPerPixel()} values per voxel; a scan has 3 and 1"
+            f"patient {patient.id}, {part}: {source} has {dimensions} dimensions and {values} values per voxel; "
+            "a scan has 3 and 1"
         )
     return image
 
@@ -165,33 +262,29 @@ class _Outline:
 
     Attributes:
         points_mm: (N, 3), centres of its voxels, (x, y, z).
-        voxel_ml: volume of one of them.
+        native: its classes in the file.
     """
 
     image: Image
     label: MaskLabel
     points_mm: np.ndarray
-    voxel_ml: float
+    native: NativeMask
 
     @classmethod
     def read(cls, patient: Patient, target: str, label: MaskLabel) -> _Outline:
         import SimpleITK as sitk
 
         image = _read(patient, target, label.path)
-        voxels = np.argwhere(np.isin(sitk.GetArrayViewFromImage(image), label.values))
-        return cls(image, label, grid_of(image).to_mm(voxels[:, ::-1]), float(np.prod(image.GetSpacing())) / 1000)
+        grid, classes = grid_of(image), _classes(sitk.GetArrayViewFromImage(image), label)
+        return cls(image, label, grid.to_mm(np.argwhere(classes)[:, ::-1]), NativeMask.cropped(classes, grid))
 
     @property
     def volume_ml(self) -> float:
-        return len(self.points_mm) * self.voxel_ml
+        return len(self.points_mm) * float(np.prod(self.native.spacing_mm)) / 1000
 
     def on(self, window: Window) -> np.ndarray:
         """uint8 (D, H, W): class ids."""
-        stored = resample_nearest(self.image, window)
-        classes = np.zeros(stored.shape, np.uint8)
-        for number, value in enumerate(self.label.values, start=1):
-            classes[stored == value] = number
-        return classes
+        return _classes(resample_nearest(self.image, window), self.label)
 
     def share_outside(self, window: Window, region: Region) -> float:
         """Share of its voxels whose centre is not in the window, or is blanked; 0 for an empty outline."""
@@ -199,6 +292,14 @@ class _Outline:
         for box in (window.box, region.box) if region.bounded else (window.box,):
             inside &= ((self.points_mm >= box.lower_mm) & (self.points_mm <= box.upper_mm)).all(axis=1)
         return float(1 - inside.mean()) if len(inside) else 0.0
+
+
+def _classes(stored: np.ndarray, label: MaskLabel) -> np.ndarray:
+    """uint8: class ids of the stored values."""
+    classes = np.zeros(stored.shape, np.uint8)
+    for number, value in enumerate(label.values, start=1):
+        classes[stored == value] = number
+    return classes
 
 
 def _bounding_box(outlines: Sequence[_Outline]) -> Box | None:

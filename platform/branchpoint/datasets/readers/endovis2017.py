@@ -106,6 +106,7 @@ def read(dataset: DatasetConfig) -> Cohort:
         problems=tuple(problems),
         dimensions=2,
         channels={MODALITY: 3},
+        crop=BORDER,
         class_names={"binary": ("instrument",), "parts": PARTS, "type": TYPES, "types_present": TYPES},
         splits={
             "official": {sample: "train" if _in_training(sample) else "test" for sample in files},
@@ -153,7 +154,7 @@ def _tools(files: Mapping[str, Path]) -> dict[str, Path]:
 
 def _patient(sample: str, files: Mapping[str, Path]) -> Patient:
     images = {MODALITY: files[MODALITY]} if MODALITY in files else {}
-    return Patient(id=sample, images=images, labels=_labels(files), group=f"video_{_video(sample):02d}", crop=BORDER)
+    return Patient(id=sample, images=images, labels=_labels(files), group=f"video_{_video(sample):02d}")
 
 
 def _labels(files: Mapping[str, Path]) -> dict[str, Label]:

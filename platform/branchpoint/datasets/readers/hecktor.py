@@ -92,6 +92,7 @@ def read(dataset: DatasetConfig) -> Cohort:
         targets=targets,
         patients=tuple(patients),
         problems=tuple(problems),
+        region="head_and_neck",
     )
 
 

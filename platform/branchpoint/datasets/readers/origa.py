@@ -7,9 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from branchpoint.config import DatasetConfig
-from branchpoint.datasets.checks.image_files import PictureReport
-from branchpoint.datasets.checks.inspection import FileReport
 from branchpoint.datasets.cohort import Cohort, Label, MaskLabel, MaskLayer, Patient, TargetKind
+from branchpoint.datasets.file_report import FileReport, PictureReport
 from branchpoint.datasets.files import list_files
 from branchpoint.datasets.preparation.image_files import is_picture
 from branchpoint.datasets.problems.problem import Problem

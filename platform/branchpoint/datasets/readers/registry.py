@@ -1,49 +1,12 @@
-"""Dataset name to reader: adding a dataset is one module and one line here."""
+"""Dataset name to reader: a new dataset is one module and one line here, or an entry of a plug-in."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from pathlib import Path
-
 from branchpoint.config import DatasetConfig
-from branchpoint.datasets.checks.inspection import FileReport
-from branchpoint.datasets.cohort import Cohort, MaskLabel, Patient
-from branchpoint.datasets.problems.problem import Problem
+from branchpoint.datasets.cohort import Cohort
+from branchpoint.datasets.reader import Reader
 from branchpoint.datasets.readers import busi, cadis, endovis2017, hecktor, isic2017, origa, ph2, retouch, sts
 from branchpoint.datasets.readers import folder as folder_table
-
-
-def _no_masks(patient: Patient) -> Mapping[str, tuple[str, MaskLabel]]:
-    return {}
-
-
-def _own_grid(release: str) -> str | None:
-    return None
-
-
-def _consistent(patient: Patient, reports: Mapping[Path, FileReport]) -> list[Problem]:
-    return []
-
-
-@dataclass(frozen=True, kw_only=True)
-class Reader:
-    """How a dataset is read, and what its files promise to the check.
-
-    Attributes:
-        read: the cohort under ``dataset.root``; problems of tables and folders are rows of the cohort.
-        mask_grid: release to the modality whose grid the masks share; ``None`` where they may have their own.
-        air_in_view: whether every CT shows air (false where volumes are cropped to the inside of the body).
-        extra_masks: masks that are no target but are checked: name to (modality whose grid it shares, mask).
-        consistency: of pictures: what a sample's labels say against its files, as rows.
-    """
-
-    read: Callable[[DatasetConfig], Cohort]
-    mask_grid: Callable[[str], str | None] = _own_grid
-    air_in_view: bool = False
-    extra_masks: Callable[[Patient], Mapping[str, tuple[str, MaskLabel]]] = _no_masks
-    consistency: Callable[[Patient, Mapping[Path, FileReport]], list[Problem]] = _consistent
-
 
 READERS: dict[str, Reader] = {
     "hecktor": Reader(read=hecktor.read, mask_grid=hecktor.mask_grid, air_in_view=True),

@@ -91,6 +91,7 @@ def read(dataset: DatasetConfig) -> Cohort:
         targets=TARGETS,
         patients=tuple(patients),
         problems=tuple(problems),
+        cut_margins_mm=45.0,  # the release was cropped 50 mm around the tumour
     )
 
 

@@ -6,12 +6,14 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from branchpoint.datasets.checks.image_files import PictureReport, inspect_picture
-from branchpoint.datasets.checks.inspection import FileJob, FileReport, inspect_files
+from branchpoint.datasets.checks.duplicates import duplicates
+from branchpoint.datasets.checks.files import inspect_files
+from branchpoint.datasets.checks.picture_files import inspect_picture
 from branchpoint.datasets.cohort import IGNORED, Cohort, MaskLabel, MaskLayer, Patient
+from branchpoint.datasets.file_report import FileJob, FileReport, PictureReport
 from branchpoint.datasets.problems.problem import Problem
 from branchpoint.datasets.problems.rulebook import problem
-from branchpoint.datasets.readers.registry import Reader
+from branchpoint.datasets.reader import Reader
 
 MOST_COVERED = 0.5
 """A mask that covers more, and the corners too, has object and background exchanged."""
@@ -19,16 +21,11 @@ MOST_COVERED = 0.5
 Reports = Mapping[Path, FileReport]
 
 
-def picture_problems(cohort: Cohort, reader: Reader, *, workers: int, progress: bool) -> tuple[list[Problem], Reports]:
-    """Rows of all files, alone and together, and the reports they follow from."""
+def check_pictures(cohort: Cohort, reader: Reader, *, workers: int = 0, progress: bool = False) -> list[Problem]:
+    """Rows of all files, alone and together."""
     jobs = _jobs(cohort)
-    reports = dict(
-        zip(
-            jobs,
-            inspect_files(list(jobs.values()), workers=workers, progress=progress, inspect=inspect_picture),
-            strict=True,
-        )
-    )
+    read = inspect_files(list(jobs.values()), inspect_picture, workers=workers, progress=progress)
+    reports = dict(zip(jobs, read, strict=True))
     rows = [row for report in reports.values() for row in report.problems]
     judged: set[tuple[Path, ...]] = set()
     for patient in cohort.patients:
@@ -39,26 +36,10 @@ def picture_problems(cohort: Cohort, reader: Reader, *, workers: int, progress: 
                 rows += _mask_rows(patient, name, label, reports)
                 judged.add(files)
         rows += reader.consistency(patient, {path: reports[path] for path in _files(patient)})
-    return rows + _duplicate_masks(cohort, reports), reports
+    return rows + _duplicate_masks(cohort, reports) + duplicates(_distinct_by_group(cohort, reports))
 
 
-def named(patient: Patient) -> str:
-    """Who rows are about: the volume that a slice belongs to, else the sample."""
-    return patient.group if patient.slice is not None and patient.group else patient.id
-
-
-def groups_problems(cohort: Cohort, folds: int) -> list[Problem]:
-    """A row where groups, which folds keep together, are too few for the folds."""
-    groups = {patient.group or patient.id for patient in cohort.patients}
-    if all(patient.group is None for patient in cohort.patients) or len(groups) > folds:
-        return []
-    found = f"{len(groups)} volumes, videos or patients for {folds} folds"
-    return [
-        problem("too-few-groups", "", "", found, expected=f"at least {folds + 1}, for samples of one stay together")
-    ]
-
-
-def distinct_by_group(cohort: Cohort, reports: Reports) -> list[FileReport]:
+def _distinct_by_group(cohort: Cohort, reports: Reports) -> list[FileReport]:
     """Reports of images, one for each content and group: like frames of one video are no fault."""
     seen: set[tuple[str | None, str]] = set()
     chosen = []
@@ -83,13 +64,13 @@ def _jobs(cohort: Cohort) -> dict[Path, FileJob]:
     values: dict[Path, set[int]] = defaultdict(set)
     for patient in cohort.patients:
         for modality, path in patient.images.items():
-            jobs.setdefault(path, FileJob(named(patient), modality, path, "picture"))
+            jobs.setdefault(path, FileJob(patient.subject, modality, path, "picture"))
         for name, label in patient.labels.items():
             for layer in label.files if isinstance(label, MaskLabel) else ():
                 values[layer.path] |= {*layer.through, *(value for value, _ in layer.codes)}
                 known = tuple(sorted(values[layer.path]))
                 task = jobs[layer.path].task if layer.path in jobs else name
-                jobs[layer.path] = FileJob(named(patient), task, layer.path, "mask", known)
+                jobs[layer.path] = FileJob(patient.subject, task, layer.path, "mask", known)
     return jobs
 
 
@@ -108,7 +89,7 @@ def _image_sizes(patient: Patient, reports: Reports) -> list[Problem]:
     return [
         problem(
             "size-mismatch",
-            named(patient),
+            patient.subject,
             name,
             f"{report.job.path.name}: {_text(report.size or ())}",
             expected=f"the size of {found[0][0]}, {_text(found[0][1].size or ())}",
@@ -127,7 +108,7 @@ def _mask_rows(patient: Patient, name: str, label: MaskLabel, reports: Reports) 
             return [
                 problem(
                     "size-mismatch",
-                    named(patient),
+                    patient.subject,
                     name,
                     found,
                     expected=f"the image's size, {_text(image.size or ())}",
@@ -150,12 +131,12 @@ def _content_rows(
         corners += sum(classes.get(value, 0) not in (0, IGNORED) for value in report.corners)
     covered = sum(count for number, count in pixels.items() if number not in (0, IGNORED))
     if label.content == "required" and not covered:
-        return [problem("empty-mask", named(patient), name, "no labelled pixel")]
+        return [problem("empty-mask", patient.subject, name, "no labelled pixel")]
     if label.content == "absent" and covered:
-        return [problem("unexpected-lesion", named(patient), name, f"{covered} labelled pixels")]
+        return [problem("unexpected-lesion", patient.subject, name, f"{covered} labelled pixels")]
     if not label.outside and corners >= 4 and covered > MOST_COVERED * total:
         found = f"{covered / total:.0%} of the picture is labelled, with its corners"
-        return [problem("inverted-mask", named(patient), name, found)]
+        return [problem("inverted-mask", patient.subject, name, found)]
     return []
 
 

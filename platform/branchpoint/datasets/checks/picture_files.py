@@ -1,45 +1,25 @@
-"""Reading every picture, slice volume and mask of a cohort completely, each by itself."""
+"""Reads one picture, volume of slices, or mask completely and judges it by itself."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from branchpoint.datasets.cache.image_keys import data_file
+from branchpoint.datasets.checks.files import fault_rows
 from branchpoint.datasets.checks.headers import Fault, is_nifti, nifti_faults
-from branchpoint.datasets.checks.inspection import FileJob, FileReport
+from branchpoint.datasets.file_report import FileJob, FileReport, PictureReport
 from branchpoint.datasets.files import listed
 from branchpoint.datasets.preparation.image_files import is_volume, open_picture, read_volume, stored_values
-from branchpoint.datasets.problems.rulebook import problem
+from branchpoint.datasets.preparation.volume_files import data_files
 
 FEWEST_LEVELS = 24
 """Grey levels of the poorest real picture: more; of a label map, which may stand in a picture's place: fewer."""
 MOST_UNKNOWN = 16
 """A mask with more values that mean nothing is a picture in a mask's place."""
-
-
-@dataclass(frozen=True)
-class PictureReport(FileReport):
-    """What was found in one file.
-
-    Attributes:
-        size: (width, height), and slices of a volume; ``None`` where the file could not be read.
-        dtype: of the pixels.
-        counts: of a mask: stored value to pixels.
-        corners: of a mask: stored values of the four corners.
-        rows: of a mask: stored value to its first and last row.
-    """
-
-    size: tuple[int, ...] | None = None
-    dtype: str = ""
-    counts: Mapping[int, int] = field(default_factory=dict)
-    corners: tuple[int, ...] = ()
-    rows: Mapping[int, tuple[int, int]] = field(default_factory=dict)
 
 
 def inspect_picture(job: FileJob) -> FileReport:
@@ -72,10 +52,10 @@ def _inspect(job: FileJob) -> PictureReport:
 
 def _file_faults(path: Path) -> list[Fault]:
     """Faults that leave nothing to read."""
-    for part in (path, data_file(path)):
-        if part and not part.is_file():
+    for part in (path, *data_files(path)):
+        if not part.is_file():
             return [Fault("missing-file", "no such file", expected=str(part))]
-        if part and not part.stat().st_size:
+        if not part.stat().st_size:
             return [Fault("truncated-file", f"{part}: an empty file")]
     if is_nifti(path):
         return [fault for fault in nifti_faults(path) if fault.rule in ("truncated-file", "unreadable-file")]
@@ -92,7 +72,7 @@ def _metaimage_faults(path: Path) -> list[Fault]:
         reader.ReadImageInformation()
     except RuntimeError as failure:
         return [Fault("unreadable-file", f"{path}: {str(failure).strip().splitlines()[-1]}")]
-    raw = data_file(path)
+    raw = next(iter(data_files(path)), None)
     compressed = "CompressedData = True" in path.read_text(encoding="latin-1")[:10_000]
     if raw is None or compressed:
         return []
@@ -170,8 +150,4 @@ def _digest(pixels: np.ndarray) -> str:
 
 
 def _report(job: FileJob, faults: Iterable[Fault], **findings: Any) -> PictureReport:
-    rows = [
-        problem(fault.rule, job.patient, job.task, fault.found, expected=fault.expected, fix=fault.fix)
-        for fault in faults
-    ]
-    return PictureReport(job, rows, **findings)
+    return PictureReport(job, fault_rows(job, faults), **findings)

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from branchpoint.datasets.checks.inspection import FileReport
 from branchpoint.datasets.cohort import Box, Patient
+from branchpoint.datasets.file_report import FileReport
 from branchpoint.datasets.problems.problem import Problem
 from branchpoint.datasets.problems.rulebook import problem
 
