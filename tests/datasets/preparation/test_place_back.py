@@ -148,7 +148,7 @@ def test_a_picture_s_mask_comes_back(tmp_path: Path, keep_aspect: bool) -> None:
     back = preparation.place_back(prepared.masks.astype(np.float32), prepared.placement).classes()
     assert (prepared.native["lesion"].full() == (mask > 0)).all()
     assert back.shape == (120, 168)
-    assert dice(back > 0, mask > 0) > 0.97
+    assert dice(back > 0, mask > 0) > 0.96
 
 
 def test_what_lies_outside_the_used_part_has_the_class_that_is_asked_for(tmp_path: Path) -> None:
