@@ -2,13 +2,14 @@
 #   make demo   the main job on the built-in phantom cohort, to a finished report
 #   make test   the test suite; make test-all with the tests that take minutes each
 #   make lint   ruff, codespell and mypy
+#   make docs   the documentation site, into build/site
 #   make bench  measurements against peers (minutes to hours; see benchmarks/)
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt
 
-.PHONY: demo test test-all lint bench clean
+.PHONY: demo test test-all lint docs bench clean
 
 $(BIN)/uv:
 	$(PYTHON) -m venv $(VENV)
@@ -36,6 +37,13 @@ lint: $(VENV)/.dev
 	$(BIN)/ruff format --check .
 	$(BIN)/codespell
 	$(BIN)/mypy
+
+$(VENV)/.docs: $(VENV)/.dev
+	$(INSTALL) --editable ".[docs]"
+	@touch $@
+
+docs: $(VENV)/.docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
 
 bench: $(VENV)/.dev
 	@for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
