@@ -10,12 +10,12 @@ from sksurv.util import Surv
 from branchpoint.config import ClassificationConfig, SegmentationConfig, SurvivalConfig
 from branchpoint.evaluation.bootstrap import intervals, paired_differences
 from branchpoint.evaluation.evaluation import pool
-from branchpoint.evaluation.reported import HORIZON_DAYS, ReportedSurvival, reported_task
+from branchpoint.evaluation.reported import HORIZON_DAYS, WEIGHTED, ReportedSurvival, reported_task
 from branchpoint.tasks import build_task
 from tests.evaluation.cox_cohort import cox_cohort, true_survival
 
 SURVIVAL = SurvivalConfig(name="survival", target="survival")
-FURTHER = {"uno_c", "auc_2y", "brier_2y", "ibs", "calibration_slope_2y", "d_calibration_p", "one_calibration_p_2y"}
+FURTHER = {*WEIGHTED, "d_calibration_p", "one_calibration_p_2y"}
 
 
 def folds(count: int = 600, noise: float = 0.0, unlabelled: int = 0) -> dict[str, np.ndarray]:
@@ -63,6 +63,10 @@ def test_a_worse_score_has_a_larger_brier_score_and_chance_that_of_kaplan_meier(
     flat = task.metrics({**constant, "log_hazard": np.zeros(600)})
     assert flat["ibs"] == pytest.approx(nothing["ibs"], abs=0.005)
     assert flat["auc_2y"] == flat["uno_c"] == 0.5
+    # Breslow's and Kaplan-Meier's estimators differ by little.
+    assert flat["ibs"] == pytest.approx(flat["ibs_kaplan_meier"], abs=1e-3)
+    assert flat["ipa_2y"] == pytest.approx(0, abs=0.01)
+    assert good["ipa_2y"] > 0.25
 
 
 def test_resamples_agree_with_the_value_and_intervals_follow() -> None:
@@ -78,14 +82,17 @@ def test_resamples_agree_with_the_value_and_intervals_follow() -> None:
     assert better["ibs"].high < 0 < better["uno_c"].low
 
 
-def test_one_fold_or_few_events_give_the_plain_metrics_alone() -> None:
+def test_one_fold_gives_the_plain_metrics_alone_and_few_events_nan() -> None:
     task, summary = reported_task(SURVIVAL), folds()
     alone = {name: values for name, values in summary.items() if name != "fold"}
     few = {**summary, "event": summary["event"] & (np.cumsum(summary["event"]) < 10)}
     diverged = {**summary, "log_hazard": np.full(600, np.nan)}
-    for each in (alone, few, diverged):
-        assert set(task.metrics(each)) == set(build_task(SURVIVAL).metrics(each))
-        task.resampled(each, np.ones((1, 600), int))
+    assert set(task.metrics(alone)) == set(build_task(SURVIVAL).metrics(alone))
+    assert set(task.resampled(alone, np.ones((1, 600), int))) == {"c_index"}
+    for each in (few, diverged):
+        found = task.metrics(each)
+        assert np.isnan([found[name] for name in FURTHER]).all()
+        assert np.isnan([task.resampled(each, np.ones((1, 600), int))[name][0] for name in WEIGHTED]).all()
 
 
 def test_short_follow_up_is_nan_beyond_its_support() -> None:

@@ -174,7 +174,7 @@ def paired_differences(
     pair = _paired(task, _as_runs(first), _as_runs(second))
     ours, theirs = (_Drawn.of(task, _labelled(task, runs), groups, resamples, seed) for runs in pair)
     found = {}
-    for name in ours.draws:
+    for name in [name for name in ours.draws if name in theirs.draws]:
         apart = np.subtract(ours.values[name], theirs.values[name])
         found[name] = ours.difference(apart, ours.draws[name] - theirs.draws[name], level)
     return found

@@ -14,6 +14,7 @@ from branchpoint.evaluation.bootstrap import Interval, intervals, paired_differe
 from branchpoint.evaluation.comparisons import holm
 from branchpoint.evaluation.evaluation import pool
 from branchpoint.evaluation.references import Reference
+from branchpoint.evaluation.reported import reported_task
 from branchpoint.store import FigureRecord
 from branchpoint.tasks import build_task
 from branchpoint.tasks.base import Summary, Task, select
@@ -135,14 +136,14 @@ def figure_records(
     """
     about = _Study(study, excluded, groups, centers, resamples)
     best = next(iter(configs))
-    tasks = {task.name: build_task(task) for task in configs[best].tasks}
+    tasks = {task.name: reported_task(task) for task in configs[best].tasks}
     learned = {label: _by_task(runs, trained(configs[label])) for label, runs in models.items()}
     others = {label: _by_task([folds], tasks) for label, folds in references.items()} | _trivial(trivial)
     records: list[FigureRecord] = []
     for label, by_task in learned.items():
         for name, runs in by_task.items():
             records += about.figures(label, "model", tasks[name], runs, configs[label])
-            records += about.by_center(label, tasks[name], runs, configs[label])
+            records += about.by_center(label, build_task(tasks[name].config), runs, configs[label])
     for label, by_task in (others | _attainable(models[best][0], tasks, known_risk)).items():
         for name, runs in by_task.items():
             records += about.figures(label, "reference", tasks[name], runs)

@@ -1,11 +1,13 @@
 """Tasks with all metrics that a study reports on test patients, beyond those that rank configurations.
 
-These cost more than a validation after each epoch should, or need the folds together. A survival task adds, where
-every fold leaves at least 10 events to the others (see :mod:`branchpoint.evaluation.survival_calibration`):
+These cost more than a validation after each epoch should, or need the folds together. A survival task adds, over
+several folds (NaN where one leaves fewer than 10 events to the others, or beyond what the others' follow-up supports;
+see :mod:`branchpoint.evaluation.survival_calibration`):
 
 - ``uno_c``: Uno's C up to the 80th percentile of the event times;
 - ``auc_2y``, ``brier_2y``: time-dependent AUC and Brier score at two years;
-- ``ibs``: Brier score integrated over the 10th to the 80th percentile of the event times;
+- ``ipa_2y``: index of prediction accuracy, 1 - Brier score / that of Kaplan-Meier (Kattan and Gerds 2018); 0 is chance;
+- ``ibs``: Brier score integrated over the 10th to the 80th percentile of the event times, and ``ibs_kaplan_meier``;
 - ``calibration_slope_2y``: 1 is right, below 1 predictions are too extreme;
 - ``d_calibration_p``, ``one_calibration_p_2y``: p-values of tests; small means that predictions are not calibrated.
 
@@ -15,6 +17,8 @@ with two classes, ``sensitivity_at_specificity_90`` with the ``specificity_reach
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import numpy as np
 
@@ -48,6 +52,8 @@ from branchpoint.tasks.survival import SurvivalTask
 
 HORIZON_DAYS = 730.5
 """Two years."""
+WEIGHTED = ("uno_c", "auc_2y", "brier_2y", "ipa_2y", "ibs", "ibs_kaplan_meier", "calibration_slope_2y")
+"""Metrics of survival that are means over patients or pairs, and are resampled."""
 
 
 def reported_task(config: TaskConfig) -> Task:
@@ -63,56 +69,78 @@ class ReportedSurvival(SurvivalTask):
 
     def metrics(self, summary: Summary) -> dict[str, float]:
         known = select(summary, summary["labelled"].astype(bool))
-        found, model = super().metrics(known), _out_of_fold(known)
-        if model is None:
+        found = super().metrics(known)
+        if "fold" not in known:
             return found
-        time, event = known["time_days"], known["event"].astype(bool)
-        once = self._weighted(known, model, np.ones((1, len(time)), np.int64))
-        survival = model.survival(np.array([HORIZON_DAYS]))[:, 0]
-        if time.max() >= HORIZON_DAYS and np.isfinite(survival).all():
-            found["one_calibration_p_2y"] = one_calibration(survival, time, event, HORIZON_DAYS).p
-        else:
-            found["one_calibration_p_2y"] = float("nan")
-        found["d_calibration_p"] = d_calibration(model.survival_at_own(time), event)[1]
-        return found | {name: float(values[0]) for name, values in once.items()}
+        model = _out_of_fold(known)
+        once = self._weighted(known, model, np.ones((1, len(known["event"])), np.int64))
+        return found | {name: float(values[0]) for name, values in once.items()} | _tests(known, model)
 
     def resampled(self, summary: Summary, counts: np.ndarray) -> dict[str, np.ndarray]:
         """Predictions stay as they are; patients are drawn."""
         rows = summary["labelled"].astype(bool)
         known, counts = select(summary, rows), counts[:, rows]
-        found, model = super().resampled(known, counts), _out_of_fold(known)
-        return found if model is None else found | self._weighted(known, model, counts)
+        found = super().resampled(known, counts)
+        return found | self._weighted(known, _out_of_fold(known), counts) if "fold" in known else found
 
     def bounds(self, metric: str) -> tuple[float, float]:
-        return (0.0, 1.0) if metric in ("uno_c", "brier_2y", "ibs") else super().bounds(metric)
+        return (0.0, 1.0) if metric in ("uno_c", "brier_2y", "ibs", "ibs_kaplan_meier") else super().bounds(metric)
 
-    def _weighted(self, known: Summary, model: OutOfFold, counts: np.ndarray) -> dict[str, np.ndarray]:
+    def _weighted(self, known: Summary, model: OutOfFold | None, counts: np.ndarray) -> dict[str, np.ndarray]:
+        if model is None:
+            return {name: np.full(len(counts), np.nan) for name in WEIGHTED}
         time, event, fold = known["time_days"].astype(np.float64), known["event"].astype(bool), known["fold"]
+        weights, risk = counts.astype(np.float64), known["log_hazard"]
         own = np.nan_to_num(model.censoring_at_own(time))
-        weights = counts.astype(np.float64)
         times = evaluation_times(time, event)
-        at = np.append(times, HORIZON_DAYS)
-        scores = brier_contributions(
-            model.survival(at), time, event, at, model.censoring_at_own(time), model.censoring(at)
+        scores = [
+            _brier(model, survival, time, event, times, weights) for survival in (model.survival, model.kaplan_meier)
+        ]
+        values = (
+            concordance(risk, uno_pairs(time, event, own, times[-1], fold), weights),
+            concordance(risk, auc_pairs(time, event, own, HORIZON_DAYS, fold), weights),
+            scores[0][:, -1],
+            1 - ratio(scores[0][:, -1], scores[1][:, -1]),
+            integrated(scores[0][:, :-1], times),
+            integrated(scores[1][:, :-1], times),
+            calibration_slope(_at_horizon(model), time, event, HORIZON_DAYS, weights),
         )
-        mean = ratio(weights @ scores, weights.sum(1)[:, None])
-        survival = model.survival(np.array([HORIZON_DAYS]))[:, 0]
-        risk = known["log_hazard"]
-        return {
-            "uno_c": concordance(risk, uno_pairs(time, event, own, times[-1], fold), weights),
-            "auc_2y": concordance(risk, auc_pairs(time, event, own, HORIZON_DAYS, fold), weights),
-            "brier_2y": mean[:, -1],
-            "ibs": integrated(mean[:, :-1], times),
-            "calibration_slope_2y": calibration_slope(survival, time, event, HORIZON_DAYS, weights),
-        }
+        return dict(zip(WEIGHTED, values, strict=True))
+
+
+def _brier(
+    model: OutOfFold,
+    survival: Callable[[np.ndarray], np.ndarray],
+    time: np.ndarray,
+    event: np.ndarray,
+    times: np.ndarray,
+    weights: np.ndarray,
+) -> np.ndarray:
+    """(R, T + 1): Brier scores at ``times`` (T,) and at the horizon."""
+    at = np.append(times, HORIZON_DAYS)
+    scores = brier_contributions(survival(at), time, event, at, model.censoring_at_own(time), model.censoring(at))
+    return ratio(weights @ scores, weights.sum(1)[:, None])
+
+
+def _tests(known: Summary, model: OutOfFold | None) -> dict[str, float]:
+    """p-values of calibration, which are not resampled."""
+    found = {"one_calibration_p_2y": float("nan"), "d_calibration_p": float("nan")}
+    if model is not None:
+        time, event = known["time_days"].astype(np.float64), known["event"].astype(bool)
+        found["d_calibration_p"] = d_calibration(model.survival_at_own(time), event)[1]
+        if time.max() >= HORIZON_DAYS and np.isfinite(_at_horizon(model)).all():
+            found["one_calibration_p_2y"] = one_calibration(_at_horizon(model), time, event, HORIZON_DAYS).p
+    return found
+
+
+def _at_horizon(model: OutOfFold) -> np.ndarray:
+    return model.survival(np.array([HORIZON_DAYS]))[:, 0]
 
 
 def _out_of_fold(known: Summary) -> OutOfFold | None:
     """Calibrated survival of labelled patients; ``None`` where folds or events are too few, or a network diverged."""
-    if "fold" not in known or not np.isfinite(known["log_hazard"]).all():
-        return None
     time, event = known["time_days"].astype(np.float64), known["event"]
-    if not len(evaluation_times(time, event)):
+    if not np.isfinite(known["log_hazard"]).all() or not len(evaluation_times(time, event)):
         return None
     return leave_fold_out(known["log_hazard"].astype(np.float64), time, event, known["fold"])
 

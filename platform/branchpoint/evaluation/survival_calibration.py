@@ -33,16 +33,18 @@ class OutOfFold:
         score: (N,), log-hazards standardised within each fold, times the coefficient of the other folds.
         baselines: of each patient's fold, in the order of ``numbers``.
         censorings: the same of the censoring.
+        overall: the same of Kaplan-Meier, which knows no log-hazards: what predictions must beat.
         place: int (N,), which of them is the patient's.
     """
 
     score: np.ndarray
     baselines: tuple[Steps, ...]
     censorings: tuple[Steps, ...]
+    overall: tuple[Steps, ...]
     place: np.ndarray
 
     def survival(self, times: np.ndarray) -> np.ndarray:
-        """(N, T) at ``times`` (T,), or (N, 1) at each patient's own where these are (N, 1)."""
+        """(N, T): predicted probability of no event until ``times`` (T,); NaN beyond the support of the other folds."""
         return self._of(times, lambda k, rows, at: survival_curves(self.score[rows], self.baselines[k], at))
 
     def survival_at_own(self, time: np.ndarray) -> np.ndarray:
@@ -56,6 +58,10 @@ class OutOfFold:
     def censoring(self, times: np.ndarray) -> np.ndarray:
         """(N, T): probability of not being censored until ``times`` (T,)."""
         return self._of(times, lambda k, rows, at: np.broadcast_to(self.censorings[k](at), (len(rows), len(at))))
+
+    def kaplan_meier(self, times: np.ndarray) -> np.ndarray:
+        """(N, T): survival that Kaplan-Meier of the other folds predicts, the same for everyone of a fold."""
+        return self._of(times, lambda k, rows, at: np.broadcast_to(self.overall[k](at), (len(rows), len(at))))
 
     def censoring_at_own(self, time: np.ndarray) -> np.ndarray:
         """(N,)."""
@@ -91,7 +97,8 @@ def leave_fold_out(log_hazard: np.ndarray, time: np.ndarray, event: np.ndarray, 
         rows = place == k
         deviation = log_hazard[rows].std()
         standardised[rows] = (log_hazard[rows] - log_hazard[rows].mean()) / (deviation if deviation > 0 else 1.0)
-    score, baselines, censorings = np.zeros(len(time)), [], []
+    score = np.zeros(len(time))
+    baselines, censorings, overall = [], [], []
     for k in range(len(numbers)):
         others = place != k
         if event[others].sum() < FEWEST_EVENTS:
@@ -101,7 +108,8 @@ def leave_fold_out(log_hazard: np.ndarray, time: np.ndarray, event: np.ndarray, 
         score[place == k] = slope * standardised[place == k]
         baselines.append(breslow_baseline(slope * standardised[others], time[others], event[others]))
         censorings.append(censoring_distribution(time[others], event[others]))
-    return OutOfFold(score, tuple(baselines), tuple(censorings), place)
+        overall.append(kaplan_meier(time[others], event[others]))
+    return OutOfFold(score, tuple(baselines), tuple(censorings), tuple(overall), place)
 
 
 def cox_slope(x: np.ndarray, time: np.ndarray, event: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:

@@ -12,8 +12,9 @@ from typing import Any, Literal
 
 import numpy as np
 
-from branchpoint.config import Config
+from branchpoint.config import ClassificationConfig, Config
 from branchpoint.datasets.splits import split
+from branchpoint.evaluation.calibration import with_validation
 from branchpoint.evaluation.references import Reference
 from branchpoint.execution.run_spec import RunSpec, Setup
 from branchpoint.execution.state import NETWORK
@@ -24,7 +25,20 @@ Summaries = Mapping[str, Summary]
 
 
 def evaluate_run(spec: RunSpec, setup: Setup, part: Literal["test", "validation"] = "test") -> Summaries:
-    """Summaries of the predictions of a finished run for the test (or validation) patients of its fold."""
+    """Summaries of the predictions of a finished run for the test (or validation) patients of its fold.
+
+    Test summaries of classifications bring what validation chose: see
+    :func:`branchpoint.evaluation.calibration.with_validation`.
+    """
+    summaries = _kept_summaries(spec, setup, part)
+    tasks = [build_task(task) for task in spec.config.tasks if isinstance(task, ClassificationConfig)]
+    if part == "validation" or not tasks:
+        return summaries
+    validation = _kept_summaries(spec, setup, "validation")
+    return {**summaries, **{t.name: with_validation(t, summaries[t.name], validation[t.name]) for t in tasks}}
+
+
+def _kept_summaries(spec: RunSpec, setup: Setup, part: Literal["test", "validation"]) -> Summaries:
     import torch
 
     place, kept = setup.run_folder(spec.name).place, f"{part}.npz"
