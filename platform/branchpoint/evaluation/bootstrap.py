@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -37,7 +37,7 @@ class Interval:
         value: on all samples, the mean over seeds; NaN where undefined.
         low: lower end; NaN where the metric is undefined in half of the resamples or more.
         high: upper end.
-        n: labelled samples.
+        n: labelled samples that the metric rests on.
         error: standard error over everything that was resampled; NaN where there is no interval.
         p: two-sided p-value of a difference; NaN otherwise.
         resampled: the units that were drawn, such as ``38 samples`` or ``3 seeds x 24 groups (1176 samples)``.
@@ -140,7 +140,7 @@ def intervals(
         else:
             value = float(np.mean(values))
             found[name] = Interval(value, value, value, drawn.n)
-    return found
+    return {name: replace(each, n=task.entered(known[0], name)) for name, each in found.items()}
 
 
 def paired_differences(
@@ -177,7 +177,8 @@ def paired_differences(
     for name in [name for name in ours.draws if name in theirs.draws]:
         apart = np.subtract(ours.values[name], theirs.values[name])
         found[name] = ours.difference(apart, ours.draws[name] - theirs.draws[name], level)
-    return found
+    known = _labelled(task, pair[0])[0]
+    return {name: replace(each, n=task.entered(known, name)) for name, each in found.items()}
 
 
 @dataclass(frozen=True)

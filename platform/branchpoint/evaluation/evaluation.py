@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -11,8 +11,10 @@ from torch import nn
 
 from branchpoint.config import Config
 from branchpoint.datasets.batch import Batch
+from branchpoint.evaluation.native_scores import knows_native_grids, native_summary
 from branchpoint.tasks import build_task
 from branchpoint.tasks.base import Summary, Task
+from branchpoint.tasks.segmentation import SegmentationTask
 from branchpoint.training.batches.samples import Samples
 
 
@@ -32,6 +34,9 @@ def evaluate(
     batch_size: int | None = None,
 ) -> dict[str, Summary]:
     """Task name to summary of the patients at ``indices``, in their order; nothing is averaged over batches.
+
+    Segmentations are scored on the grid and the full extent of the mask's file; see
+    :mod:`branchpoint.evaluation.native_scores`.
 
     The network is left in the mode (training or not) it was in.
 
@@ -63,13 +68,18 @@ def evaluate(
                 batch = prepared.batch(indices[start : start + size]).to(device)
                 outputs = network(batch.inputs)
                 for task in tasks:
-                    parts[task.name].append(_summary(task, outputs[task.name], batch))
+                    parts[task.name].append(_summary(task, outputs[task.name], batch, prepared))
     finally:
         network.train(was_training)
     return {name: concatenate(summaries) for name, summaries in parts.items()}
 
 
-def _summary(task: Task, logits: torch.Tensor, batch: Batch) -> Summary:
+def _summary(task: Task, logits: torch.Tensor, batch: Batch, prepared: Any) -> Summary:
+    """Segmentations on their files' own grids where the cohort knows these, everything else on the prepared grid."""
+    if isinstance(task, SegmentationTask) and knows_native_grids(prepared):
+        probabilities = task.probabilities(logits).cpu().numpy()
+        labelled = task.target(batch)[1].cpu().numpy()
+        return native_summary(task, prepared, batch.index.tolist(), probabilities, labelled)
     summary = task.summarize(logits, *task.target(batch))
     return {name: values.cpu().numpy() for name, values in summary.items()} | {"index": batch.index.cpu().numpy()}
 

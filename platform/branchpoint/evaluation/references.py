@@ -14,12 +14,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 
 from branchpoint.evaluation.evaluation import pool
 from branchpoint.evaluation.label_references import LABEL_TASKS, RIDGE, answers, guess_name, model_name
-from branchpoint.evaluation.measurements import Measurements, Prepared
+from branchpoint.evaluation.measurements import Mask, Measurements, Prepared
+from branchpoint.evaluation.native_scores import COUNTS, NativeCohort, drawn_summary, knows_native_grids, stacked
 from branchpoint.evaluation.shape_references import ellipsoid, mean_mask
 from branchpoint.tasks.base import Summary, Task
 from branchpoint.tasks.segmentation import SegmentationTask
@@ -84,7 +86,7 @@ def references(
     found: list[Reference] = []
     for task in tasks:
         if isinstance(task, SegmentationTask) and task.config.background:
-            found += _masks(task, measured, train, test)
+            found += _masks(task, prepared, measured, train, test)
         elif isinstance(task, SurvivalTask):
             found += _cox(task, prepared, measured, train, test)
         elif isinstance(task, LABEL_TASKS):
@@ -104,20 +106,32 @@ def pool_references(folds: Sequence[Sequence[Reference]]) -> list[Reference]:
     ]
 
 
-def _masks(task: SegmentationTask, measured: Measurements, train: np.ndarray, test: np.ndarray) -> Iterator[Reference]:
+def _masks(
+    task: SegmentationTask, prepared: Prepared, measured: Measurements, train: np.ndarray, test: np.ndarray
+) -> Iterator[Reference]:
+    """Masks drawn on the prepared grid and scored as a network's."""
     target, classes = task.config.target, range(1, task.config.foreground_classes + 1)
-    masks = [measured.masks[target][i] for i in test]
-    truth = [[0 if mask is None else np.count_nonzero(mask.classes == k) for k in classes] for mask in masks]
+    labelled = np.array([measured.masks[target][i] is not None for i in test])
     for label, draw in ((MEAN_MASK, mean_mask), (ELLIPSOID, ellipsoid)):
-        counts = [draw(measured, target, k, train, test) for k in classes]
-        summary = {
-            "predicted": np.stack([predicted for predicted, _ in counts], axis=1),
-            "overlap": np.stack([overlap for _, overlap in counts], axis=1),
-            "truth": np.array(truth, dtype=np.int64),
-            "labelled": np.array([mask is not None for mask in masks]),
-            "index": test,
-        }
+        of_class = [draw(measured, target, k, train, test) for k in classes]
+        drawn = [np.stack(masks).reshape(-1, *measured.shape) for masks in zip(*of_class, strict=True)]
+        if knows_native_grids(prepared):
+            summary = drawn_summary(task, cast(NativeCohort, prepared), test.tolist(), drawn, labelled)
+        else:
+            rows = [_counts(measured.masks[target][i], masks) for i, masks in zip(test, drawn, strict=True)]
+            summary = stacked(rows, test.tolist(), labelled)
         yield Reference(label, task.name, summary)
+
+
+def _counts(mask: Mask | None, drawn: np.ndarray) -> dict[str, np.ndarray]:
+    """Voxels of the prepared grid: of masks drawn for each class, bool (classes, [D,] H, W)."""
+    flat = drawn.reshape(len(drawn), -1)
+    if mask is None:
+        return dict.fromkeys(COUNTS, np.zeros(len(flat), np.int64))
+    overlap = [np.count_nonzero(each[mask.voxels[mask.classes == k]]) for k, each in enumerate(flat, 1)]
+    predicted = [np.count_nonzero(each) - np.count_nonzero(each[mask.ignored]) for each in flat]
+    truth = [np.count_nonzero(mask.classes == k) for k in range(1, len(flat) + 1)]
+    return {name: np.array(v, np.int64) for name, v in zip(COUNTS, (overlap, predicted, truth), strict=True)}
 
 
 def _numbers(prepared: Prepared, measured: Measurements, without: str) -> Iterator[_Numbers]:

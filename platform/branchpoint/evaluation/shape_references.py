@@ -12,32 +12,30 @@ from branchpoint.evaluation.measurements import Mask, Measurements
 LEVELS = 50
 """Thresholds (mean mask) and insets (ellipsoid) that are tried on the training patients."""
 
-Counts = tuple[np.ndarray, np.ndarray]
-"""Voxels predicted (but for those without a class), and voxels both predicted and true: int (N,) each; the latter are
-zero where a patient has no mask."""
 
-
-def mean_mask(measured: Measurements, target: str, k: int, train: np.ndarray, test: np.ndarray) -> Counts:
+def mean_mask(measured: Measurements, target: str, k: int, train: np.ndarray, test: np.ndarray) -> list[np.ndarray]:
     """The mean of the training masks of class ``k``, cut at the level with the best mean training Dice.
+
+    The same bool (voxels,) for each test patient.
 
     The level is relative to the mean's maximum: tumours that lie differently in every patient never reach one half.
     """
     voxels = [_of_class(mask, k) for mask in measured.masks[target]]
     held = [voxels[i] for i in train if len(voxels[i])]
     if not held:
-        return np.zeros(len(test), np.int64), np.zeros(len(test), np.int64)
+        return [np.zeros(math.prod(measured.shape), dtype=bool)] * len(test)
     mean = np.bincount(np.concatenate(held), minlength=math.prod(measured.shape))
     level = mean * LEVELS // mean.max()
     predicted = _at_least(level)
     overlap = np.stack([_at_least(level[inside]) for inside in held])
     best = 1 + int(_dice(predicted, overlap, held)[:, 1:].mean(0).argmax())  # level 0 is the whole image
-    found = [np.count_nonzero(level[voxels[i]] >= best) for i in test]
-    outside = [np.count_nonzero(level[_ignored(measured.masks[target][i])] >= best) for i in test]
-    return predicted[best] - np.array(outside, dtype=np.int64), np.array(found, dtype=np.int64)
+    return [level >= best] * len(test)
 
 
-def ellipsoid(measured: Measurements, target: str, k: int, train: np.ndarray, test: np.ndarray) -> Counts:
+def ellipsoid(measured: Measurements, target: str, k: int, train: np.ndarray, test: np.ndarray) -> list[np.ndarray]:
     """An ellipsoid in the middle of each image, as far inside its faces as gives the best mean training Dice.
+
+    Bool (voxels,) for each test patient.
 
     Releases that were cropped around the tumour (STS: 50 mm) give it away by the crop alone.
     """
@@ -53,19 +51,11 @@ def ellipsoid(measured: Measurements, target: str, k: int, train: np.ndarray, te
             overlap = np.count_nonzero(((offset / axes[:, None]) ** 2).sum(0) <= 1)
             dice[level] += 2 * overlap / (_volume(axes) + len(voxels[i]))
     best = float(insets[dice.argmax()])
-    predicted = [_ellipsoid_voxels(measured, i, _axes(half[i], best)) for i in test]
-    common = [np.count_nonzero(inside[voxels[i]]) for i, inside in zip(test, predicted, strict=True)]
-    for i, inside in zip(test, predicted, strict=True):
-        inside[_ignored(measured.masks[target][i])] = False
-    return np.array([np.count_nonzero(inside) for inside in predicted], np.int64), np.array(common, np.int64)
+    return [_ellipsoid_voxels(measured, i, _axes(half[i], best)) for i in test]
 
 
 def _of_class(mask: Mask | None, k: int) -> np.ndarray:
     return np.zeros(0, np.int64) if mask is None else mask.voxels[mask.classes == k]
-
-
-def _ignored(mask: Mask | None) -> np.ndarray:
-    return np.zeros(0, np.int64) if mask is None else mask.ignored
 
 
 def _at_least(level: np.ndarray) -> np.ndarray:

@@ -23,6 +23,9 @@ SHARES = (
     "dice",
     "ji",
     "miou",
+    "surface_dice",
+    "lesion_f1",
+    "image_specificity",
     "c_index",
     "auc",
     "balanced_accuracy",
@@ -129,6 +132,10 @@ class Task(ABC):
     def share(self, value: float) -> float:
         """What a ``value`` of the primary metric adds to a score, from 0 to 1; never less for a better value."""
         return max(value, 0.0)
+
+    def entered(self, summary: Summary, metric: str) -> int:
+        """How many of the labelled samples ``metric`` rests on."""
+        return int(summary["labelled"].sum())
 
     def bounds(self, metric: str) -> tuple[float, float]:
         """Range of ``metric``, beyond which no interval reaches."""

@@ -15,6 +15,7 @@ from torch import Tensor
 from branchpoint.config import SegmentationConfig
 from branchpoint.datasets.cohort import IGNORED
 from branchpoint.tasks.base import Summary, Task, mean_of_defined, mean_over_labelled, ratio
+from branchpoint.tasks.native_metrics import entered, native_metrics
 from branchpoint.tasks.segmentation_losses import (
     class_probabilities,
     dice_loss,
@@ -46,6 +47,9 @@ class SegmentationTask(Task):
       class 0 among the classes. ``miou`` is that of paper 002's code: the mean over the labels in a picture's truth,
       then over pictures.
 
+    Where the summary is of the files' own grids (:mod:`branchpoint.evaluation.native_scores`), also those of
+    :func:`branchpoint.tasks.native_metrics.native_metrics`.
+
     Voxels of class :data:`branchpoint.datasets.cohort.IGNORED` count in no loss and no metric.
     """
 
@@ -57,7 +61,7 @@ class SegmentationTask(Task):
         self.primary_metric = config.metric
         self.chance = 0.0
         self.first = 1 if config.background else 0
-        self._with_background = config.background and config.metric.startswith("miou")
+        self.counts_background = config.background and config.metric.startswith("miou")
 
     def loss(self, logits: Tensor, target: Tensor, labelled: Tensor) -> Tensor:
         """Mean of :func:`segmentation_loss` over labelled samples."""
@@ -92,7 +96,7 @@ class SegmentationTask(Task):
         ids = torch.where(target == IGNORED, IGNORED, ids)
         counted = classes + 1 - self.first
         counts = count_voxels(one_hot(ids, counted, self.first), one_hot(target, counted, self.first))
-        if self._with_background:
+        if self.counts_background:
             empty = count_voxels(ids == 0, target == 0)
             counts["background"] = torch.cat([empty[name] for name in ("overlap", "predicted", "truth")], dim=1)
         return counts | {"labelled": labelled}
@@ -109,7 +113,7 @@ class SegmentationTask(Task):
         dice, of_class, dice_all, all_of_class = _scores(weights, voxels, _dice)
         ji, _, ji_all, _ = _scores(weights, voxels, _jaccard)
         values = {"dice": dice, "dice_aggregated": dice_all, "ji": ji, "ji_aggregated": ji_all}
-        if self._with_background and "background" in summary:
+        if self.counts_background and "background" in summary:
             voxels = np.concatenate([summary["background"].T[:, :, None].astype(np.float64), voxels], axis=2)
         if self.config.metric.startswith("miou"):
             known = voxels.shape[2] == self.config.foreground_classes + 1
@@ -120,7 +124,11 @@ class SegmentationTask(Task):
             for place in range(of_class.shape[1]):
                 k = place + self.first
                 values |= {f"dice_{k}": of_class[:, place], f"dice_aggregated_{k}": all_of_class[:, place]}
-        return values
+        return values | (native_metrics(weights, summary) if "hd95" in summary else {})
+
+    def entered(self, summary: Summary, metric: str) -> int:
+        """Samples with a lesion, without one, or all labelled ones, as the metric asks."""
+        return entered(summary, metric)
 
 
 def _dice(overlap: np.ndarray, predicted: np.ndarray, truth: np.ndarray) -> np.ndarray:
