@@ -60,7 +60,7 @@ def test_trains_resumes_and_is_evaluated(files: tuple[Config, Path], tmp_path: P
 
     tasks = [build_task(task) for task in config.tasks]
     folds = split(prepared, config.split)
-    values = metric_values(tasks, evaluate(resumed.network, config, prepared, folds.validation))
+    values = metric_values(tasks, evaluate(resumed.network, config, prepared, folds.validation, native=False))
     for name, value in values.items():
         assert value == pytest.approx(resumed.metrics[f"validation/{name}"], nan_ok=True), name
 

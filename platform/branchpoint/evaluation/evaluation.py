@@ -32,6 +32,8 @@ def evaluate(
     indices: Sequence[int] | np.ndarray,
     device: torch.device | str | None = None,
     batch_size: int | None = None,
+    *,
+    native: bool = True,
 ) -> dict[str, Summary]:
     """Task name to summary of the patients at ``indices``, in their order; nothing is averaged over batches.
 
@@ -47,6 +49,8 @@ def evaluate(
         indices: positions in it.
         device: ``None`` takes the network's.
         batch_size: samples at a time.
+        native: score segmentations on the grids of their files, where the cohort knows these; the validation of a
+            training scores them on the prepared grid.
 
     Raises:
         ValueError: there are no indices.
@@ -68,7 +72,7 @@ def evaluate(
                 batch = prepared.batch(indices[start : start + size]).to(device)
                 outputs = network(batch.inputs)
                 for task in tasks:
-                    parts[task.name].append(_summary(task, outputs[task.name], batch, prepared))
+                    parts[task.name].append(_summary(task, outputs[task.name], batch, prepared if native else None))
     finally:
         network.train(was_training)
     return {name: concatenate(summaries) for name, summaries in parts.items()}
@@ -76,7 +80,7 @@ def evaluate(
 
 def _summary(task: Task, logits: torch.Tensor, batch: Batch, prepared: Any) -> Summary:
     """Segmentations on their files' own grids where the cohort knows these, everything else on the prepared grid."""
-    if isinstance(task, SegmentationTask) and knows_native_grids(prepared):
+    if isinstance(task, SegmentationTask) and prepared is not None and knows_native_grids(prepared):
         probabilities = task.probabilities(logits).cpu().numpy()
         labelled = task.target(batch)[1].cpu().numpy()
         return native_summary(task, prepared, batch.index.tolist(), probabilities, labelled)

@@ -96,7 +96,8 @@ def _surface_scores(
         return dict(zip(_SCORES, (0.0, 1.0) if alike else (diagonal, 0.0), strict=True))
     first, second = surfaces
     there, back = cKDTree(second).query(first)[0], cKDTree(first).query(second)[0]
-    near = np.count_nonzero(there <= TOLERANCE_MM) + np.count_nonzero(back <= TOLERANCE_MM)
+    tolerance = TOLERANCE_MM + 1e-6  # a distance of exactly 2 mm is within, however it was rounded
+    near = np.count_nonzero(there <= tolerance) + np.count_nonzero(back <= tolerance)
     farthest = max(float(np.percentile(distances, PERCENTILE)) for distances in (there, back))
     return {"hd95": farthest, "surface_dice": near / (len(first) + len(second))}
 
@@ -143,7 +144,7 @@ def native_summary(
         )
         truth, ids = mask.full(), placed.classes()
         ids[truth == IGNORED] = IGNORED
-        counted = [k for k in range(task.first, number + 1)]
+        counted = range(task.first, number + 1)
         rows.append(_row(task, [(ids == k, truth == k) for k in counted], mask, (ids == 0, truth == 0)))
     return stacked(rows, index, labelled)
 
@@ -185,7 +186,7 @@ def _row(
         empty = [0, 0, 0]
         if background is not None:
             predicted, truth = background
-            empty = [np.count_nonzero(each) for each in (predicted & truth, predicted, truth)]
+            empty = [int(np.count_nonzero(each)) for each in (predicted & truth, predicted, truth)]
         row["background"] = np.array(empty, dtype=np.int64)
     return row
 

@@ -14,6 +14,7 @@ WITH_LESION = ("dice", "ji", "miou", "hd95", "surface_dice")
 """Beginnings of the names of metrics that are means over the samples with a lesion."""
 WITHOUT_LESION = ("false_positive_ml", "image_specificity")
 """Metrics over the samples without any."""
+_LESIONS = ("lesions", "lesions_found", "lesions_predicted", "lesions_hit")
 
 
 def native_metrics(weights: np.ndarray, summary: Summary) -> dict[str, np.ndarray]:
@@ -48,12 +49,9 @@ def native_metrics(weights: np.ndarray, summary: Summary) -> dict[str, np.ndarra
     return values
 
 
-_LESIONS = ("lesions", "lesions_found", "lesions_predicted", "lesions_hit")
-
-
 def entered(summary: Summary, metric: str) -> int:
     """How many of the labelled samples ``metric`` rests on."""
-    lesion = (summary["truth"] > 0).any(1)[summary["labelled"].astype(bool)]
+    lesion = np.any(summary["truth"] > 0, axis=1)[summary["labelled"].astype(bool)]
     if metric in WITHOUT_LESION:
         return int((~lesion).sum())
     aggregated = "_aggregated" in metric
