@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
+from branchpoint.commands.bundle import app as bundle_app
+from branchpoint.commands.predict import predict
+
 if TYPE_CHECKING:
     from branchpoint.store import Store
 
@@ -22,6 +25,8 @@ app = typer.Typer(
 
 published_app = typer.Typer(no_args_is_help=True, help="The experiments of the papers: jobs/reproduce.py runs them.")
 app.add_typer(published_app, name="published")
+app.add_typer(bundle_app, name="bundle")
+app.command()(predict)
 
 StoreOption = Annotated[str, typer.Option("--store", help="Folder or URI of the results store.")]
 StudyOption = Annotated[str | None, typer.Option("--study", help="Name of the study; needed where there are several.")]
@@ -29,8 +34,7 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of 
 
 
 def _study(store: Store, name: str | None) -> str:
-    """``name``, or the only study there is, of a store that is there."""
-    store.require()
+    """``name``, or the only study there is."""
     if name:
         return name
     known = sorted({*store.studies()["study"].to_pylist(), *store.proposals()["study"].to_pylist()})
@@ -191,7 +195,7 @@ def sql(
     from branchpoint.report.tables import print_table
     from branchpoint.store import Store
 
-    table = Store(store).require().sql(query)
+    table = Store(store).sql(query)
     if as_json:
         print(json.dumps(table.to_pylist(), default=str, indent=2))
     else:

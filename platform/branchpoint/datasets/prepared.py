@@ -204,6 +204,18 @@ class PreparedCohort:
         """Where a sample's grid lies on its input, so that ``preparation.place_back`` can bring a prediction back."""
         return placement_from_plain(self._patients[index]["placement"])
 
+    def rule(self, index: int) -> str:
+        """How the place of a sample's grid was found: ``box``, ``brain``, ``head``, ``extent`` or ``crop``."""
+        return str(self._patients[index]["rule"])
+
+    def stored_image(self, index: int) -> np.ndarray:
+        """(C, [D,] H, W) as it lies in the cache, before pictures of 8 bits are normalised.
+
+        Raises:
+            ValueError: it is gone from the cache.
+        """
+        return self._map(index, "image.npy").numpy()
+
     def native_mask(self, index: int, target: str) -> NativeMask:
         """A sample's mask on the grid of its file, in the file's own extent and orientation.
 

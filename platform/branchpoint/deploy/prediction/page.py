@@ -1,0 +1,76 @@
+"""The page of one case: a single HTML file that needs no network, for people to look at."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from branchpoint.deploy.bundle.bundle import Bundle
+from branchpoint.deploy.prediction.pictures import COLOURS, histogram_svg, kaplan_meier_svg, planes
+from branchpoint.deploy.prediction.settings import Predicted
+
+MOST_BYTES = 5 * 2**20
+
+
+def write_page(predicted: Predicted, bundle: Bundle, path: Path, extra: list[dict[str, Any]] | None = None) -> None:
+    """Write the page.
+
+    Args:
+        predicted: the case.
+        bundle: that predicted it, for the reference distributions.
+        path: the HTML file.
+        extra: further pictures, each with ``name`` and ``uri``, such as explanations.
+    """
+    from jinja2 import Environment, FileSystemLoader
+
+    environment = Environment(loader=FileSystemLoader(Path(__file__).parent), autoescape=True, trim_blocks=True)
+    result = predicted.result
+    masks = {name: one for name, one in result["tasks"].items() if one["kind"] == "segmentation"}
+    html = environment.get_template("page.html.jinja").render(
+        result=result,
+        masks=masks,
+        values={name: one for name, one in result["tasks"].items() if name not in masks},
+        views=_views(predicted, bundle, list(masks)),
+        extra=extra or [],
+        drawings={name: _drawings(one, bundle.reference.get(name)) for name, one in result["tasks"].items()},
+        colours=["#{:02x}{:02x}{:02x}".format(*colour) for colour in COLOURS],
+        study=bundle.name,
+    )
+    path.write_text(html, encoding="utf-8")
+
+
+def _views(predicted: Predicted, bundle: Bundle, masks: list[str]) -> list[dict[str, Any]]:
+    """Pictures of each modality with the outlines of each mask, on the prepared grid."""
+    prepared, preparation = predicted.prepared, bundle.preparation
+    ids = predicted.ensemble[masks[0]] if masks else np.zeros(prepared.image.shape[1:], np.uint8)
+    found: list[dict[str, Any]] = []
+    first = 0
+    for modality, count in zip(preparation.modalities, preparation.channels, strict=True):
+        channels = slice(first, first + count)
+        first += count
+        image: np.ndarray = prepared.image[channels].astype(np.float32)
+        if prepared.image.dtype == np.uint8:
+            image, grey = image / 255, (0.0, 1.0)
+        else:
+            shape = (-1, *[1] * (image.ndim - 1))
+            image = image * prepared.scale[channels].reshape(shape) + prepared.offset[channels].reshape(shape)
+            grey = None
+        shown = image[0] if count == 1 else image.transpose(1, 2, 0)
+        for task in masks or [""]:
+            found += planes(shown, predicted.ensemble.get(task, ids), modality, grey)
+    return found
+
+
+def _drawings(one: dict[str, Any], reference: Any) -> dict[str, str]:
+    """Histogram and Kaplan-Meier curves of a survival task; nothing else has any."""
+    if one["kind"] != "survival" or not reference or one.get("z") is None:
+        return {}
+    z = float(np.mean(list(one["z"].values())))
+    drawn = {"histogram": histogram_svg(reference["out_of_fold"]["z"], z)}
+    if reference["kaplan_meier"]:
+        drawn["kaplan_meier"] = kaplan_meier_svg(reference["kaplan_meier"], one["group"])
+    if reference["log_rank_p"] is not None:
+        drawn["log_rank"] = f"{reference['log_rank_p']:.2g}"
+    return drawn

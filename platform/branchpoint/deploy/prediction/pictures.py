@@ -1,0 +1,139 @@
+"""Pictures of a prediction for the page: three planes of each modality with the outline, as PNG in a data URI."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+EDGE_PIXELS = 320
+"""Longer edge of a plane on the page."""
+COLOURS = ((255, 92, 57), (64, 196, 255), (255, 214, 10), (124, 252, 0), (255, 105, 250), (0, 230, 170))
+"""Of the outlines of classes 1, 2, ...; they come again after the last."""
+_CT_HU = (-160.0, 240.0)
+_PET_SUV = (0.0, 10.0)
+
+
+def planes(
+    image: np.ndarray, classes: np.ndarray, modality: str, low_high: tuple[float, float] | None
+) -> list[dict[str, Any]]:
+    """Axial, coronal and sagittal plane through the largest cut of the foreground (or the middle), as data URIs.
+
+    Args:
+        image: (D, H, W) on the prepared, isotropic grid, in HU, SUV or its own units; (H, W[, 3]) of pictures.
+        classes: uint8 class ids on the same grid.
+        modality: CT has a soft-tissue window, PET goes from SUV 0 to 10 in inverse grey.
+        low_high: grey scale of other modalities; ``None``: from the 1st to the 99th percentile.
+    """
+    low, high = {"CT": _CT_HU, "PET": _PET_SUV}.get(modality) or low_high or tuple(np.percentile(image, (1, 99)))
+    if classes.ndim == 2:
+        return [{"name": modality, "uri": _uri(_grey(image, low, high, invert=False), classes)}]
+    found = []
+    for axis, name in ((0, "axial"), (1, "coronal"), (2, "sagittal")):
+        place = _best_plane(classes, axis)
+        grey = _grey(image.take(place, axis), low, high, invert=modality == "PET")
+        ids = classes.take(place, axis)
+        if axis:  # head upwards
+            grey, ids = grey[::-1], ids[::-1]
+        found.append({"name": f"{modality}, {name}", "uri": _uri(grey, ids)})
+    return found
+
+
+def _best_plane(classes: np.ndarray, axis: int) -> int:
+    counts = (classes > 0).sum(axis=tuple(other for other in range(3) if other != axis))
+    return int(counts.argmax()) if counts.any() else classes.shape[axis] // 2
+
+
+def _grey(plane: np.ndarray, low: float, high: float, *, invert: bool) -> np.ndarray:
+    """uint8 (H, W, 3)."""
+    scaled = np.clip((plane.astype(np.float32) - low) / max(high - low, 1e-6), 0, 1) * 255
+    grey = (255 - scaled if invert else scaled).astype(np.uint8)
+    return grey if grey.ndim == 3 else np.repeat(grey[..., None], 3, axis=2)
+
+
+def _uri(colour: np.ndarray, ids: np.ndarray) -> str:
+    from PIL import Image
+
+    zoom = max(1, EDGE_PIXELS // max(ids.shape))
+    size = (ids.shape[1] * zoom, ids.shape[0] * zoom)
+    pixels = np.array(Image.fromarray(np.ascontiguousarray(colour)).resize(size, Image.Resampling.BILINEAR))
+    large = ids.repeat(zoom, axis=0).repeat(zoom, axis=1)
+    for number in np.unique(large[large > 0]):
+        pixels[outline(large == number)] = COLOURS[(int(number) - 1) % len(COLOURS)]
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "PNG", optimize=True)
+    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
+
+
+def outline(mask: np.ndarray) -> np.ndarray:
+    """bool (H, W): pixels of ``mask`` with a neighbour outside it, beyond the edge included."""
+    padded = np.pad(mask, 1)
+    inside = padded[:-2, 1:-1] & padded[2:, 1:-1] & padded[1:-1, :-2] & padded[1:-1, 2:]
+    return mask & ~inside
+
+
+def histogram_svg(values: Sequence[float], mark: float, width: int = 320, height: int = 120) -> str:
+    """Histogram of held-out patients' z with a line where the patient stands, as SVG."""
+    counts, edges = np.histogram(values, bins=min(20, max(5, len(values) // 3)))
+    left, right = min(edges[0], mark), max(edges[-1], mark)
+    span = (right - left) or 1.0
+
+    def x(value: float) -> float:
+        return 8 + (value - left) / span * (width - 16)
+
+    bars = "".join(
+        f'<rect x="{x(a):.1f}" y="{height - 20 - c / max(counts.max(), 1) * (height - 40):.1f}" '
+        f'width="{max(x(b) - x(a) - 1, 1):.1f}" height="{c / max(counts.max(), 1) * (height - 40):.1f}" class="bar"/>'
+        for c, a, b in zip(counts, edges, edges[1:], strict=False)
+    )
+    label = f'<text x="{min(max(x(mark), 40), width - 40):.1f}" y="12" text-anchor="middle">this patient</text>'
+    line = f'<line x1="{x(mark):.1f}" x2="{x(mark):.1f}" y1="16" y2="{height - 20}" class="mark"/>'
+    axis = f'<line x1="8" x2="{width - 8}" y1="{height - 20}" y2="{height - 20}" class="axis"/>'
+    what = f"risk (z) of {len(values)} held-out patients"
+    below = f'<text x="{width / 2}" y="{height - 5}" text-anchor="middle">{what}</text>'
+    return f'<svg viewBox="0 0 {width} {height}" role="img">{bars}{axis}{line}{label}{below}</svg>'
+
+
+def kaplan_meier_svg(curves: dict[str, Any], group: str, width: int = 360, height: int = 220) -> str:
+    """Survival of the risk groups with numbers at risk each year, as SVG; the patient's group is drawn stronger."""
+    last = max((curve["times_days"][-1] for curve in curves.values()), default=365.25)
+    years = last / 365.25
+    bottom = height - 62
+
+    def point(days: float, survival: float) -> str:
+        return f"{34 + days / last * (width - 48):.1f},{8 + (1 - survival) * (bottom - 8):.1f}"
+
+    parts = [f'<line x1="34" x2="{width - 14}" y1="{bottom}" y2="{bottom}" class="axis"/>']
+    parts += [
+        f'<text x="30" y="{12 + (1 - tick) * (bottom - 8):.1f}" text-anchor="end">{tick:.0%}</text>'
+        for tick in (0, 0.5, 1)
+    ]
+    ticks = range(0, int(years) + 1, max(1, int(years) // 5))
+    parts += [
+        f'<text x="{34 + year * 365.25 / last * (width - 48):.1f}" y="{bottom + 12}" text-anchor="middle">{year}</text>'
+        for year in ticks
+    ]
+    for row, (name, curve) in enumerate(curves.items()):
+        steps = [point(0, 1)]
+        before = 1.0
+        for days, survival in zip(curve["times_days"], curve["survival"], strict=True):
+            steps += [point(days, before), point(days, survival)]
+            before = survival
+        chosen = " chosen" if group.startswith(name) else ""
+        parts.append(f'<polyline points="{" ".join(steps)}" class="km {name}{chosen}"/>')
+        y = bottom + 28 + 13 * row
+        parts.append(f'<text x="2" y="{y}" class="{name}">{name}</text>')
+        for year in ticks:
+            at_risk = _at_risk(curve, year * 365.25)
+            x = 34 + year * 365.25 / last * (width - 48)
+            parts.append(f'<text x="{x:.1f}" y="{y}" text-anchor="middle">{at_risk}</text>')
+    parts.append(f'<text x="{width / 2}" y="{height - 4}" text-anchor="middle">years; numbers at risk below</text>')
+    return f'<svg viewBox="0 0 {width} {height}" role="img">{"".join(parts)}</svg>'
+
+
+def _at_risk(curve: dict[str, Any], days: float) -> int:
+    place = int(np.searchsorted(curve["times_days"], days, "left"))
+    return int(curve["at_risk"][place]) if place < len(curve["at_risk"]) else 0
