@@ -165,6 +165,8 @@ import pickle, sys, time
 from pathlib import Path
 from branchpoint.datasets.cache import store as cache
 from branchpoint.datasets.build import build_missing
+from branchpoint.datasets.input_hashes import InputHashes
+from branchpoint.datasets.preparation.kinds import preparation_of
 sync = cache._sync
 def slow_sync(file):
     print("writing", flush=True)
@@ -173,10 +175,10 @@ def slow_sync(file):
 cache._sync = slow_sync
 root = Path(sys.argv[1])
 cohort, dataset = pickle.loads((root / "cohort.pickle").read_bytes())
-hashes = cache.InputHashes(root / "cache", cohort.root)
-keys = [cache.volume_key(patient, dataset, cohort.modalities, ["tumour"], hashes) for patient in cohort.patients]
-build_missing(cache.VolumeCache(root / "cache"), dict(zip(keys, cohort.patients)), dataset, cohort.modalities,
-              ["tumour"], workers=1, progress=False)
+hashes = InputHashes(root / "cache", cohort.root)
+preparation = preparation_of(cohort, dataset)
+keys = {preparation.key(p, ["tumour"], hashes): p for p in cohort.patients}
+build_missing(cache.VolumeCache(root / "cache"), keys, preparation, ["tumour"], workers=1, progress=False)
 """
 
 
