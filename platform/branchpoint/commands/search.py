@@ -313,7 +313,6 @@ def base_config(
         release=release,
         spacing_mm=scale.spacing_mm,
         size_voxels=job.grid(scale),
-        seed=seed,
     )
     base: Config = job.space.base(dataset)
     parts: Any = scheme or base.split.scheme

@@ -66,8 +66,9 @@ class DatasetConfig:
             and lengths in mm are pixels.
         size_voxels: (D, H, W) of the crop (paper 003: 144 each), or (H, W) that pictures are resized to (paper 001:
             224 x 224 for skin, 512 x 512 for OCT).
-        cut_margins: cut each margin around the tumour at random, for releases cropped around it (STS).
-        seed: seeds the cut margins.
+        margin_mm: of volumes: what is kept around the crop, so that shifts in training bring in anatomy instead of
+            background; the largest shift of the augmentation is enough.
+        cut_margins: in training, cut each margin around the tumour at random, for releases cropped around it (STS).
         keep_aspect: keep a picture's proportions and fill up the rest with black, instead of stretching it.
         intensities: of pictures: ``fixed`` maps black to -2 and white to 2 in every picture, so that colours stay
             what they are; ``image`` gives each picture (all its channels together) zero mean and unit variance.
@@ -78,8 +79,8 @@ class DatasetConfig:
     release: str = "2021"
     spacing_mm: float = 1.0
     size_voxels: tuple[int, ...] = (144, 144, 144)
+    margin_mm: float = 30.0
     cut_margins: bool = True
-    seed: int = 0
     keep_aspect: bool = False
     intensities: Literal["fixed", "image"] = "fixed"
 
@@ -91,6 +92,7 @@ class DatasetConfig:
             self.size_voxels,
             "give two or three positive sizes, (D, H, W)",
         )
+        require(0 <= self.margin_mm <= 1000, "dataset.margin_mm", self.margin_mm, "must lie in [0, 1000] (millimetres)")
         require(
             not self.root or Path(self.root).is_absolute(),
             "dataset.root",

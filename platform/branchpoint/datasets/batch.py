@@ -10,6 +10,21 @@ from torch import Tensor
 
 
 @dataclass(frozen=True)
+class CutLimits:
+    """What may be cut off B samples that were cropped around the tumour.
+
+    Attributes:
+        shown: int64 (B, 3, 2), first voxel of the crop and first behind it, margins counted.
+        largest_voxels: float32 (B, 3, 2), how much may be cut at either end.
+        standardized: bool (C,), channels that have zero mean and unit variance over what is shown.
+    """
+
+    shown: Tensor
+    largest_voxels: Tensor
+    standardized: Tensor
+
+
+@dataclass(frozen=True)
 class Batch:
     """B samples on one grid.
 
@@ -25,6 +40,9 @@ class Batch:
         labelled: target name to bool (B,).
         index: int64 (B,), position of each sample in the prepared cohort.
         outside: segmentation target to the class of what lies outside the image; 0 where it is not among them.
+        margin_voxels: along ([D,] H, W), what images and masks of a batch for training have beyond the grid on both
+            sides; empty: nothing.
+        cuts: what training may cut off the samples; ``None``: nothing.
     """
 
     inputs: Mapping[str, Tensor]
@@ -32,12 +50,14 @@ class Batch:
     labelled: Mapping[str, Tensor]
     index: Tensor
     outside: Mapping[str, int] = field(default_factory=dict)
+    margin_voxels: tuple[int, ...] = ()
+    cuts: CutLimits | None = None
 
     def __len__(self) -> int:
         return len(self.index)
 
     def __getitem__(self, rows: slice) -> Batch:
-        """Some of the samples; tensors share their memory."""
+        """Some of the samples, which must be without margins; tensors share their memory."""
 
         def cut(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
             return {name: tensor[rows] for name, tensor in tensors.items()}

@@ -42,7 +42,7 @@ def build_missing(
 
     def build(key: str) -> None:
         if not cache.holds(key):
-            cache.add(key, preparation.prepare(patients[key], mask_targets))
+            cache.add(key, preparation.prepare(patients[key], mask_targets, with_margin=True))
 
     failures: dict[str, BaseException] = {}
     with _progress(len(missing), len(patients), progress) as advance, ThreadPoolExecutor(workers or _cores()) as pool:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from branchpoint.config import DatasetConfig
-from branchpoint.datasets.batch import Batch
+from branchpoint.datasets.batch import Batch, CutLimits
 from branchpoint.datasets.build import build_missing
 from branchpoint.datasets.cache.store import NATIVE, VolumeCache, read_native
 from branchpoint.datasets.cohort import (
@@ -40,6 +40,7 @@ from branchpoint.datasets.preparation.preparation import (
     Preparation,
     normalized,
     placement_from_plain,
+    without_margin,
 )
 from branchpoint.io.storage import write_atomically
 
@@ -200,6 +201,11 @@ class PreparedCohort:
     def __len__(self) -> int:
         return len(self.patient_ids)
 
+    @property
+    def cuts_margins(self) -> bool:
+        """Whether samples are crops around a tumour, whose margins training cuts."""
+        return any(patient["cuts"] for patient in self._patients)
+
     def placement(self, index: int) -> Placement:
         """Where a sample's grid lies on its input, so that ``preparation.place_back`` can bring a prediction back."""
         return placement_from_plain(self._patients[index]["placement"])
@@ -237,13 +243,27 @@ class PreparedCohort:
         Raises:
             ValueError: a volume is gone from the cache.
         """
+        return self._batch([int(index) for index in indices], (0,) * len(self.size_voxels))
+
+    def training_batch(self, indices: Sequence[int] | np.ndarray) -> Batch:
+        """The samples at ``indices`` with the margin that the cache keeps, for an augmentation that ends in the crop.
+
+        Raises:
+            ValueError: a volume is gone from the cache.
+        """
         rows = [int(index) for index in indices]
-        image = torch.empty((len(rows), sum(self.channels.values()), *self.size_voxels))
-        masks = torch.zeros((len(self._masks), len(rows), 1, *self.size_voxels), dtype=torch.uint8)
+        batch = self._batch(rows, self.preparation.margin_voxels)
+        return replace(batch, margin_voxels=self.preparation.margin_voxels, cuts=self._cut_limits(rows))
+
+    def _batch(self, rows: list[int], margin: tuple[int, ...]) -> Batch:
+        size = [n + 2 * m for n, m in zip(self.size_voxels, margin, strict=True)]
+        image = torch.empty((len(rows), sum(self.channels.values()), *size))
+        masks = torch.zeros((len(self._masks), len(rows), 1, *size), dtype=torch.uint8)
+        left = [kept - m for kept, m in zip(self.preparation.margin_voxels, margin, strict=True)]
         for place, row in enumerate(rows):
-            image[place] = self._image(row)
+            image[place] = self._image(row, left)
             if self._masks:
-                masks[:, place, 0] = self._map(row, "masks.npy")
+                masks[:, place, 0] = without_margin(self._map(row, "masks.npy"), left)
         targets = dict(zip(self._masks, masks, strict=True))
         return Batch(
             inputs={
@@ -281,9 +301,21 @@ class PreparedCohort:
                 stacklevel=3,
             )
 
-    def _image(self, row: int) -> Tensor:
+    def _cut_limits(self, rows: list[int]) -> CutLimits | None:
+        cuts = [self._patients[row]["cuts"] for row in rows]
+        if not any(cuts):
+            return None
+        axes = len(self.size_voxels)
+        whole = [[0, n + 2 * m] for n, m in zip(self.size_voxels, self.preparation.margin_voxels, strict=True)]
+        shown = [cut["shown"] if cut else whole for cut in cuts]
+        largest = [cut["largest_mm"] if cut else [[0.0, 0.0]] * axes for cut in cuts]
+        return CutLimits(
+            torch.tensor(shown), torch.tensor(largest) / self.spacing_mm, torch.tensor(self.preparation.standardized)
+        )
+
+    def _image(self, row: int, margin: Sequence[int]) -> Tensor:
         """Normalised (C, [D,] H, W) in the stored precision, or float32 where pictures are stored as in the file."""
-        stored = self._map(row, "image.npy")
+        stored = without_margin(self._map(row, "image.npy"), margin)
         return normalized(stored, self._column("offset", [row])[0], self._column("scale", [row])[0])
 
     def _folder(self, row: int) -> Path:

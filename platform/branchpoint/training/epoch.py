@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from contextlib import closing
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -13,8 +14,9 @@ from torch import Tensor
 from branchpoint.balancing import Step, TaskLoss, collect_gradients
 from branchpoint.datasets.batch import Batch
 from branchpoint.networks.adversarial import set_progress
-from branchpoint.training.batches.augmentation import apply_params, make_params
+from branchpoint.training.batches.augmentation import apply_params, make_params, still
 from branchpoint.training.batches.loading import prefetch
+from branchpoint.training.batches.margins import cropped, cut_margins, cuts_margins, draw_cuts, training_loader
 from branchpoint.training.devices.randomness import AUGMENTATION, derived_seed
 from branchpoint.training.errors import TrainingDiverged
 from branchpoint.training.run import Run
@@ -81,7 +83,7 @@ def train_epoch(run: Run, epoch: int, before_step: Callable[[SameBatch], None] |
     finite, means, performance = _Finite(run, epoch), _Means(), Performance(run)
     run.network.train()
     local = [indices[run.workers.rows(len(indices))] for indices in batches]
-    with closing(prefetch(run.prepared.batch, local, run.device)) as loaded:
+    with closing(prefetch(training_loader(run.prepared), local, run.device)) as loaded:
         for step, (indices, batch) in enumerate(zip(batches, loaded, strict=True)):
             progress = (epoch - 1 + step / len(batches)) / run.config.training.epochs
             set_learning_rate(run.optimizer, learning_rate(run.config.optimizer, progress))
@@ -124,9 +126,16 @@ def _step(run: Run, epoch: int, same: SameBatch, performance: Performance) -> tu
 
 def _augmented(run: Run, count: int, batch: Batch, generator: torch.Generator) -> Batch:
     """``batch`` after this worker's part of the moves drawn for the ``count`` samples of the global batch."""
-    config = run.config.training.augmentation
-    if config is None:
-        return batch
+    config, rows = run.config.training.augmentation, run.workers.rows(count)
     image = batch.inputs["image"]
-    moves = make_params(count, image.ndim - 2, config, run.prepared.spacing_mm, generator, image.shape[1])
-    return apply_params(batch, moves[run.workers.rows(count)])
+    axes = image.ndim - 2
+    moves = None
+    if config is not None:
+        moves = make_params(count, axes, config, run.prepared.spacing_mm, generator, image.shape[1])[rows]
+    if cuts_margins(run.prepared):
+        shares = draw_cuts(count, axes, generator)[rows]
+        if batch.cuts is not None:
+            moves = still(len(batch), axes) if moves is None else moves
+            batch, shifts = cut_margins(batch, shares)
+            moves = replace(moves, shift_voxels=moves.shift_voxels + shifts)
+    return cropped(batch) if moves is None else apply_params(batch, moves)

@@ -86,18 +86,34 @@ def test_what_the_window_cuts_off_an_outline_is_counted(patient: Patient, datase
     assert half.kept_ml["tumour"] == pytest.approx(half.mask_ml["tumour"] / 2, rel=0.3)
 
 
-def test_cut_margins_blank_everything_beyond(patient: Patient, dataset: DatasetConfig) -> None:
-    cropped = replace(dataset, spacing_mm=2.0, size_voxels=(60, 60, 60))
-    unboxed = replace(patient, box=None, labels={})
-    cut = preprocess(unboxed, cropped, MODALITIES, cut_margins_mm=45.0)
-    whole = preprocess(unboxed, replace(cropped, cut_margins=False), MODALITIES, cut_margins_mm=45.0)
-    shown = [(p.image[0] != p.background[0].astype(np.float16)).any(axis=(1, 2)).sum() * 2.0 for p in (cut, whole)]
-    assert shown[1] == pytest.approx(24 * 3.3, abs=3)
-    assert shown[0] < shown[1] - 3
-    assert cut.rule == "extent, margins cut"
-    again = preprocess(unboxed, cropped, MODALITIES, cut_margins_mm=45.0)
-    assert (again.image == cut.image).all()
-    assert (preprocess(unboxed, replace(cropped, seed=1), MODALITIES, cut_margins_mm=45.0).image != cut.image).any()
+def test_the_margin_is_more_of_the_same_scan(patient: Patient, dataset: DatasetConfig) -> None:
+    """A larger window with the same centre shows the same voxels; what is normalised by stays that of the window."""
+    preparation = volume_preparation(replace(dataset, margin_mm=10.0), MODALITIES)
+    assert preparation.margin_voxels == (2, 2, 2)
+    plain = preparation.prepare(patient, ["tumour"])
+    kept = preparation.prepare(patient, ["tumour"], with_margin=True)
+    wide = preprocess(patient, replace(dataset, size_voxels=(20, 20, 20)), MODALITIES, ["tumour"])
+    assert kept.image.shape == (2, 20, 20, 20)
+    assert (kept.image[:, 2:-2, 2:-2, 2:-2] == plain.image).all()
+    assert (kept.masks == wide.masks).all()
+    np.testing.assert_allclose(in_units(kept, 1), in_units(wide, 1), atol=0.01)
+    assert (kept.offset == plain.offset).all()
+    assert kept.kept_ml == plain.kept_ml
+    assert kept.placement == plain.placement
+    inputs = kept.inputs(preparation.voxel_ml)
+    for name, value in plain.inputs(preparation.voxel_ml).items():
+        assert (inputs[name] == value).all()
+
+
+def test_what_may_be_cut_is_known(patient: Patient, dataset: DatasetConfig) -> None:
+    unboxed = replace(patient, box=None)
+    preparation = volume_preparation(replace(dataset, margin_mm=5.0), MODALITIES, cut_margins_mm=20.0)
+    assert preparation.margin_voxels == (3, 3, 3)
+    cuts = preparation.prepare(unboxed, ["tumour"], with_margin=True).cuts
+    assert cuts is not None
+    assert cuts.largest_mm == ((20.0, 20.0),) * 3
+    assert cuts.shown == ((3, 19),) * 3  # a crop of 80 mm in a window of 80 mm with 15 mm around it
+    assert preparation.prepare(patient, ["tumour"]).cuts is None  # a published box is no crop
 
 
 def test_values_become_classes(patient: Patient, dataset: DatasetConfig, tmp_path: Path) -> None:

@@ -149,6 +149,7 @@ def _record(prepared: Prepared) -> dict[str, Any]:
         "kept_ml": dict(prepared.kept_ml),
         "lost_mask": dict(prepared.lost_mask),
         "present": dict(prepared.present),
+        "cuts": to_plain(prepared.cuts),
         "native": {
             name: {"start": mask.start, "shape": mask.shape, "grid": to_plain(mask.grid)}
             for name, mask in prepared.native.items()

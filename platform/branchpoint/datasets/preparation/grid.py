@@ -54,18 +54,24 @@ class Window:
         upper = lower + np.array(self.size_voxels[::-1]) * self.spacing_mm
         return Box(tuple(lower.tolist()), tuple(upper.tolist()))
 
+    def grown(self, margin_voxels: Sequence[int]) -> Window:
+        """The same grid with ``margin_voxels`` more on both sides of (D, H, W)."""
+        origin = np.array(self.origin_mm) - np.array(margin_voxels[::-1]) * self.spacing_mm
+        size = tuple(n + 2 * m for n, m in zip(self.size_voxels, margin_voxels, strict=True))
+        return Window(tuple(origin.tolist()), self.spacing_mm, size)
+
+    def bounds(self, box: Box) -> np.ndarray:
+        """int (3, 2), along (D, H, W): the first voxel whose centre lies in ``box``, and the first behind it."""
+        origin = np.array(self.origin_mm)
+        first = np.ceil((np.array(box.lower_mm) - origin) / self.spacing_mm)
+        last = np.floor((np.array(box.upper_mm) - origin) / self.spacing_mm)
+        ends = np.stack([first, last + 1], axis=1)[::-1]
+        return np.clip(ends, 0, np.array(self.size_voxels)[:, None]).astype(int)
+
     @property
     def grid(self) -> Grid:
         """The same grid as files describe theirs."""
         return Grid(self.size_voxels[::-1], (self.spacing_mm,) * 3, self.origin_mm, (1, 0, 0, 0, 1, 0, 0, 0, 1))
-
-    def inside(self, box: Box) -> np.ndarray:
-        """bool (D, H, W): voxels whose centre lies in ``box``."""
-        axes = []
-        for axis, size in enumerate(self.size_voxels[::-1]):
-            centres = self.origin_mm[axis] + np.arange(size) * self.spacing_mm
-            axes.append((centres >= box.lower_mm[axis]) & (centres <= box.upper_mm[axis]))
-        return axes[2][:, None, None] & axes[1][None, :, None] & axes[0][None, None, :]
 
 
 def extent(image: Image) -> Box:

@@ -42,6 +42,7 @@ class PicturePreparation(Preparation):
         channels: of each modality: 1 for grey, 3 for colour.
         size_voxels: (H, W).
         spacing_mm: 1, for a pixel.
+        margin_voxels: none, for the whole picture is on the grid.
         keep_aspect: keep proportions and fill up with black, instead of stretching.
         crop: the part of the pictures that is used.
         intensities: ``fixed``: (value - ``offset``) / ``scale`` of values from 0 to 1; ``image``: each picture, all
@@ -56,6 +57,7 @@ class PicturePreparation(Preparation):
     channels: tuple[int, ...]
     size_voxels: tuple[int, ...]
     spacing_mm: float = 1.0
+    margin_voxels: tuple[int, ...] = (0, 0)
     keep_aspect: bool = False
     crop: Crop | None = None
     intensities: Literal["fixed", "image"] = "fixed"
@@ -103,9 +105,14 @@ class PicturePreparation(Preparation):
         )
 
     def prepare(
-        self, patient: Patient, mask_targets: Sequence[str] = (), *, opened: Mapping[str, Any] | None = None
+        self,
+        patient: Patient,
+        mask_targets: Sequence[str] = (),
+        *,
+        opened: Mapping[str, Any] | None = None,
+        with_margin: bool = False,
     ) -> Prepared:
-        """As the base class says."""
+        """As the base class says; there is nothing around a whole picture."""
         opened = opened or {}
         missing = [name for name in self.modalities if name not in patient.images and name not in opened]
         if missing:
@@ -142,6 +149,7 @@ class PicturePreparation(Preparation):
             lost_mask={name: mask.lost for name, mask in masks.items()},
             native={name: mask.native for name, mask in masks.items()},
             present={name: mask.present for name, mask in masks.items()},
+            margin_voxels=self.margin_voxels,
         )
 
     def place_back(

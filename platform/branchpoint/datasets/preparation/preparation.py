@@ -33,11 +33,25 @@ STORAGE = np.float16
 
 
 @dataclass(frozen=True)
+class Cuts:
+    """What training may cut off a scan that was cropped around the tumour.
+
+    Attributes:
+        shown: along (D, H, W), the first voxel of the crop on the grid with its margin, and the first behind it.
+        largest_mm: along (D, H, W), how much may be cut at the lower and the upper end.
+    """
+
+    shown: tuple[tuple[int, int], ...]
+    largest_mm: tuple[tuple[float, float], ...]
+
+
+@dataclass(frozen=True)
 class Prepared:
     """One sample on the prepared grid.
 
     Attributes:
-        image: (C, [D,] H, W) as it is stored: float16, normalised; pictures of 8 bits uint8, as in the file.
+        image: (C, [D,] H, W) as it is stored: float16, normalised; pictures of 8 bits uint8, as in the file. With
+            ``margin_voxels`` more on both sides where the margin was asked for.
         masks: uint8 (T, [D,] H, W), class ids of the T segmentation targets; zero where unlabelled.
         offset, scale, background: float32 (C,); ``normalised image * scale + offset`` is in HU or SUV (pictures: from
             0, black, to 1, white), ``background`` is the normalised value of air, zero SUV or black.
@@ -48,6 +62,8 @@ class Prepared:
         lost_mask: segmentation target to the share of its outline that lies outside the window.
         native: segmentation target to its mask on the file's own grid.
         present: segmentation target to the class ids in the used part of its file; of pictures.
+        margin_voxels: what ``image`` and ``masks`` have beyond the grid, along ([D,] H, W).
+        cuts: what training may cut off; ``None``: nothing.
     """
 
     image: np.ndarray
@@ -62,12 +78,15 @@ class Prepared:
     lost_mask: Mapping[str, float] = field(default_factory=dict)
     native: Mapping[str, NativeMask] = field(default_factory=dict)
     present: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    margin_voxels: tuple[int, ...] = ()
+    cuts: Cuts | None = None
 
     def inputs(self, voxel_ml: float) -> dict[str, Tensor]:
         """``Batch.inputs`` of this sample alone (B = 1), equal to what a training's cache gives."""
         offset, scale, background = (torch.from_numpy(v)[None] for v in (self.offset, self.scale, self.background))
+        stored = without_margin(torch.from_numpy(self.image), self.margin_voxels)
         return {
-            "image": normalized(torch.from_numpy(self.image), offset[0], scale[0])[None].float(),
+            "image": normalized(stored, offset[0], scale[0])[None].float(),
             "intensity_offset": offset,
             "intensity_scale": scale,
             "intensity_background": background,
@@ -83,6 +102,12 @@ def normalized(stored: Tensor, offset: Tensor, scale: Tensor) -> Tensor:
     return (stored.float() / 255 - offset.view(shape)) / scale.view(shape)
 
 
+def without_margin(stored: Tensor, margin_voxels: Sequence[int]) -> Tensor:
+    """(..., [D,] H, W) without ``margin_voxels`` on both sides of the last axes."""
+    sides = [slice(m, -m) if m else slice(None) for m in margin_voxels]
+    return stored[(..., *sides)]
+
+
 class Preparation(ABC):
     """How samples are checked, named in the cache, brought to one grid, and predictions brought back.
 
@@ -93,6 +118,7 @@ class Preparation(ABC):
         modalities: image channels, in order.
         channels: number of channels of each modality.
         spacing_mm, size_voxels: the grid; sizes are (D, H, W), or (H, W) of pictures, which have 1 mm.
+        margin_voxels: along ([D,] H, W), what a cache keeps around the grid for training.
     """
 
     kind: ClassVar[str]
@@ -100,11 +126,17 @@ class Preparation(ABC):
     channels: tuple[int, ...]
     spacing_mm: float
     size_voxels: tuple[int, ...]
+    margin_voxels: tuple[int, ...]
 
     @property
     def voxel_ml(self) -> float:
         """Volume of a voxel; of pictures 1/1000 for each pixel."""
         return float(self.spacing_mm ** len(self.size_voxels) / 1000)
+
+    @property
+    def standardized(self) -> tuple[bool, ...]:
+        """Of each channel: whether it has zero mean and unit variance over what the window shows of the scan."""
+        return (False,) * sum(self.channels)
 
     @classmethod
     @abstractmethod
@@ -126,7 +158,12 @@ class Preparation(ABC):
 
     @abstractmethod
     def prepare(
-        self, patient: Patient, mask_targets: Sequence[str] = (), *, opened: Mapping[str, Any] | None = None
+        self,
+        patient: Patient,
+        mask_targets: Sequence[str] = (),
+        *,
+        opened: Mapping[str, Any] | None = None,
+        with_margin: bool = False,
     ) -> Prepared:
         """Bring one sample to the grid. Labels are not needed, and do not change the image.
 
@@ -135,6 +172,7 @@ class Preparation(ABC):
             mask_targets: the segmentation targets, in the order of the masks; those without a label stay empty.
             opened: images that are in memory already, by modality; they replace files. ``SimpleITK.Image`` for
                 volumes, (H, W) or (H, W, 3) arrays of 8 or 16 bits for pictures.
+            with_margin: keep ``margin_voxels`` around the grid, as caches for training do.
 
         Raises:
             ValueError: a file is missing or unreadable, or cannot be normalised, or files do not fit together; the

@@ -8,6 +8,7 @@ covers. Where it covers nothing, channels hold air (CT) or zero (PET) in their o
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,13 +23,13 @@ from branchpoint.datasets.input_hashes import InputHashes, fingerprint
 from branchpoint.datasets.preparation.grid import Image, Window, place_back, resample_linear, resample_nearest
 from branchpoint.datasets.preparation.native import NativeMask, NativeProbabilities
 from branchpoint.datasets.preparation.placement import VolumePlacement
-from branchpoint.datasets.preparation.preparation import STORAGE, Placement, Preparation, Prepared
-from branchpoint.datasets.preparation.regions import Region, cut_margins, find_region
+from branchpoint.datasets.preparation.preparation import STORAGE, Cuts, Placement, Preparation, Prepared
+from branchpoint.datasets.preparation.regions import Region, find_region, largest_cuts
 from branchpoint.datasets.preparation.volume_files import Grid, data_files, grid_of, read_image
 from branchpoint.datasets.problems.problem import Problem
 from branchpoint.datasets.reader import Reader
 
-VERSION = 2
+VERSION = 3
 """Raise it whenever the same files and settings would give other values."""
 
 
@@ -63,9 +64,9 @@ class VolumePreparation(Preparation):
         intensities: of each modality, how its values are normalised.
         spacing_mm: isotropic.
         size_voxels: (D, H, W) of the window.
+        margin_voxels: along (D, H, W), what a cache keeps around the window for training.
         region: how the window is found where no box is given.
-        cut_margins_mm: how much of each margin is cut at random; 0 where nothing is, as at prediction.
-        seed: of the cuts.
+        cut_margins_mm: how much of each margin training may cut; nothing is cut at prediction.
         storage: precision in the cache, and of what a network sees.
         version: of the code.
     """
@@ -77,9 +78,9 @@ class VolumePreparation(Preparation):
     intensities: tuple[Clip | Standardize, ...]
     spacing_mm: float
     size_voxels: tuple[int, ...]
+    margin_voxels: tuple[int, ...] = (0, 0, 0)
     region: RegionRule = "extent"
     cut_margins_mm: float = 0.0
-    seed: int = 0
     storage: str = np.dtype(STORAGE).name
     version: int = VERSION
 
@@ -90,16 +91,23 @@ class VolumePreparation(Preparation):
     @classmethod
     def of(cls, cohort: Cohort, dataset: DatasetConfig) -> Self:
         """As the base class says."""
+        cut_mm = cohort.cut_margins_mm if dataset.cut_margins else 0.0
+        margin = math.ceil((dataset.margin_mm + cut_mm / 2) / dataset.spacing_mm)  # a cut moves the centre by half
         return cls(
             modalities=tuple(cohort.modalities),
             channels=(1,) * len(cohort.modalities),
             intensities=tuple(Clip() if name == "CT" else Standardize() for name in cohort.modalities),
             spacing_mm=dataset.spacing_mm,
             size_voxels=dataset.size_voxels,
+            margin_voxels=(margin,) * 3,
             region=cohort.region,
-            cut_margins_mm=cohort.cut_margins_mm if dataset.cut_margins else 0.0,
-            seed=dataset.seed if dataset.cut_margins and cohort.cut_margins_mm else 0,
+            cut_margins_mm=cut_mm,
         )
+
+    @property
+    def standardized(self) -> tuple[bool, ...]:
+        """As the base class says."""
+        return tuple(isinstance(rule, Standardize) for rule in self.intensities)
 
     @staticmethod
     def check(cohort: Cohort, reader: Reader, *, workers: int = 0, progress: bool = False) -> list[Problem]:
@@ -118,7 +126,6 @@ class VolumePreparation(Preparation):
             {
                 **self.plain(),
                 "box": [patient.box.lower_mm, patient.box.upper_mm] if patient.box else None,
-                "cuts_of": patient.id if self.cut_margins_mm and not patient.box else None,
                 "images": images,
                 "targets": list(mask_targets),
                 "masks": {name: [*contents(label.path), label.values] for name, label in labels.items()},
@@ -126,7 +133,12 @@ class VolumePreparation(Preparation):
         )
 
     def prepare(
-        self, patient: Patient, mask_targets: Sequence[str] = (), *, opened: Mapping[str, Image] | None = None
+        self,
+        patient: Patient,
+        mask_targets: Sequence[str] = (),
+        *,
+        opened: Mapping[str, Image] | None = None,
+        with_margin: bool = False,
     ) -> Prepared:
         """As the base class says.
 
@@ -146,26 +158,33 @@ class VolumePreparation(Preparation):
         outlines = {
             name: _Outline.read(patient, name, label) for name, label in _mask_labels(patient, mask_targets).items()
         }
-        region = self._region(patient, images, list(outlines.values()))
+        try:
+            region = find_region(patient.box, self.region, images)
+        except ValueError as problem:
+            raise ValueError(f"patient {patient.id}: {problem}") from problem
+        margin = self.margin_voxels if with_margin else (0, 0, 0)
         window = Window.around(region.box, self.spacing_mm, self.size_voxels)
-        within = window.inside(region.box) if region.bounded else np.ones(window.size_voxels, bool)
+        grown = window.grown(margin)
         channels = [
-            _channel(patient, name, images[name], rule, window, within)
+            _channel(patient, name, images[name], rule, grown, margin)
             for name, rule in zip(self.modalities, self.intensities, strict=True)
         ]
-        masks = {name: outline.on(window) * within for name, outline in outlines.items()}
+        masks = {name: outline.on(grown) for name, outline in outlines.items()}
+        core = tuple(slice(m, m + n) for m, n in zip(margin, self.size_voxels, strict=True))
         return Prepared(
             image=np.stack([channel.values for channel in channels]).astype(STORAGE),
-            masks=_stack(masks, mask_targets, window),
+            masks=_stack(masks, mask_targets, grown),
             offset=np.array([channel.offset for channel in channels], np.float32),
             scale=np.array([channel.scale for channel in channels], np.float32),
             background=np.array([channel.background for channel in channels], np.float32),
             placement=VolumePlacement(window, self.modalities, tuple(grid_of(image) for image in images.values())),
             rule=region.rule,
             mask_ml={name: outline.volume_ml for name, outline in outlines.items()},
-            kept_ml={name: int((mask > 0).sum()) * self.voxel_ml for name, mask in masks.items()},
-            lost_mask={name: outline.share_outside(window, region) for name, outline in outlines.items()},
+            kept_ml={name: int((mask[core] > 0).sum()) * self.voxel_ml for name, mask in masks.items()},
+            lost_mask={name: outline.share_outside(window) for name, outline in outlines.items()},
             native={name: outline.native for name, outline in outlines.items()},
+            margin_voxels=margin,
+            cuts=self._cuts(region, grown, list(outlines.values())),
         )
 
     def place_back(
@@ -177,15 +196,12 @@ class VolumePreparation(Preparation):
         grid = onto if isinstance(onto, Grid) else placement.grid(onto)
         return place_back(probabilities, placement.window, grid, outside)
 
-    def _region(self, patient: Patient, images: Mapping[str, Image], outlines: Sequence[_Outline]) -> Region:
-        try:
-            region = find_region(patient.box, self.region, images)
-        except ValueError as problem:
-            raise ValueError(f"patient {patient.id}: {problem}") from problem
+    def _cuts(self, region: Region, grown: Window, outlines: Sequence[_Outline]) -> Cuts | None:
         if not self.cut_margins_mm or region.rule != "extent":
-            return region
-        cut = cut_margins(region.box, _bounding_box(outlines), self.cut_margins_mm, f"{self.seed}/{patient.id}")
-        return Region(cut, "extent, margins cut", bounded=True)
+            return None
+        largest = largest_cuts(region.box, _bounding_box(outlines), self.cut_margins_mm)[::-1]
+        shown = grown.bounds(region.box)
+        return Cuts(tuple((int(a), int(b)) for a, b in shown), tuple((float(a), float(b)) for a, b in largest))
 
 
 def _mask_labels(patient: Patient, targets: Sequence[str]) -> dict[str, MaskLabel]:
@@ -210,18 +226,20 @@ class _Channel:
 
 
 def _channel(
-    patient: Patient, modality: str, image: Image, rule: Clip | Standardize, window: Window, within: np.ndarray
+    patient: Patient, modality: str, image: Image, rule: Clip | Standardize, grown: Window, margin: Sequence[int]
 ) -> _Channel:
+    """One modality on the window with its margin; what it is normalised by is that of the window alone."""
+    core = tuple(slice(m, n - m) for m, n in zip(margin, grown.size_voxels, strict=True))
     try:
-        values, known = resample_linear(image, window)
-        known &= within
-        if not known.any():
+        values, known = resample_linear(image, grown)
+        seen = values[core][known[core]]
+        if not seen.size:
             raise ValueError("does not meet the patient's window; check the image's origin and the bounding box")
         if isinstance(rule, Clip):
             offset, scale = 0.0, rule.divisor
             values = np.clip(values, rule.lower, rule.upper)
         else:
-            offset, scale = float(values[known].mean(dtype=np.float64)), _spread(values[known])
+            offset, scale = float(seen.mean(dtype=np.float64)), _spread(seen)
     except ValueError as problem:
         source = patient.images.get(modality, "the image in memory")
         raise ValueError(f"patient {patient.id}, {modality}: {source}: {problem}") from problem
@@ -286,11 +304,10 @@ class _Outline:
         """uint8 (D, H, W): class ids."""
         return _classes(resample_nearest(self.image, window), self.label)
 
-    def share_outside(self, window: Window, region: Region) -> float:
-        """Share of its voxels whose centre is not in the window, or is blanked; 0 for an empty outline."""
-        inside = np.ones(len(self.points_mm), bool)
-        for box in (window.box, region.box) if region.bounded else (window.box,):
-            inside &= ((self.points_mm >= box.lower_mm) & (self.points_mm <= box.upper_mm)).all(axis=1)
+    def share_outside(self, window: Window) -> float:
+        """Share of its voxels whose centre is not in the window; 0 for an empty outline."""
+        box = window.box
+        inside = np.all((self.points_mm >= box.lower_mm) & (self.points_mm <= box.upper_mm), axis=1)
         return float(1 - inside.mean()) if len(inside) else 0.0
 
 

@@ -8,12 +8,14 @@ pixel and serve all slices, laid side by side; the shift along the body only mov
 96 cubed with their mask in 6.5 ms so, in 7.5 ms by ``grid_sample`` over the slices, and in 107 ms by trilinear
 ``grid_sample`` of the volume.
 
-What comes in from outside is each channel's own background (air, zero SUV), not zero.
+Batches with a margin (:mod:`branchpoint.training.batches.margins`) come out without it: what moves in is anatomy.
+Beyond the margin, and where a batch has none, it is each channel's own background (air, zero SUV), not zero.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -90,6 +92,13 @@ def make_params(
     return AugmentationParams(shift, mirror & config.mirror, angle, flip, scale, intensity)
 
 
+def still(count: int, dimensions: int) -> AugmentationParams:
+    """Parameters that leave ``count`` samples where they are."""
+    return AugmentationParams(
+        torch.zeros(count, dimensions, dtype=torch.int64), torch.zeros(count, dtype=torch.bool), torch.zeros(count)
+    )
+
+
 def augment(batch: Batch, config: AugmentationConfig, spacing_mm: float, generator: torch.Generator) -> Batch:
     """A changed copy of ``batch``: the image and all masks move together, everything else is as it was."""
     image = batch.inputs["image"]
@@ -105,24 +114,29 @@ def apply_params(batch: Batch, params: AugmentationParams) -> Batch:
     background = batch.inputs.get("intensity_background")
     if background is None:
         background = image.flatten(2).amin(dim=2)
-    x, y = _sources(params, image)
+    margin = batch.margin_voxels or (0,) * (image.dim() - 2)
+    size = [n - 2 * m for n, m in zip(image.shape[2:], margin, strict=True)]
+    x, y = _sources(params, image, size[-2:])
     shifts = [0] * len(params) if flat else params.shift_voxels[:, 0].tolist()
-    moved = _move_images(image.unsqueeze(2) if flat else image, background, x, y, shifts)
+    grid = ((1, *size), 0) if flat else (tuple(size), margin[0])
+    moved = _move_images(image.unsqueeze(2) if flat else image, background, x, y, shifts, *grid)
     targets = dict(batch.targets)
     for name, target in batch.targets.items():
         if target.dim() == image.dim():
             outside = batch.outside.get(name, 0)
-            mask = _move_masks(target.unsqueeze(2) if flat else target, outside, x, y, shifts)
+            mask = _move_masks(target.unsqueeze(2) if flat else target, outside, x, y, shifts, *grid)
             targets[name] = mask.squeeze(2) if flat else mask
     moved = moved.squeeze(2) if flat else moved
     if params.intensity is not None:
         moved = apply_intensity(moved, params.intensity)
-    return replace(batch, inputs={**batch.inputs, "image": moved}, targets=targets)
+    inputs = {**batch.inputs, "image": moved}
+    return replace(batch, inputs=inputs, targets=targets, margin_voxels=(), cuts=None)
 
 
-def _sources(params: AugmentationParams, image: Tensor) -> tuple[Tensor, Tensor]:
-    """Where each pixel of the plane comes from: x and y, each float32 (B, H * W), in pixels."""
-    height, width = image.shape[-2:]
+def _sources(params: AugmentationParams, image: Tensor, size: Sequence[int]) -> tuple[Tensor, Tensor]:
+    """Where each pixel of a plane of ``size`` comes from: x and y, each float32 (B, H * W), in pixels of the image."""
+    height, width = size
+    from_height, from_width = image.shape[-2:]
     flip = torch.zeros_like(params.mirror) if params.flip is None else params.flip
     scale = torch.ones_like(params.angle_rad) if params.scale is None else params.scale
     moves = torch.stack(
@@ -139,7 +153,7 @@ def _sources(params: AugmentationParams, image: Tensor) -> tuple[Tensor, Tensor]
     y = torch.arange(height, device=image.device)[:, None] - (height - 1) / 2 - down
     x = torch.arange(width, device=image.device) - (width - 1) / 2 - right
     from_x, from_y = side * (cos * x + sin * y), end * (cos * y - sin * x)
-    return (from_x + (width - 1) / 2).flatten(1), (from_y + (height - 1) / 2).flatten(1)
+    return (from_x + (from_width - 1) / 2).flatten(1), (from_y + (from_height - 1) / 2).flatten(1)
 
 
 def _pixels(x: Tensor, y: Tensor, height: int, width: int) -> Tensor:
@@ -156,16 +170,18 @@ def _planes(slices: Tensor, outside: Tensor | int) -> Tensor:
     return planes
 
 
-def _move_images(image: Tensor, background: Tensor, x: Tensor, y: Tensor, shifts: list[int]) -> Tensor:
-    """(B, C, D, H, W) after the move: each pixel is a weighted sum of the four around its source."""
+def _move_images(
+    image: Tensor, background: Tensor, x: Tensor, y: Tensor, shifts: list[int], size: Sequence[int], margin: int
+) -> Tensor:
+    """(B, C, D, H, W) of ``size`` after the move: each pixel is a weighted sum of the four around its source."""
     height, width = image.shape[-2:]
     left, top = x.floor(), y.floor()
     corners = [(left + dx, top + dy) for dy in (0, 1) for dx in (0, 1)]
     pixels = torch.stack([_pixels(*corner, height, width) for corner in corners], dim=2)
     weights = torch.stack([(1 - (x - u).abs()) * (1 - (y - v).abs()) for u, v in corners], dim=2)
-    moved = torch.empty_like(image, memory_format=torch.contiguous_format)
+    moved = image.new_empty((*image.shape[:2], *size))
     for row, shift in enumerate(shifts):
-        source, target = _slices(shift, image.shape[2])
+        source, target = _slices(shift, size[0], margin)
         for channel, outside in enumerate(background[row]):
             planes = _planes(image[row, channel, source], outside)
             seen = F.embedding_bag(pixels[row], planes, mode="sum", per_sample_weights=weights[row])
@@ -175,18 +191,23 @@ def _move_images(image: Tensor, background: Tensor, x: Tensor, y: Tensor, shifts
     return moved
 
 
-def _move_masks(mask: Tensor, outside: int, x: Tensor, y: Tensor, shifts: list[int]) -> Tensor:
-    """(B, 1, D, H, W) after the move: each pixel is its source's nearest; ``outside`` where nothing was."""
+def _move_masks(
+    mask: Tensor, outside: int, x: Tensor, y: Tensor, shifts: list[int], size: Sequence[int], margin: int
+) -> Tensor:
+    """(B, 1, D, H, W) of ``size`` after the move: each pixel is its source's nearest; ``outside`` where nothing was."""
     pixels = _pixels(x.round(), y.round(), *mask.shape[-2:])
-    moved = torch.full_like(mask, outside, memory_format=torch.contiguous_format)
+    moved = mask.new_full((*mask.shape[:2], *size), outside)
     for row, shift in enumerate(shifts):
-        source, target = _slices(shift, mask.shape[2])
+        source, target = _slices(shift, size[0], margin)
         seen = _planes(mask[row, 0, source], outside).index_select(0, pixels[row])
         moved[row, 0, target].flatten(1).copy_(seen.t())
     return moved
 
 
-def _slices(shift: int, size: int) -> tuple[slice, slice]:
-    """Slices that stay in sight, before and after a shift."""
-    shift = max(-size, min(size, shift))
-    return slice(max(0, -shift), size - max(0, shift)), slice(max(0, shift), size + min(0, shift))
+def _slices(shift: int, size: int, margin: int = 0) -> tuple[slice, slice]:
+    """Slices of an image with ``margin`` that stay in sight after a shift, and where they come to lie."""
+    first = margin - shift  # of the image, for the first slice of the result
+    source = slice(min(max(0, first), size + 2 * margin), max(0, min(size + 2 * margin, first + size)))
+    if source.stop <= source.start:
+        return slice(0, 0), slice(0, 0)
+    return source, slice(source.start - first, source.stop - first)

@@ -12,6 +12,7 @@ import torch
 from branchpoint.config import Config, DomainConfig
 from branchpoint.datasets.batch import Batch
 from branchpoint.training.batches import clinical_values as clinical
+from branchpoint.training.batches.margins import training_loader
 
 
 class Samples:
@@ -58,7 +59,13 @@ class Samples:
 
     def batch(self, indices: Sequence[int] | np.ndarray) -> Batch:
         """The samples at ``indices`` on the CPU."""
-        batch = self._prepared.batch(indices)
+        return self._completed(self._prepared.batch(indices), indices)
+
+    def training_batch(self, indices: Sequence[int] | np.ndarray) -> Batch:
+        """The samples at ``indices`` on the CPU, with the margins that the cohort keeps."""
+        return self._completed(training_loader(self._prepared)(indices), indices)
+
+    def _completed(self, batch: Batch, indices: Sequence[int] | np.ndarray) -> Batch:
         rows = np.asarray(indices)
         inputs = {**batch.inputs, "clinical": torch.from_numpy(self.clinical[rows]).float()}
         known = {name: torch.from_numpy(self.labelled[name][rows]) for name in self._domains}
