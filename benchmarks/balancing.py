@@ -80,10 +80,10 @@ def config_of(options: argparse.Namespace) -> Config:
 
 def balancings() -> dict[str, BalancingConfig]:
     """Name to method; gradient methods twice."""
-    found = {method: BalancingConfig(method=method) for method in LOSS_METHODS}  # type: ignore[arg-type]
+    found = {method: BalancingConfig(method=method) for method in LOSS_METHODS}
     for method in GRADIENT_METHODS:
         for space in ("parameters", "features"):
-            found[f"{method}, {space}"] = BalancingConfig(method=method, gradients=space)  # type: ignore[arg-type]
+            found[f"{method}, {space}"] = BalancingConfig(method=method, gradients=space)
     return found
 
 

@@ -92,7 +92,7 @@ def ours(encoder: str, dimensions: int, channels: int, **network: object) -> Cal
     """Our encoder with one segmentation task, for images of the given side, in the layout of the training loop."""
 
     def make(side: int, device: torch.device) -> Laid:
-        settings = NetworkConfig(encoder=encoder, in_channels=channels, **network)  # type: ignore[arg-type]
+        settings = NetworkConfig(encoder=encoder, in_channels=channels, **network)
         dataset = DatasetConfig(size_voxels=(side,) * dimensions)
         made = build(Config(dataset=dataset, tasks=(MASK,), network=settings))
         return made, memory_format(settings, dimensions, device)

@@ -17,7 +17,7 @@ import resource
 import sys
 import tempfile
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, replace
@@ -68,7 +68,7 @@ class FakeTune:
         )
         self.rule = Halving(HalvingConfig(grace=max(1, epochs // 3)), epochs)
         self.random = random.Random(0)
-        self.seconds: Counter[str] = Counter()
+        self.seconds: dict[str, float] = defaultdict(float)
         self.calls: Counter[str] = Counter()
         self.ended = 0
 

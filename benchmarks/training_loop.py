@@ -110,7 +110,7 @@ def bare_epochs(
                 task.loss(outputs[task.name].float(), batch.targets[task.name], batch.labelled[task.name])
                 for task in tasks
             ]
-            sum(losses).backward()
+            torch.stack(losses).sum().backward()
             optimizer.step()
         network.eval()
         summaries = []

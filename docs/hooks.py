@@ -57,9 +57,9 @@ def _classes_in(hint: Any) -> list[type]:
     return [cls for argument in get_args(hint) for cls in _classes_in(argument)]
 
 
-def _family(part: type) -> list[type]:
+def _family(part: Any) -> list[type]:
     """``part``, and the classes of Config that extend it, such as one for each kind of task."""
-    family = [part]
+    family: list[type] = [part]
     for child in part.__subclasses__():
         family += [cls for cls in _family(child) if cls.__module__.startswith("branchpoint.config")]
     return family

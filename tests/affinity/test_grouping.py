@@ -4,6 +4,7 @@ import itertools
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -100,7 +101,7 @@ def test_equals_brute_force(size: int, networks: int, seed: int, budgeted: bool,
         with pytest.raises(ValueError, match="allow more networks or cost"):
             find()
         return
-    found = find()
+    found: Any = find()
     assert found.score == pytest.approx(expected)
     assert found.cost == sum(costs[tuple(int(t[1]) for t in group)] for group in found.groups) <= budget
     assert set(found.serves) == set(tasks)

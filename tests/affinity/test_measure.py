@@ -2,6 +2,7 @@
 
 import copy
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -110,7 +111,8 @@ def test_lookahead_is_its_definition() -> None:
 
 def test_cosine_is_that_of_what_both_share() -> None:
     run = build_run(tree_config(), MemoryCohort(), CPU)
-    probe, seen = Probe(run, every=1), {}
+    probe = Probe(run, every=1)
+    seen: dict[tuple[str, str], Any] = {}
 
     def watch(same: SameBatch) -> None:
         losses = same.losses_again()

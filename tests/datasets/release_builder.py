@@ -208,7 +208,7 @@ def sts(root: Path) -> Release:
         "Time - diagnosis to last follow-up (days)",
         "LungMets",
     ]
-    rows: list[list[object]] = [header]
+    rows: list[list[object]] = [[*header]]
     for i, (pid, event, days) in enumerate(zip(STS_IDS, EVENTS, DAYS, strict=True)):
         outcome = ["Mets - lungs", days] if event else ["--", "--"]
         grade = ("High", "Low", "High", "Low", "N/A", "High")[i]

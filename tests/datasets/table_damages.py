@@ -47,7 +47,7 @@ def _second_table(release: Release) -> None:
     (release.root / "hecktor2021_more.csv").write_text(f"PatientID,Gender,Age\n{PID},1,99\n")
 
 
-def _binary(table: str) -> Callable[[Release], None]:
+def _binary(table: str) -> Callable[[Release], object]:
     return lambda release: release.tables[table].write_bytes(b"PK\x03\x04\0\0\0\0hecktor")
 
 

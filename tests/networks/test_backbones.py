@@ -1,6 +1,7 @@
 """Library networks as encoders."""
 
 import sys
+from typing import Any
 
 import pytest
 import torch
@@ -82,7 +83,7 @@ def test_vit_tokens_are_those_of_torchvisions_layers():
 def test_branches_do_not_share_weights():
     pytest.importorskip("torchvision", reason="torchvision is not installed")
     network = build(config("resnet18", topology=Topology.branching(["lesion", "class"], ["lesion"], 1, 5, 5)))
-    first, second = (next(group.parameters()) for group in network.encoder[2])
+    first, second = (next(group.parameters()) for group in network.encoder[2].children())
     assert first is not second
     assert not torch.equal(first, second)
 
@@ -137,6 +138,6 @@ def test_every_backbone_has_a_layout():
     pytest.importorskip("torchvision", reason="torchvision is not installed")
     for name in BACKBONES:
         levels = 5 if name.startswith(("resnet", "efficientnet", "inception")) else 4
-        family = architecture(config(name, depth=levels).network, 2)
+        family: Any = architecture(config(name, depth=levels).network, 2)
         assert len(family.channels) == levels
         assert family.strides[-1] == (16 if name == "vit_b_16" else 32)

@@ -55,7 +55,7 @@ def test_shared_work_is_computed_once():
     network = build(config(topology=Topology.branching(NAMES, ["tumour"], 2, 3, 2)))
     calls = []
     for level, stage in enumerate(network.encoder):
-        for module in stage:
+        for module in stage.children():
             module.register_forward_hook(lambda *_, level=level: calls.append(level))
     network({"image": torch.randn(1, 2, 8, 8, 8)})
     assert calls == [0, 1, 2, 2, 2]

@@ -105,7 +105,7 @@ class Trial:
 
 def test_a_trial_that_tune_kills_frees_its_workers(tmp_path: Path) -> None:
     spec, setup = RunSpec("0000", sums(10_000)), setup_of(tmp_path, Mishaps(tmp_path))
-    trial: Any = Trial.remote()
+    trial: Any = Trial.remote()  # type: ignore[attr-defined]
     ended = trial.run.remote(spec, setup)
     while not (tmp_path / "rank1.txt").exists():
         ready, _ = ray_package.wait([ended], timeout=0.2)

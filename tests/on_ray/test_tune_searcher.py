@@ -22,7 +22,8 @@ KILLED = "ray.exceptions.ActorDiedError: ... Worker unexpectedly exits with a co
 
 def searcher_of(tmp_path: Path, base: Config) -> tuple[TuneSearcher, WorkerFailures, list[Outcome]]:
     setup = Setup(study="s", store=str(tmp_path / "results"), folder=tmp_path / "state", prepared=tmp_path)
-    failures, ended = WorkerFailures(), []
+    failures = WorkerFailures()
+    ended: list[Outcome] = []
     runs = ListedRuns([RunSpec("0000", base)])
     return TuneSearcher(runs, setup, failures, StartBarrier(tmp_path / "barrier"), ended.append), failures, ended
 

@@ -117,7 +117,7 @@ class Mishaps:
             if rank == 1 and module.training and many and 1 + len(seen) >= self.most[1]:
                 torch.empty(2**60, dtype=torch.uint8)  # no allocator has so much
 
-        prepared.batch = batch  # type: ignore[method-assign]
+        prepared.batch = batch  # type: ignore[method-assign, assignment]
         hook = register_module_forward_pre_hook(allocate)
         try:
             return fit(config, prepared, report=note, device="cpu", **rest)

@@ -60,7 +60,8 @@ def test_order_of_links_and_names_of_groups_do_not_matter(topology, random):
     for link in topology.exchanges:
         ends = [anyone(task, link.stage) for task in (link.source, link.target)]
         ends = ends[::-1] if link.both_ways and random.random() < 0.5 else ends
-        exchanges.append(exchange(*ends, link.stage, link.unit, both_ways=link.both_ways))
+        source, target = ends
+        exchanges.append(exchange(source, target, link.stage, link.unit, both_ways=link.both_ways))
     random.shuffle(cascades)
     random.shuffle(exchanges)
     again = Topology(

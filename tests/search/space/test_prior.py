@@ -63,7 +63,7 @@ def test_trials_after_the_points_have_the_tree_and_draw_the_rest(base: Config, t
     assert len(prior) == 4
 
     suggestions = Suggestions(tmp_path / "journal", "s", sts.space, base, points=points, prior=prior, trials=24)
-    configs = []
+    configs: list[Config] = []
     while len(configs) < len(points) + len(prior):
         suggestion = suggestions.next()
         assert suggestion is not None
