@@ -131,7 +131,7 @@ def test_mask_has_the_header_of_its_input(finished: Finished, strangers: Path, t
     import nibabel
 
     ct, pet = pair(strangers)
-    source = nibabel.load(ct)
+    source: Any = nibabel.load(ct)
     turn = np.eye(4)
     turn[:2, :2] = [[np.cos(0.2), -np.sin(0.2)], [np.sin(0.2), np.cos(0.2)]]
     image = nibabel.Nifti1Image(source.get_fdata().astype(np.int16), turn @ source.affine)
@@ -140,7 +140,7 @@ def test_mask_has_the_header_of_its_input(finished: Finished, strangers: Path, t
     nibabel.save(image, tmp_path / "ct.nii.gz")
     done = run(finished.bundle, "--input", f"CT={tmp_path / 'ct.nii.gz'},PET={pet}", "--out", tmp_path / "out")
     assert done.exit_code == 0, done.output
-    mask = nibabel.load(tmp_path / "out/ct/mask.nii.gz")
+    mask: Any = nibabel.load(tmp_path / "out/ct/mask.nii.gz")
     assert mask.shape == image.shape
     assert np.array_equal(mask.get_sform(), image.get_sform())
     assert np.allclose(mask.get_qform(), image.get_qform(), atol=1e-6)

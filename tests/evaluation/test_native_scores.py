@@ -131,7 +131,7 @@ def test_surface_scores_are_those_of_monai(shape: tuple[int, ...]) -> None:
         for _ in range(2):
             centre, radius = rng.uniform(0.35, 0.65, len(shape)) * shape, rng.uniform(4, 7)
             masks.append((np.linalg.norm(grid - centre, axis=-1) < radius) ^ (rng.random(shape) < 0.003))
-        found = score_masks(*masks, spacing)
+        found = score_masks(masks[0], masks[1], spacing)
         prediction, truth = (torch.from_numpy(mask)[None, None].float() for mask in masks)
         hd95 = compute_hausdorff_distance(prediction, truth, percentile=95, spacing=list(spacing))
         assert found["hd95"] == pytest.approx(float(hd95), abs=1e-4)
