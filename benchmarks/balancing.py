@@ -34,6 +34,7 @@ from branchpoint.config import (
     SegmentationConfig,
     SplitConfig,
     TrainingConfig,
+    balancing_config,
 )
 from branchpoint.config.balancing import GRADIENT_METHODS, LOSS_METHODS
 from branchpoint.datasets.batch import Batch
@@ -80,10 +81,10 @@ def config_of(options: argparse.Namespace) -> Config:
 
 def balancings() -> dict[str, BalancingConfig]:
     """Name to method; gradient methods twice."""
-    found = {method: BalancingConfig(method=method) for method in LOSS_METHODS}
+    found = {method: balancing_config(method) for method in LOSS_METHODS}
     for method in GRADIENT_METHODS:
         for space in ("parameters", "features"):
-            found[f"{method}, {space}"] = BalancingConfig(method=method, gradients=space)
+            found[f"{method}, {space}"] = balancing_config(method, gradients=space)
     return found
 
 

@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "platform" / "branchpoint"
 
-CORE = {"io", "topology", "config", "datasets", "balancing", "tasks", "networks", "training", "deploy"}
+CORE = {"values", "io", "topology", "config", "datasets", "balancing", "tasks", "networks", "training", "deploy"}
 SOLE_IMPORTERS = {"ray": "on_ray", "optuna": "search"}
 
 

@@ -13,7 +13,7 @@ from branchpoint.affinity.lookahead import Snapshot
 from branchpoint.affinity.matrices import Matrix, Sums
 from branchpoint.affinity.measure import measure_affinities
 from branchpoint.affinity.probe import Probe
-from branchpoint.config import BalancingConfig, Config
+from branchpoint.config import Config, balancing_config
 from branchpoint.topology import Topology
 from branchpoint.training.epoch import train_epoch
 from branchpoint.training.run import Run, build_run
@@ -44,7 +44,7 @@ def trained(config: Config, every: int | None) -> tuple[Run, Probe | None]:
 @pytest.mark.parametrize("method", ["sum", "dwa"])
 def test_training_goes_on_bit_for_bit_as_without(method: str) -> None:
     """Weights, running statistics of batch norms, optimiser and random numbers."""
-    config = tree_config(balancing=BalancingConfig(method=method))  # type: ignore[arg-type]
+    config = tree_config(balancing=balancing_config(method))
     plain, _ = trained(config, None)
     drawn = torch.rand(3)
     measured, probe = trained(config, 1)

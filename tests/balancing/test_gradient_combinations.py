@@ -16,7 +16,7 @@ pytest.importorskip("cvxpy", reason="the extra 'balancing' (TorchJD and its solv
 
 from branchpoint.balancing import Balancer, build_balancer
 from branchpoint.balancing.combinations import build_combination, nash_weights, root
-from branchpoint.config import BalancingConfig
+from branchpoint.config import balancing_config
 from branchpoint.config.balancing import GRADIENT_METHODS
 
 CONFLICT = ((-4.0, 1.0, 1.0), (6.0, 1.0, 1.0))
@@ -41,14 +41,14 @@ FREE_OF_CONFLICT = ["upgrad", "dualproj", "mgda", "nash_mtl", "conflict_free"]
 
 
 def built(method: str, tasks: str = "ab", seed: int = 0, **options: object) -> Balancer:
-    config = BalancingConfig(method=method, **options)  # type: ignore[arg-type]
+    config = balancing_config(method, **options)
     return build_balancer(config, dict.fromkeys(tasks, 1.0), seed)
 
 
 def combined(method: str, rows: Tensor | tuple, **options: object) -> Tensor:
     """The combination of the rows of a matrix."""
     matrix = torch.as_tensor(rows, dtype=torch.float64)
-    config = BalancingConfig(method=method, **options)  # type: ignore[arg-type]
+    config = balancing_config(method, **options)
     return build_combination(config)(matrix @ matrix.T).double() @ matrix
 
 
@@ -102,7 +102,7 @@ def test_equations_that_define_a_method(rows: Tensor) -> None:
     assume(torch.linalg.cond(rows) < 100)  # nearly parallel gradients lie within the solvers' regularisation
     gramian = rows @ rows.T
     # Nash-MTL: G a = 1 / a (Navon et al. 2022, claim 3.1)
-    weight = build_combination(BalancingConfig(method="nash_mtl", max_norm=0.0))(gramian)
+    weight = build_combination(balancing_config("nash_mtl", max_norm=0.0))(gramian)
     torch.testing.assert_close(gramian @ weight * weight, torch.ones(len(rows)).double(), atol=1e-5, rtol=0)
     # IMTL-G: equal projections on all unit gradients (Liu et al. 2021, eq. 3)
     units = rows / rows.norm(dim=1, keepdim=True)
@@ -191,7 +191,7 @@ def test_what_teaches_nothing_vetoes_nothing() -> None:
 def test_absent_tasks_and_task_weights() -> None:
     for method in GRADIENT_METHODS:
         network = Linear({"a": (1.0, 2.0), "b": (-5.0, 1.0), "c": (2.0, 1.0)})
-        balancer = build_balancer(BalancingConfig(method=method), {"a": 1.0, "b": 1.0, "c": 3.0})
+        balancer = build_balancer(balancing_config(method), {"a": 1.0, "b": 1.0, "c": 3.0})
         found = step(balancer, network, {"a": 1.0, "c": 1.0})
         torch.testing.assert_close(found, combined(method, ((1.0, 2.0), (6.0, 3.0))), msg=method)
         assert network.heads["b"].grad == 0
@@ -217,7 +217,7 @@ def test_separate_networks_are_refused_before_training() -> None:
     network = Linear({"a": (1.0, nan), "b": (nan, 1.0)})
     with pytest.raises(ValueError, match="a, b share no parameter: every combination is the sum"):
         built("upgrad").attach(network)
-    build_balancer(BalancingConfig(method="upgrad"), {"a": 1.0}).attach(network)
+    build_balancer(balancing_config("upgrad"), {"a": 1.0}).attach(network)
 
 
 def test_missing_package_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:

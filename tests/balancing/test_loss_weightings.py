@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from branchpoint.balancing import Balancer, build_balancer
-from branchpoint.config import BalancingConfig
+from branchpoint.config import balancing_config
 from tests.balancing.toys import Linear, step, weights
 
 ROWS = {"a": (2.0, 0.0), "b": (0.0, 3.0), "c": (1.0, -1.0)}
@@ -15,7 +15,7 @@ METHODS = ("sum", "normalized_sum", "uncertainty", "dirichlet", "rlw", "gls", "d
 
 def built(method: str, task_weights: dict[str, float] | None = None, seed: int = 0, **options: object) -> Balancer:
     task_weights = task_weights or dict.fromkeys(ROWS, 1.0)
-    balancer = build_balancer(BalancingConfig(method=method, **options), task_weights, seed)  # type: ignore[arg-type]
+    balancer = build_balancer(balancing_config(method, **options), task_weights, seed)
     balancer.attach(Linear({name: ROWS[name] for name in task_weights}))
     return balancer
 

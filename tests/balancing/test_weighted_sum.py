@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from branchpoint.balancing import Balancer, Step, TaskLoss, WeightedSum, build_balancer
-from branchpoint.config import BalancingConfig
+from branchpoint.config import balancing_config
 
 
 class TwoHeads(nn.Module):
@@ -59,7 +59,7 @@ def test_absent_tasks_leave_zero_gradients_and_the_other_weights(present: list[s
 
 
 def test_state_of_a_stateless_balancer() -> None:
-    balancer: Balancer = build_balancer(BalancingConfig(), {"a": 1.0})
+    balancer: Balancer = build_balancer(balancing_config("sum"), {"a": 1.0})
     assert isinstance(balancer, WeightedSum)
     assert balancer.parameters() == ()
     balancer.load_state_dict(balancer.state_dict())
@@ -68,7 +68,7 @@ def test_state_of_a_stateless_balancer() -> None:
 
 
 def test_unknown_balancer_is_named() -> None:
-    config = BalancingConfig()
+    config = balancing_config("sum")
     object.__setattr__(config, "method", "magic")
     with pytest.raises(ValueError, match=r"balancing\.method is 'magic'"):
         build_balancer(config, {"a": 1.0})

@@ -1,39 +1,66 @@
-"""Options of balancing: defaults, refusals, and one Config for one run."""
+"""Options of balancing: one class for each method, refusals, and Configs of before there were such classes."""
+
+import dataclasses
+import json
+from pathlib import Path
 
 import pytest
 
-from branchpoint.config import BalancingConfig
-from branchpoint.config.balancing import GRADIENT_METHODS, LOSS_METHODS
+from branchpoint.config import BalancingConfig, Config, balancing_config
+from branchpoint.config.balancing import BALANCING_CONFIGS, GRADIENT_METHODS, LOSS_METHODS, GradNormConfig
 from branchpoint.config.serialization import from_plain, to_plain
+
+OLD = json.loads((Path(__file__).parent / "configs_before_methods_had_classes.json").read_text())
 
 
 @pytest.mark.parametrize("method", [*LOSS_METHODS, *GRADIENT_METHODS])
-def test_defaults_are_filled_in_so_that_equal_runs_are_equal(method: str) -> None:
-    config = BalancingConfig(method=method)  # type: ignore[arg-type]
-    options = {name: value for name, value in to_plain(config).items() if value is not None}
-    assert BalancingConfig(**options) == config
-    assert from_plain(BalancingConfig, to_plain(config)) == config
-    assert config.of_gradients == (config.gradients == "parameters") == (method in GRADIENT_METHODS)
+def test_json_both_ways(method: str) -> None:
+    config = balancing_config(method)
+    plain = to_plain(config)
+    assert plain["method"] == method
+    assert set(plain) == {"method", *(field.name for field in dataclasses.fields(config))}
+    assert from_plain(BalancingConfig, json.loads(json.dumps(plain))) == config
+    assert config.of_gradients == (method in GRADIENT_METHODS)
+
+
+@pytest.mark.parametrize("name", OLD)
+def test_stores_written_before_methods_had_classes_are_read(name: str) -> None:
+    plain = OLD[name]
+    config = Config.from_json(json.dumps(plain))
+    assert config.dataset.margin_mm == 0, "none was kept then"
+    read = json.loads(config.to_json())
+    stated = {key: value for key, value in plain["balancing"].items() if value is not None}
+    assert {key: read["balancing"][key] for key in stated} == stated
+    for part in ("network", "split", "tasks", "seed"):
+        assert read[part] == plain[part]
+    assert Config.from_json(config.to_json()).fingerprint == config.fingerprint
+
+
+def test_old_configs_cover_every_method_of_that_time() -> None:
+    assert {entry["balancing"]["method"] for entry in OLD.values()} <= set(BALANCING_CONFIGS)
+    assert len(OLD) == 22
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"method": "magic"}, r"balancing\.method is 'magic': known are 'sum'"),
-        ({"temperature": 2.0}, r"balancing\.temperature is 2\.0: 'sum' has no such option; it belongs to dwa"),
-        ({"method": "dwa", "gradients": "features"}, r"balancing\.gradients.*the methods of gradients"),
+        ({"method": "magic"}, r"balancing\.method is 'magic': choose one of 'sum'"),
+        ({"method": 3}, r"balancing\.method is 3: choose one of 'sum'"),
+        ({"method": "sum", "temperature": 2.0}, r"balancing: unknown field 'temperature'"),
+        ({"method": "dwa", "gradients": "features"}, r"balancing: unknown field 'gradients'; known are temperature"),
         ({"method": "dwa", "temperature": 0.0}, r"balancing\.temperature is 0\.0: must be positive"),
-        ({"method": "dtp", "smoothing": 1.5}, r"balancing\.smoothing is 1\.5: must lie above 0 and at most at 1"),
-        ({"method": "cagrad", "c": float("nan")}, r"balancing\.c is nan: must be at least 0"),
-        ({"method": "dirichlet", "draws": -1}, r"balancing\.draws is -1: must be at least 0"),
+        ({"method": "dtp", "smoothing": 1.5}, r"balancing\.smoothing is 1\.5: must lie in \(0, 1\]"),
+        ({"method": "cagrad", "c": float("nan")}, r"balancing\.c is nan: must be a finite number"),
+        ({"method": "dirichlet", "draws": -1}, r"balancing\.draws is -1: must lie in \[0, 10000\]"),
+        ({"method": "cagrad", "rescale": "two"}, r"balancing\.rescale is 'two': choose one of 'none', "),
     ],
 )
 def test_what_makes_no_sense_is_refused(options: dict, message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        BalancingConfig(**options)
+        balancing_config(**options)
 
 
-def test_numbers_of_a_method() -> None:
-    assert BalancingConfig(method="cagrad", c=0.0).number("c") == 0.0
-    with pytest.raises(ValueError, match=r"balancing\.alpha is None: 'sum' has no such number"):
-        BalancingConfig().number("alpha")
+def test_a_class_reads_its_own_method_alone() -> None:
+    assert from_plain(GradNormConfig, {"alpha": 2}) == GradNormConfig(alpha=2.0)
+    with pytest.raises(ValueError, match=r"method is 'dwa': must be 'gradnorm'"):
+        from_plain(GradNormConfig, {"method": "dwa"})

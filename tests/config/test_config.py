@@ -62,12 +62,12 @@ def test_candidate_ignores_fold_and_seed_alone() -> None:
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ('"width":8', '"width":"8"', r"network\.width: expected int, found '8'"),
+        ('"width":8', '"width":"8"', r"network\.width is '8': must be a whole number"),
         ('"width":8', '"wdith":8', r"network: unknown field 'wdith'"),  # codespell:ignore wdith
-        ('"kind":"survival"', '"kind":"surival"', r"tasks\[1\]\.kind: 'surival' is not one of"),
+        ('"kind":"survival"', '"kind":"surival"', r"tasks\[1\]\.kind is 'surival': choose one of 'segmentation'"),
         ('"learning_rate":0.001', '"learning_rate":-1', r"optimizer\.learning_rate is -1.0: must be positive"),
-        ('"ties":"breslow"', '"ties":"exact"', r"tasks\[1\]\.ties: 'exact' is not one of"),
-        ('"epochs":60', '"epochs":true', r"training\.epochs: expected int, found True"),
+        ('"ties":"breslow"', '"ties":"exact"', r"tasks\[1\]\.ties is 'exact': choose one of 'breslow', 'efron'"),
+        ('"epochs":60', '"epochs":true', r"training\.epochs is True: must be a whole number"),
     ],
 )
 def test_errors_name_the_place(old: str, new: str, message: str) -> None:

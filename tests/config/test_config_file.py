@@ -40,7 +40,7 @@ def test_every_command_reads_what_best_prints(tmp_path: Path, command: str, monk
 def test_what_is_no_config_names_the_file(tmp_path: Path) -> None:
     file = tmp_path / "config.json"
     file.write_text('{"network": {"width": 0}}')
-    with pytest.raises(ValueError, match=r"--config .*config.json: network.width is 0: must be at least 1"):
+    with pytest.raises(ValueError, match=r"--config .*config.json: network.width is 0: must lie in \[1, 1024\]"):
         read_config(file)
     with pytest.raises(ValueError, match=r"--config .*nothing.json: No such file"):
         read_config(tmp_path / "nothing.json")

@@ -139,5 +139,5 @@ def test_a_share_of_the_training_samples_is_part_of_a_larger_one() -> None:
         assert (parts.validation == whole.validation).all()
         assert (parts.test == whole.test).all()
         seen = set(parts.train.tolist())
-    with pytest.raises(ValueError, match=r"split.training_fraction is 0: must lie above 0"):
+    with pytest.raises(ValueError, match=r"split.training_fraction is 0.0: must lie in \(0, 1\]"):
         SplitConfig(training_fraction=0)

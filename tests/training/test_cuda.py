@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from branchpoint import networks
-from branchpoint.config import BalancingConfig, Config, DatasetConfig, NetworkConfig, TrainingConfig
+from branchpoint.config import Config, DatasetConfig, NetworkConfig, TrainingConfig, balancing_config
 from branchpoint.config.balancing import GRADIENT_METHODS, LOSS_METHODS
 from branchpoint.training.errors import TrainingOutOfMemory, with_smaller_batches
 from branchpoint.training.loop import fit
@@ -134,7 +134,7 @@ def test_every_balancer_trains(tmp_path: Path, method: str) -> None:
     if method in GRADIENT_METHODS:
         pytest.importorskip("torchjd", reason="the extra 'balancing' is not installed")
         pytest.importorskip("cvxpy", reason="the extra 'balancing' is not installed")
-    config = replace(undropped(), balancing=BalancingConfig(method=method))  # type: ignore[arg-type]
+    config = replace(undropped(), balancing=balancing_config(method))
     here, there = (history(config, MemoryCohort(), tmp_path / device.type, device=device) for device in (GPU, CPU))
     assert here["history"][0]["train/loss"] == pytest.approx(there["history"][0]["train/loss"], rel=1e-2)
     assert here["history"][-1]["train/loss"] == pytest.approx(there["history"][-1]["train/loss"], rel=5e-2)

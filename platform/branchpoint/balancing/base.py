@@ -5,10 +5,12 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
+
+from branchpoint.config import BalancingConfig
 
 
 @dataclass(frozen=True)
@@ -49,12 +51,25 @@ class Balancer(ABC):
     from random numbers of a generator seeded alike.
 
     Attributes:
+        config_class: class of its options; its ``method`` names the balancer.
         looks_again: the loop calls :meth:`look_again` after each step of the optimiser.
         watches_performance: the loop calls :meth:`watch_performance` after each epoch.
     """
 
+    config_class: ClassVar[type[BalancingConfig]]
     looks_again: bool = False
     watches_performance: bool = False
+
+    @classmethod
+    def of(cls, config: Any, task_weights: Mapping[str, float], seed: int) -> Balancer:
+        """The balancer with the options of ``config``, an instance of :attr:`config_class`.
+
+        Args:
+            config: options of the method.
+            task_weights: weights of the trained tasks.
+            seed: of the methods that draw; the same on every worker.
+        """
+        return cls(task_weights)  # type: ignore[call-arg]
 
     @property
     def weights_ahead(self) -> Mapping[str, float] | None:

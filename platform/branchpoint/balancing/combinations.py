@@ -12,22 +12,25 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from branchpoint.balancing.gradient_combination import Combination
-from branchpoint.config.balancing import BalancingConfig
+from branchpoint.config.balancing import AlignedMTLConfig, CAGradConfig, GradientBalancingConfig, NashMTLConfig
+
+Combination = Callable[[Tensor], Tensor]
+"""Gramian float64 (N, N) on the CPU, with no zero on its diagonal, to weights (N,)."""
 
 RIDGE = 1e-8
 """What is added to the diagonal of a Gramian, relative to it (Nash-MTL) or to its mean (projections)."""
 NASH_STEPS = 200
 
 
-def build_combination(config: BalancingConfig) -> Combination:
+def build_combination(config: GradientBalancingConfig) -> Combination:
     """The combination that ``config.method`` names.
 
     Raises:
         ModuleNotFoundError: TorchJD, or a solver that the method needs, is not installed.
     """
-    if config.method == "nash_mtl":
-        return lambda gramian: _shortened(nash_weights(gramian), gramian, config.number("max_norm"))
+    if isinstance(config, NashMTLConfig):
+        max_norm = config.max_norm
+        return lambda gramian: _shortened(nash_weights(gramian), gramian, max_norm)
     try:
         from torchjd import aggregation as jd
 
@@ -78,14 +81,19 @@ def _projector() -> Any:
     return QuadprogProjector(reg_eps=RIDGE)
 
 
-def _cagrad(jd: Any, config: BalancingConfig) -> Combination:
-    c = config.number("c")
+def _cagrad(jd: Any, config: CAGradConfig) -> Combination:
+    c = config.c
     weighting = jd.CAGradWeighting(c=c)
-    divisor = {"none": 1.0, "one_plus_c_squared": 1 + c**2, "one_plus_c": 1 + c}[config.rescale or "none"]
+    divisor = {"none": 1.0, "one_plus_c_squared": 1 + c**2, "one_plus_c": 1 + c}[config.rescale]
     return lambda gramian: weighting(gramian) / divisor
 
 
-def _conflict_free(jd: Any, config: BalancingConfig) -> Combination:
+def _aligned_mtl(jd: Any, config: AlignedMTLConfig) -> Combination:
+    weighting: Combination = jd.AlignedMTLWeighting(scale_mode=config.scale)
+    return weighting
+
+
+def _conflict_free(jd: Any, config: GradientBalancingConfig) -> Combination:
     """ConFIG is defined on the gradients; any matrix with the same Gramian has the same weights."""
     aggregator = jd.ConFIG()
 
@@ -102,13 +110,13 @@ def root(gramian: Tensor) -> Tensor:
     return vectors * values.clamp(min=0).sqrt() @ vectors.T
 
 
-_WEIGHTINGS: dict[str, Callable[[Any, BalancingConfig], Combination]] = {
+_WEIGHTINGS: dict[str, Callable[[Any, Any], Combination]] = {
     "upgrad": lambda jd, config: jd.UPGradWeighting(projector=_projector()),
     "mgda": lambda jd, config: jd.MGDAWeighting(),
     "pcgrad": lambda jd, config: jd.PCGradWeighting(),
     "cagrad": _cagrad,
     "imtl_g": lambda jd, config: jd.IMTLGWeighting(),
-    "aligned_mtl": lambda jd, config: jd.AlignedMTLWeighting(scale_mode=config.scale),
+    "aligned_mtl": _aligned_mtl,
     "dualproj": lambda jd, config: jd.DualProjWeighting(projector=_projector()),
     "conflict_free": _conflict_free,
 }

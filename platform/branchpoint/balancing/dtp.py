@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import Self
 
 import torch
 from torch import Tensor
 
 from branchpoint.balancing.loss_weighting import LossWeighting
+from branchpoint.config.balancing import DynamicTaskPrioritizationConfig
 
 SMALLEST_PERFORMANCE = 1e-3
 """Performances are kept this far from 0 and 1, where the weight is infinite or zero."""
@@ -25,7 +27,13 @@ class DynamicTaskPrioritization(LossWeighting):
         smoothing: weight of the newest performance in the moving average.
     """
 
+    config_class = DynamicTaskPrioritizationConfig
+
     watches_performance = True
+
+    @classmethod
+    def of(cls, config: DynamicTaskPrioritizationConfig, task_weights: Mapping[str, float], seed: int) -> Self:
+        return cls(task_weights, config.gamma, config.smoothing)
 
     def __init__(self, task_weights: Mapping[str, float], gamma: float = 1.0, smoothing: float = 0.5) -> None:
         super().__init__(task_weights)

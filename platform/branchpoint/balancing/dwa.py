@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor
 
 from branchpoint.balancing.loss_weighting import LossWeighting, RunningMeans
+from branchpoint.config.balancing import DynamicWeightAverageConfig
 
 
 class DynamicWeightAverage(LossWeighting):
@@ -21,7 +22,13 @@ class DynamicWeightAverage(LossWeighting):
         temperature: T; the larger, the more even.
     """
 
+    config_class = DynamicWeightAverageConfig
+
     needs_positive = "the ratio of two negative or mixed losses says nothing about progress"
+
+    @classmethod
+    def of(cls, config: DynamicWeightAverageConfig, task_weights: Mapping[str, float], seed: int) -> Self:
+        return cls(task_weights, config.temperature)
 
     def __init__(self, task_weights: Mapping[str, float], temperature: float = 2.0) -> None:
         super().__init__(task_weights)

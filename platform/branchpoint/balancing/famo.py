@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
 
 from branchpoint.balancing.loss_weighting import LossWeighting
+from branchpoint.config.balancing import FAMOConfig
 
 EPSILON = 1e-8
 
@@ -25,8 +26,14 @@ class FAMO(LossWeighting):
         weight_decay: of xi: part of the method, which forgets old steps by it.
     """
 
+    config_class = FAMOConfig
+
     needs_positive = "famo descends its logarithm"
     looks_again = True
+
+    @classmethod
+    def of(cls, config: FAMOConfig, task_weights: Mapping[str, float], seed: int) -> Self:
+        return cls(task_weights, config.learning_rate, config.weight_decay)
 
     def __init__(
         self, task_weights: Mapping[str, float], learning_rate: float = 0.025, weight_decay: float = 1e-3

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
 
 from branchpoint.balancing.base import Balancer, Step
+from branchpoint.balancing.combinations import Combination, build_combination
 from branchpoint.balancing.sharing import owners_of_parameters, task_gradients
-
-Combination = Callable[[Tensor], Tensor]
-"""Gramian float64 (N, N) on the CPU, with no zero on its diagonal, to weights (N,)."""
+from branchpoint.config.balancing import GradientBalancingConfig
 
 
 class GradientCombination(Balancer):
@@ -34,6 +33,13 @@ class GradientCombination(Balancer):
         self._task_weights = dict(task_weights)
         self._generator = torch.Generator().manual_seed(seed)
         self._last: dict[str, float | Tensor] = dict(task_weights)
+
+    @classmethod
+    def of(cls, config: GradientBalancingConfig, task_weights: Mapping[str, float], seed: int) -> GradientCombination:
+        from branchpoint.balancing.feature_combination import FeatureCombination
+
+        kind = FeatureCombination if config.of_features else GradientCombination
+        return kind(build_combination(config), task_weights, seed)
 
     def attach(self, network: nn.Module) -> None:
         """Raises ValueError where no two tasks share a parameter that a gradient reaches, with at least two tasks."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from branchpoint.balancing.base import Balancer, Step, complete_gradients
 from branchpoint.balancing.loss_weighting import RunningMeans
 from branchpoint.balancing.sharing import Owners, owners_of_parameters
+from branchpoint.config.balancing import GradNormConfig
 
 
 class GradNorm(Balancer):
@@ -26,6 +27,12 @@ class GradNorm(Balancer):
     Args:
         alpha: strength of the pull.
     """
+
+    config_class = GradNormConfig
+
+    @classmethod
+    def of(cls, config: GradNormConfig, task_weights: Mapping[str, float], seed: int) -> Self:
+        return cls(task_weights, config.alpha)
 
     def __init__(self, task_weights: Mapping[str, float], alpha: float = 1.5) -> None:
         self.alpha = alpha

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from branchpoint.balancing.base import Balancer, Step, collect_gradients
+from branchpoint.config.balancing import GeometricMeanConfig, NormalizedSumConfig
 
 
 class LossWeighting(Balancer):
@@ -75,6 +76,8 @@ class NormalizedSum(LossWeighting):
     zero (a Cox loss where nobody is at risk) are left out of the mean; a loss not seen yet weighs 1.
     """
 
+    config_class = NormalizedSumConfig
+
     needs_positive = "it is divided by its mean"
 
     def __init__(self, task_weights: Mapping[str, float]) -> None:
@@ -105,6 +108,8 @@ class GeometricMean(LossWeighting):
     Its gradient is that of the sum with weights w_i = (prod L)^(1/N) / (N L_i). A loss of exactly zero would take all
     gradient from the others: it is left out of the mean and weighs 0.
     """
+
+    config_class = GeometricMeanConfig
 
     needs_positive = "the geometric mean takes its logarithm"
 

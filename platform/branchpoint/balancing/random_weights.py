@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Self
 
 import torch
 from torch import Tensor
 
 from branchpoint.balancing.loss_weighting import LossWeighting
+from branchpoint.config.balancing import DirichletConfig, RandomLossWeightingConfig
 
 
 class RandomWeighting(LossWeighting):
@@ -27,6 +29,12 @@ class RandomWeighting(LossWeighting):
 class RandomLossWeighting(RandomWeighting):
     """RLW: the softmax of standard normal numbers (Lin et al. 2022, algorithm 1), over the tasks that are present."""
 
+    config_class = RandomLossWeightingConfig
+
+    @classmethod
+    def of(cls, config: RandomLossWeightingConfig, task_weights: Mapping[str, float], seed: int) -> Self:
+        return cls(task_weights, seed)
+
     def step_weights(self, names: Sequence[str], values: Tensor, epoch: int) -> Tensor:
         return torch.randn(len(names), generator=self._generator).softmax(0).to(values)
 
@@ -41,6 +49,12 @@ class RandomDirichlet(RandomWeighting):
         draws: 0 for the published rule.
         concentration: of every task.
     """
+
+    config_class = DirichletConfig
+
+    @classmethod
+    def of(cls, config: DirichletConfig, task_weights: Mapping[str, float], seed: int) -> Self:
+        return cls(task_weights, seed, config.draws, config.concentration)
 
     def __init__(
         self, task_weights: Mapping[str, float], seed: int, draws: int = 0, concentration: float = 1.0

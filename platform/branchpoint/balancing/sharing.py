@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -13,18 +14,26 @@ from branchpoint.balancing.base import Step, complete_gradients
 Owners = frozenset[str]
 
 
+@runtime_checkable
+class MultiTaskNetwork(Protocol):
+    """A network that knows which tasks depend on which of its parameters."""
+
+    def tasks_of_parameters(self, gradients: bool = False) -> Mapping[str, Owners]:
+        """Name of each parameter to the tasks that have an output, or a gradient, that depends on it."""
+
+
 def owners_of_parameters(network: nn.Module, tasks: Sequence[str]) -> dict[nn.Parameter, Owners]:
     """Those of ``tasks`` whose losses have a gradient in each trainable parameter, in the network's order.
 
     Raises:
         ValueError: the network cannot tell.
     """
-    if not hasattr(network, "tasks_of_parameters"):
+    if not isinstance(network, MultiTaskNetwork):
         raise ValueError(
             f"{type(network).__name__} has no tasks_of_parameters(gradients=True), the names of parameters with the "
             "tasks that have a gradient in them: balancing by gradients needs it"
         )
-    told: Mapping[str, Owners] = network.tasks_of_parameters(gradients=True)  # type: ignore[operator]
+    told = network.tasks_of_parameters(gradients=True)
     return {
         parameter: told.get(name, frozenset(tasks)) & frozenset(tasks)
         for name, parameter in network.named_parameters()

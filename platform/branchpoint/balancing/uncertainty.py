@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import torch
 from torch import Tensor, nn
 
 from branchpoint.balancing.base import Step
 from branchpoint.balancing.loss_weighting import LossWeighting
+from branchpoint.config.balancing import UncertaintyConfig
 
 
 class Uncertainty(LossWeighting):
@@ -24,7 +25,13 @@ class Uncertainty(LossWeighting):
         log_variance: where s starts; 0 is sigma = 1.
     """
 
+    config_class = UncertaintyConfig
+
     needs_positive = "sigma would run to 0 and the weight to infinity"
+
+    @classmethod
+    def of(cls, config: UncertaintyConfig, task_weights: Mapping[str, float], seed: int) -> Self:
+        return cls(task_weights, config.form, config.log_variance)
 
     def __init__(
         self, task_weights: Mapping[str, float], form: Literal["half", "full"] = "half", log_variance: float = 0.0

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from branchpoint.balancing.base import Balancer, Step, collect_gradients
+from branchpoint.config.balancing import WeightedSumConfig
 
 
 class WeightedSum(Balancer):
     """Fixed weights; an absent task adds nothing and leaves the weights of the others alone."""
+
+    config_class = WeightedSumConfig
 
     def __init__(self, task_weights: Mapping[str, float]) -> None:
         self._weights = dict(task_weights)

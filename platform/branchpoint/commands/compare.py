@@ -122,7 +122,7 @@ def experiment_of(job: Job, base: Config, question: str) -> Experiment:
 
 def _learning(base: Config, tasks: Sequence[AnyTaskConfig]) -> Config:
     """The base's network for ``tasks`` alone, every stage shared, HOG by a light unit on the bottleneck (paper 002)."""
-    described = [task.name for task in tasks if isinstance(task, HogConfig)]
+    described = [task.name for task in tasks if task.describes_image]
     units: tuple[tuple[str, Literal["light"]], ...] = tuple((name, "light") for name in described)
     return replace(base, tasks=tuple(tasks), network=replace(base.network, regression_units=units))
 

@@ -1,7 +1,11 @@
 """``Config`` and its parts: a whole trial as one frozen, validated value."""
 
-from branchpoint.config.balancing import BalancingConfig
-from branchpoint.config.config import Config, DatasetConfig, NetworkConfig, SplitConfig
+from branchpoint.config.augmentation import AugmentationConfig, IntensityAugmentationConfig
+from branchpoint.config.balancing import BalancingConfig, balancing_config
+from branchpoint.config.config import Config
+from branchpoint.config.dataset import DatasetConfig, SplitConfig
+from branchpoint.config.network import NetworkConfig
+from branchpoint.config.optimizer import OptimizerConfig
 from branchpoint.config.tasks import (
     AnyTaskConfig,
     ClassificationConfig,
@@ -15,13 +19,7 @@ from branchpoint.config.tasks import (
     SurvivalConfig,
     TaskConfig,
 )
-from branchpoint.config.training import (
-    AugmentationConfig,
-    IntensityAugmentationConfig,
-    OptimizerConfig,
-    SemiSupervisedConfig,
-    TrainingConfig,
-)
+from branchpoint.config.training import SemiSupervisedConfig, TrainingConfig
 
 __all__ = [
     "AnyTaskConfig",
@@ -45,4 +43,5 @@ __all__ = [
     "SurvivalConfig",
     "TaskConfig",
     "TrainingConfig",
+    "balancing_config",
 ]

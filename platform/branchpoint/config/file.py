@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 from branchpoint.config.config import Config
+from branchpoint.config.serialization import parse_json
 
 
 def read_config(file: Path) -> Config:
@@ -15,8 +16,8 @@ def read_config(file: Path) -> Config:
         ValueError: there is none; the message names the file and the place in it.
     """
     try:
-        text = file.read_text()
-        found = json.loads(text)
+        text = file.read_text(encoding="utf-8")
+        found = parse_json(text)
         if isinstance(found, list) and found and isinstance(found[0], dict) and "config" in found[0]:
             text = json.dumps(found[0]["config"])
         return Config.from_json(text)

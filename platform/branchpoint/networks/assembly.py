@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import nn
 
-from branchpoint.config import Config, DomainConfig
+from branchpoint.config import Config
 from branchpoint.networks.adversarial import AdversarialHead
 from branchpoint.networks.cascades import MEASUREMENTS
 from branchpoint.networks.encoders import architecture
@@ -60,7 +60,7 @@ class Assembly:
 
     def _image_head(self, step: Step) -> ImageHead:
         settings, task = self.config.network, self.config.task(step.task)
-        clinical = 0 if isinstance(task, DomainConfig) else 2 * len(settings.clinical)
+        clinical = 2 * len(settings.clinical) if task.sees_clinical else 0
         if clinical and settings.head_inputs == "clinical":
             if step.joined or step.received:
                 raise ValueError(
@@ -83,14 +83,14 @@ class Assembly:
             else:
                 dense = self.config.task(link.source).dense
                 numbers += self.outputs[link.source] * (2 if dense else 1)
-        if isinstance(task, DomainConfig):
+        if task.reversal is not None:
             return AdversarialHead(
                 features,
                 settings.hidden_features,
                 self.outputs[step.task],
                 settings.dropout,
-                strength=task.strength,
-                ramp=task.ramp,
+                strength=task.reversal.strength,
+                ramp=task.reversal.ramp,
             )
         return ImageHead(features, settings.hidden_features, self.outputs[step.task], settings.dropout, numbers)
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
-from branchpoint.config import Config, DomainConfig
+from branchpoint.config import Config
 from branchpoint.networks.assembly import Assembly
 from branchpoint.networks.blocks import global_average
 from branchpoint.networks.cascades import (
@@ -51,7 +51,7 @@ class Network(nn.Module):
         self.dense = {task.name: task.dense for task in config.tasks}
         self.clinical = ClinicalValues(len(config.network.clinical)) if config.network.clinical else None
         # Who sees clinical values beside the image, and who sees nothing else.
-        told = {task.name for task in config.tasks if not task.dense and not isinstance(task, DomainConfig)}
+        told = {task.name for task in config.tasks if task.sees_clinical}
         told = told - self.regressing if self.clinical else set()
         self.told, self.blind = frozenset(told), frozenset(told if config.network.head_inputs == "clinical" else ())
         assembly = Assembly(config, self.topology)

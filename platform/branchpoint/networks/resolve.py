@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from branchpoint.config import ClassificationConfig, Config, SegmentationConfig
+from branchpoint.config import Config
 from branchpoint.networks.encoders import architecture
 from branchpoint.topology import Cascade, Topology
 from branchpoint.topology.canonical import NUMBERS
@@ -69,11 +69,11 @@ def _check_cascade(config: Config, cascade: Cascade) -> None:
     source, target = config.task(cascade.source), config.task(cascade.target)
     where = f"network.topology: cascade of {cascade.carries} from {source.name!r} to {target.name!r}"
     if cascade.carries in NUMBERS:
-        if not isinstance(source, SegmentationConfig):
+        if not source.predicts_mask:
             raise ValueError(f"{where}: {source.name!r} predicts no mask; choose a segmentation task")
         if target.dense:
             raise ValueError(f"{where}: {target.name!r} gives a map; these are numbers, for an image-level task")
-    if cascade.carries == "probabilities" and not isinstance(source, SegmentationConfig | ClassificationConfig):
+    if cascade.carries == "probabilities" and not source.predicts_probabilities:
         raise ValueError(f"{where}: {source.name!r} has no probabilities; pass on its logits")
     channel, channels = config.network.measured_channel, config.network.in_channels
     if cascade.carries == "measurements" and channel >= channels:

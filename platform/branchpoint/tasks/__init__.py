@@ -12,19 +12,23 @@ from branchpoint.tasks.ordinal import OrdinalTask
 from branchpoint.tasks.regression import ReconstructionTask, RegressionTask
 from branchpoint.tasks.segmentation import SegmentationTask
 from branchpoint.tasks.survival import SurvivalTask, cox_loss
+from branchpoint.values import look_up
 
 TASKS: dict[str, type[Task]] = {
-    "segmentation": SegmentationTask,
-    "survival": SurvivalTask,
-    "classification": ClassificationTask,
-    "multilabel": MultilabelTask,
-    "ordinal": OrdinalTask,
-    "regression": RegressionTask,
-    "reconstruction": ReconstructionTask,
-    "hog": HogTask,
-    "domain": DomainTask,
+    task.config_class.kind: task
+    for task in (
+        SegmentationTask,
+        SurvivalTask,
+        ClassificationTask,
+        MultilabelTask,
+        OrdinalTask,
+        RegressionTask,
+        ReconstructionTask,
+        HogTask,
+        DomainTask,
+    )
 }
-"""Kind of task configuration to task."""
+"""Kind of task to its class; the entry points ``branchpoint.tasks`` of other packages add theirs."""
 
 
 def build_task(config: TaskConfig) -> Task:
@@ -32,10 +36,14 @@ def build_task(config: TaskConfig) -> Task:
 
     Raises:
         ValueError: there is no such kind of task.
+
+    Example:
+        >>> from branchpoint.config import ClassificationConfig
+        >>> task = build_task(ClassificationConfig(name="grade", target="grade", classes=3))
+        >>> task.outputs, task.primary_metric, round(task.chance, 3)
+        (3, 'balanced_accuracy', 0.333)
     """
-    if config.kind not in TASKS:
-        raise ValueError(f"tasks.{config.name}.kind is {config.kind!r}: known are {', '.join(TASKS)}")
-    return TASKS[config.kind](config)
+    return look_up(TASKS, config.kind, f"tasks.{config.name}.kind", "branchpoint.tasks")(config)
 
 
 __all__ = ["TASKS", "Summary", "Task", "build_task", "cox_loss"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -72,13 +73,18 @@ def explained_share(explained: float) -> float:
 class Task(ABC):
     """A task's target, output, loss and metric.
 
+    A new kind is a subclass with a ``config_class`` of its own, in :data:`branchpoint.tasks.TASKS` or named by an
+    entry point of ``branchpoint.tasks``.
+
     Attributes:
+        config_class: class of its Config; its ``kind`` names the task.
         config: the part of the Config that describes it.
         outputs: channels (dense tasks) or units (image-level tasks) of its head.
         primary_metric: key of :meth:`metrics` that ranks configurations; higher is better.
         chance: value of the primary metric that a model without knowledge gets.
     """
 
+    config_class: ClassVar[type[TaskConfig]]
     outputs: int
     primary_metric: str
     chance: float

@@ -27,6 +27,7 @@ class ClassificationTask(Task):
     - ``sensitivity`` and ``specificity`` of class 1 (K = 2).
     """
 
+    config_class = ClassificationConfig
     config: ClassificationConfig
     primary_metric = "balanced_accuracy"
 

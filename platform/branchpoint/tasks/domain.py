@@ -18,6 +18,7 @@ class DomainTask(Task):
     centre to this head; another classifier might still find it there.
     """
 
+    config_class = DomainConfig
     config: DomainConfig
     primary_metric = "balanced_accuracy"
 

@@ -28,6 +28,7 @@ class HogTask(ComputedTarget):
     zeros get, 1 perfect; NaN for zero targets.
     """
 
+    config_class = HogConfig
     config: HogConfig
     primary_metric = "explained"
     chance = 0.0

@@ -23,6 +23,7 @@ class MultilabelTask(Task):
     - ``micro_accuracy``, ``micro_sensitivity``, ``micro_specificity``: paper 001.
     """
 
+    config_class = MultilabelConfig
     config: MultilabelConfig
     primary_metric = "balanced_accuracy"
     chance = 0.5

@@ -26,6 +26,7 @@ class OrdinalTask(Task):
     - ``mae``: mean absolute difference of ranks.
     """
 
+    config_class = OrdinalConfig
     config: OrdinalConfig
     primary_metric = "kappa"
     chance = 0.0

@@ -26,6 +26,7 @@ class RegressionTask(Task):
     where the truth does not vary), ``mae``, ``rmse``.
     """
 
+    config_class = RegressionConfig
     config: RegressionConfig
     outputs = 1
     primary_metric = "r2"
@@ -71,6 +72,7 @@ class ReconstructionTask(ComputedTarget):
     Metrics over voxels of all samples, in units of normalised intensity: ``r2``, ``mse``, ``mae``.
     """
 
+    config_class = ReconstructionConfig
     config: ReconstructionConfig
     primary_metric = "r2"
     chance = 0.0

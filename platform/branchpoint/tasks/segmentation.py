@@ -53,6 +53,7 @@ class SegmentationTask(Task):
     Voxels of class :data:`branchpoint.datasets.cohort.IGNORED` count in no loss and no metric.
     """
 
+    config_class = SegmentationConfig
     config: SegmentationConfig
 
     def __init__(self, config: SegmentationConfig) -> None:

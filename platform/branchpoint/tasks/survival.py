@@ -134,6 +134,7 @@ class SurvivalTask(Task):
     Metrics: ``c_index``, and ``n_events`` among the labelled samples (how much the C-index rests on).
     """
 
+    config_class = SurvivalConfig
     config: SurvivalConfig
     outputs = 1
     primary_metric = "c_index"

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
+
+from branchpoint.values import Checked, Length, Range
 
 Content = Literal["logits", "probabilities", "features", "masked_features", "measurements"]
+TaskName = Annotated[str, Length(at_least=1, at_most=200)]
+Stage = Annotated[int, Range(at_least=0)]
 Unit = Literal["cross_stitch", "nddr", "concatenation", "attention"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Cascade:
+class Cascade(Checked):
     """The output of one task is input to another.
 
     Attributes:
@@ -24,15 +28,17 @@ class Cascade:
         gradient: whether the target's loss also trains the source.
     """
 
-    source: str
-    target: str
+    section = "cascade"
+
+    source: TaskName
+    target: TaskName
     carries: Content
-    stage: int | None = None
+    stage: Stage | None = None
     gradient: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)
-class Exchange:
+class Exchange(Checked):
     """Features pass between two branches after a stage that both have.
 
     Attributes:
@@ -45,9 +51,11 @@ class Exchange:
         both_ways: the source receives from the target alike.
     """
 
-    stage: int
-    source: str
-    target: str
+    section = "exchange"
+
+    stage: Stage
+    source: TaskName
+    target: TaskName
     unit: Unit
     both_ways: bool = True
 

@@ -12,10 +12,11 @@ from branchpoint.topology.family import Family, family
 from branchpoint.topology.links import Cascade, Exchange
 from branchpoint.topology.partitions import Group, Partition, canonical_partition, group_of, members, require_refinement
 from branchpoint.topology.partitions import restrict as restricted
+from branchpoint.values import Checked
 
 
 @dataclass(frozen=True)
-class Topology:
+class Topology(Checked):
     """A multi-task network: who shares which stage, and what passes between branches.
 
     Stage 0 is the first encoder stage; decoder stages follow the encoder's. Only tasks of ``decoder_tasks`` pass
@@ -33,12 +34,14 @@ class Topology:
         ValueError: naming stage and tasks.
     """
 
+    section = "topology"
+
     encoder: tuple[Partition, ...]
     decoder: tuple[Partition, ...] = ()
     cascades: tuple[Cascade, ...] = ()
     exchanges: tuple[Exchange, ...] = ()
 
-    def __post_init__(self) -> None:
+    def check(self) -> None:
         set_field = object.__setattr__
         set_field(self, "encoder", _canonical_chain(self.encoder, "encoder"))
         decoder = _canonical_chain(self.decoder, "decoder")

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from branchpoint import networks
 from branchpoint.balancing import Balancer, build_balancer
-from branchpoint.config import Config, DomainConfig
+from branchpoint.config import Config
 from branchpoint.datasets.batch import Batch
 from branchpoint.datasets.prepared import PreparedCohort
 from branchpoint.datasets.sampling import EventBalancedSampler
@@ -148,9 +148,9 @@ def check_labels(config: Config, prepared: PreparedCohort, folds: Split) -> None
                 f"{' or '.join(task.target_kinds)} target of that name; it has "
                 f"{', '.join(f'{name} ({kind})' for name, kind in prepared.targets.items())}"
             )
-        if isinstance(task, DomainConfig) and len(_known(prepared, task.target, folds.train)) < 2:
+        if task.centers and len(_known(prepared, task.target, folds.train)) < 2:
             raise ValueError(
-                f"tasks.{task.name}.domains are {', '.join(task.domains)}: fewer than two of them are "
+                f"tasks.{task.name}.domains are {', '.join(task.centers)}: fewer than two of them are "
                 "among the training patients' centres; there is nothing to tell apart"
             )
         if task.target_kinds and task.weight > 0 and not prepared.labelled[task.target][folds.train].any():

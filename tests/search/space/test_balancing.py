@@ -9,7 +9,7 @@ from typing import Any
 import optuna
 import pytest
 
-from branchpoint.config import BalancingConfig, Config, DatasetConfig, HogConfig
+from branchpoint.config import BalancingConfig, Config, DatasetConfig, HogConfig, balancing_config
 from branchpoint.config.balancing import GRADIENT_METHODS, LOSS_METHODS
 from branchpoint.search.space import balancing as balancers
 from branchpoint.search.space.balancing import gradient_methods, loss_methods, suggest_balancing
@@ -55,7 +55,7 @@ def test_not_asked_where_it_has_no_effect(base: Config) -> None:
     alone = [replace(task, weight=float(task.name == "tumour")) for task in base.tasks]
     apart = replace(base.network, topology=Topology.separate(NAMES, ("tumour",), 5, 4))
     for how in ({"tasks": alone}, {"network": apart}):
-        assert drawn(base, 3, **how) == [({}, BalancingConfig())] * 3
+        assert drawn(base, 3, **how) == [({}, balancing_config("sum"))] * 3
     assert apart.topology is not None
     passed = replace(apart.topology, cascades=(Cascade(source="tumour", target="recurrence", carries="features"),))
     assert all(parameters for parameters, _ in drawn(base, 3, network=replace(apart, topology=passed)))
@@ -82,6 +82,6 @@ def test_a_topology_that_shares_too_little_is_never_started(base: Config) -> Non
     feasible = fits_memory(None)
     for method in ("gradnorm", "upgrad"):
         network = replace(base.network, topology=branching, width=2)
-        assert feasible(replace(base, network=network, balancing=BalancingConfig(method=method))) is None  # type: ignore[arg-type]
+        assert feasible(replace(base, network=network, balancing=balancing_config(method))) is None
     with pytest.raises(ValueError, match="share no parameter"):
-        feasible(replace(base, network=replace(network, topology=apart), balancing=BalancingConfig(method="upgrad")))
+        feasible(replace(base, network=replace(network, topology=apart), balancing=balancing_config("upgrad")))

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from branchpoint.config import BalancingConfig, Config
+from branchpoint.config import Config, balancing_config
 from branchpoint.config.balancing import GRADIENT_METHODS, LOSS_METHODS
 from branchpoint.training.devices.distributed import Workers
 from branchpoint.training.epoch import train_epoch
@@ -28,7 +28,7 @@ def config_of(micro_batch: int | None, method: str = "sum", **training: Any) -> 
         base,
         tasks=(base.tasks[0], base.tasks[2]),
         network=replace(base.network, dropout=0.3),
-        balancing=BalancingConfig(method=method),  # type: ignore[arg-type]
+        balancing=balancing_config(method),
         training=replace(base.training, micro_batch=micro_batch, **training),
     )
 
@@ -116,7 +116,7 @@ def test_what_parts_cannot_give_is_refused() -> None:
     with pytest.raises(ValueError, match=r"network\.unit is 'batchnorm'"):
         replace(config, network=replace(config.network, unit="batchnorm"))
     with pytest.raises(ValueError, match=r"balancing\.gradients is 'features'"):
-        replace(config, balancing=BalancingConfig(method="mgda", gradients="features"))
+        replace(config, balancing=balancing_config("mgda", gradients="features"))
     with pytest.raises(ValueError, match="must be at least 1"):
         config_of(0)
 

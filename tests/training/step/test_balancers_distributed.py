@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from branchpoint.balancing import Step
-from branchpoint.config import BalancingConfig, Config
+from branchpoint.config import Config, balancing_config
 from branchpoint.config.balancing import GRADIENT_METHODS, LOSS_METHODS
 from branchpoint.topology import Topology
 from branchpoint.training.run import build_run
@@ -37,10 +37,10 @@ def scenarios() -> dict[str, Config]:
     base = replace(base, network=replace(base.network, topology=TREE, dropout=0.3))
     found = {}
     for method in (*LOSS_METHODS, *GRADIENT_METHODS):
-        found[method] = replace(base, balancing=BalancingConfig(method=method))  # type: ignore[arg-type]
+        found[method] = replace(base, balancing=balancing_config(method))
         if method in GRADIENT_METHODS:
             forked = replace(base, network=replace(base.network, topology=FORK))
-            features = BalancingConfig(method=method, gradients="features")  # type: ignore[arg-type]
+            features = balancing_config(method, gradients="features")
             found[f"{method} of features"] = replace(forked, balancing=features)
     return found
 

@@ -237,7 +237,7 @@ def test_a_batch_without_labels_learns_from_the_teacher() -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"pseudo_weight": 0.0}, "one of both weights must be positive"),
+        ({"pseudo_weight": 0.0}, "pseudo_weight or consistency_weight must be positive"),
         ({"threshold": 0.3}, r"threshold is 0.3: must lie in \[0.5, 1\)"),
     ],
 )

@@ -15,6 +15,7 @@ from branchpoint.networks.encoders.timm_levels import is_timm
 from branchpoint.networks.encoders.u2net import U2Net
 from branchpoint.networks.encoders.unet import TransformerUNet, UNet
 from branchpoint.networks.encoders.whole import WHOLE_NETWORKS, WholeNetwork
+from branchpoint.values import look_up
 
 ENCODERS: dict[str, Callable[[NetworkConfig, int], Architecture]] = {
     "radiomics_unet": RadiomicsUNet,
@@ -28,6 +29,7 @@ ENCODERS: dict[str, Callable[[NetworkConfig, int], Architecture]] = {
     **dict.fromkeys(BACKBONES, Backbone),
     **{name: partial(WholeNetwork, make=make) for name, make in WHOLE_NETWORKS.items()},
 }
+"""Name of an encoder to what makes it; the entry points ``branchpoint.encoders`` of other packages add theirs."""
 
 
 def architecture(config: NetworkConfig, dimensions: int) -> Architecture:
@@ -38,9 +40,6 @@ def architecture(config: NetworkConfig, dimensions: int) -> Architecture:
     """
     if is_timm(config.encoder):
         return Backbone(config, dimensions)
-    if config.encoder not in ENCODERS:
-        raise ValueError(
-            f"network.encoder is {config.encoder!r}: choose one of {', '.join(ENCODERS)}, or timm/NAME for a "
-            "convolutional network of timm"
-        )
-    return ENCODERS[config.encoder](config, dimensions)
+    also = ", or timm/NAME for a convolutional network of timm"
+    make = look_up(ENCODERS, config.encoder, "network.encoder", "branchpoint.encoders", also=also)
+    return make(config, dimensions)

@@ -6,14 +6,12 @@ from collections.abc import Sequence
 from importlib.util import find_spec
 from typing import Any
 
-from branchpoint.config import AnyTaskConfig, BalancingConfig, Config, NetworkConfig
-from branchpoint.config.balancing import GRADIENT_METHODS, LOSS_METHODS
+from branchpoint.config import AnyTaskConfig, BalancingConfig, Config, NetworkConfig, balancing_config
+from branchpoint.config.balancing import BALANCING_CONFIGS, GRADIENT_METHODS, LOSS_METHODS
 from branchpoint.search.space.trial import Trial
 from branchpoint.topology import Topology
 
 KINDS = ("sum", "of losses", "of gradients")
-RATED_FROM_0_TO_1 = ("segmentation", "classification", "multilabel", "survival")
-"""Kinds of tasks whose primary metric lies in [0, 1], as ``dtp`` needs."""
 NEEDS_NO_EXTRA = ("nash_mtl",)
 
 
@@ -36,19 +34,23 @@ def suggest_balancing(
         return base.balancing
     kind = trial.suggest_categorical("balancing", KINDS)
     if kind == "sum":
-        return BalancingConfig()
-    method: Any = (
+        return balancing_config("sum")
+    method: str = (
         trial.suggest_categorical("balancing_of_losses", loss_methods(base))
         if kind == "of losses"
         else trial.suggest_categorical(*gradient_methods())
     )
-    return BalancingConfig(method=method, **_suggest_options(trial, method))
+    return balancing_config(method, **_suggest_options(trial, method))
 
 
 def loss_methods(base: Config) -> tuple[str, ...]:
     """Weightings of losses that suit the tasks of ``base``, without the plain sum."""
-    rated = all(task.kind in RATED_FROM_0_TO_1 for task in base.tasks)
-    return tuple(method for method in LOSS_METHODS if method != "sum" and (rated or method != "dtp"))
+    bounded = all(task.bounded_metric for task in base.tasks)
+    return tuple(
+        method
+        for method in LOSS_METHODS
+        if method != "sum" and (bounded or not BALANCING_CONFIGS[method].needs_bounded_metrics)
+    )
 
 
 def gradient_methods() -> tuple[str, tuple[str, ...]]:

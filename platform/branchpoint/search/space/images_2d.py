@@ -16,7 +16,6 @@ from branchpoint.config import (
     AugmentationConfig,
     Config,
     DatasetConfig,
-    HogConfig,
     NetworkConfig,
     OptimizerConfig,
     SplitConfig,
@@ -92,7 +91,7 @@ class PictureSpace:
             unit="batchnorm",
             depth=_depth(self.encoder, dataset),
             measured_channel=0,
-            regression_units=tuple((task.name, "light") for task in tasks if isinstance(task, HogConfig)),
+            regression_units=tuple((task.name, "light") for task in tasks if task.describes_image),
         )
         return Config(
             dataset=dataset,

@@ -49,7 +49,7 @@ def check_balancing(config: Config) -> None:
     from branchpoint.balancing import build_balancer
     from branchpoint.networks import Network
 
-    if config.balancing.of_gradients or config.balancing.method == "gradnorm":
+    if config.balancing.needs_shared_stage:
         with torch.device("meta"):
             balancer = build_balancer(config.balancing, {t.name: t.weight for t in config.tasks if t.weight > 0})
             balancer.attach(Network(config))

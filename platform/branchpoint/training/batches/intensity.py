@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from branchpoint.config.training import IntensityAugmentationConfig
+from branchpoint.config import IntensityAugmentationConfig
 
 BLUR_TRUNCATION = 4.0
 """Radius of the Gaussian kernel, in standard deviations (SciPy's default)."""

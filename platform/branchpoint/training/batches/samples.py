@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from branchpoint.config import Config, DomainConfig
+from branchpoint.config import Config
 from branchpoint.datasets.batch import Batch
 from branchpoint.training.batches import clinical_values as clinical
 from branchpoint.training.batches.margins import training_loader
@@ -37,17 +37,17 @@ class Samples:
         self._require_values(names)
         self.labels: Mapping[str, np.ndarray] = dict(prepared.labels)
         self.labelled: Mapping[str, np.ndarray] = dict(prepared.labelled)
-        self._domains = [task.target for task in config.tasks if isinstance(task, DomainConfig)]
+        self._domains = [task.target for task in config.tasks if task.centers]
         for task in config.tasks:
-            if isinstance(task, DomainConfig):
-                place = {name: number for number, name in enumerate(task.domains)}
+            if task.centers:
+                place = {name: number for number, name in enumerate(task.centers)}
                 self.labels[task.target] = np.array([place.get(center, 0) for center in prepared.centers], np.int64)
                 self.labelled[task.target] = np.array([center in place for center in prepared.centers])
 
     @classmethod
     def of(cls, config: Config, prepared: Any) -> Any:
         """``prepared`` itself, where ``config`` asks for nothing more, or it is no cohort but brings its own inputs."""
-        asks = config.network.clinical or any(isinstance(task, DomainConfig) for task in config.tasks)
+        asks = config.network.clinical or any(task.centers for task in config.tasks)
         ready = isinstance(prepared, cls) or not hasattr(prepared, "covariates")
         return cls(config, prepared) if asks and not ready else prepared
 
