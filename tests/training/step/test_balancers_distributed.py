@@ -71,7 +71,7 @@ def train(config: Config, cohort: MemoryCohort) -> dict[str, Any]:
         same = SameBatch(run, indices, cohort.batch(indices[run.workers.rows(size)]))
         reductions.clear()
         run.balancer.backward(Step(same.losses()[1], run.network, add_up, epoch))
-        small = run.config.balancing.gradients == "features"
+        small = run.config.balancing.of_features
         assert len(reductions) == 1 + small, "one reduction for all gradients, one of numbers for features"
         gradients.append(torch.cat([parameter.grad.flatten() for parameter in run.network.parameters()]))
         weights.append({name: float(weight) for name, weight in run.balancer.weights().items()})
