@@ -97,8 +97,8 @@ def test_hog_has_the_papers_hyper_parameters() -> None:
             assert optimizer.halving_share == pytest.approx(1 / 3)
             frames = {"cadis": 3550, "endovis2017": 1800}[experiment.dataset] * config.split.training_fraction
             assert config.training.epochs * math.ceil(frames / 16) == pytest.approx(150_000, rel=0.003)
-            assert config.tasks[0].loss == "ce"  # type: ignore[union-attr]
-            assert config.tasks[0].metric == "miou"  # type: ignore[union-attr]
+            assert config.tasks[0].loss == "ce"  # type: ignore[attr-defined]
+            assert config.tasks[0].metric == "miou"  # type: ignore[attr-defined]
             assert config.training.select_by == "score"
     table = find("hog", "cadis", "2")
     assert [row.label for row in table.rows][:3] == [
@@ -109,7 +109,7 @@ def test_hog_has_the_papers_hyper_parameters() -> None:
     hog, zeros = (row.config.task("hog") for row in table.rows[1:3])
     assert isinstance(hog, HogConfig)
     assert replace(hog, zero_target=True) == zeros, "the control differs in its target alone"
-    assert [row.config.tasks[0].foreground_classes + 1 for row in table.rows[::3]] == [8, 17, 25]  # type: ignore[union-attr]
+    assert [row.config.tasks[0].foreground_classes + 1 for row in table.rows[::3]] == [8, 17, 25]  # type: ignore[attr-defined]
     lengths = {row.name.split()[-1] for row in find("hog", "cadis", "fig5").rows}
     assert lengths == {"3780", "2520", "1680", "756", "504"}
     assert {row.config.split.training_fraction for row in find("hog", "cadis", "fig4").rows} == {0.25, 0.5, 0.75, 1.0}

@@ -34,7 +34,7 @@ def weights_of(dataset: str, values: np.ndarray, target: str) -> tuple[float, ..
     assert config.split == SplitConfig(scheme="paper")
     found = with_label_weights(config, cohort(values, target))
     assert replace(found, tasks=config.tasks) == config
-    return found.task(target).positive_weights  # type: ignore[union-attr]
+    return found.task(target).positive_weights  # type: ignore[attr-defined]
 
 
 def test_negatives_by_positives_of_the_training_samples() -> None:

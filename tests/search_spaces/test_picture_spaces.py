@@ -93,4 +93,4 @@ def test_paper_sizes_are_those_of_the_papers() -> None:
     base = cadis.base(dataset("cadis", size=(256, 256)))
     assert (base.network.encoder, base.network.depth, base.split.scheme) == ("u2net", 6, "official")
     assert base.network.regression_units == (("hog", "light"),)
-    assert all(not task.background for task in base.tasks if task.kind == "segmentation")
+    assert all(not task.background for task in base.tasks if task.kind == "segmentation")  # type: ignore[attr-defined]

@@ -68,7 +68,7 @@ def test_training_learns(cohort: MemoryCohort) -> None:
     config = with_training(small_config(), epochs=15, augmentation=None)
     config = replace(
         config,
-        tasks=(replace(config.tasks[0], loss="dice_ce"), *config.tasks[1:]),
+        tasks=(replace(config.tasks[0], loss="dice_ce"), *config.tasks[1:]),  # type: ignore[call-arg]
         optimizer=replace(config.optimizer, learning_rate=0.03),
     )
     result = fit(config, cohort, device="cpu")

@@ -35,7 +35,7 @@ def results(folder: Path) -> dict[str, Any]:
     """What both one process and several compute, and what only several can."""
     config = small_config()
     instancenorm = replace(config, network=replace(config.network, unit="instancenorm"))
-    efron = replace(config, tasks=(*config.tasks[:1], replace(config.tasks[1], ties="efron"), *config.tasks[2:]))
+    efron = replace(config, tasks=(*config.tasks[:1], replace(config.tasks[1], ties="efron"), *config.tasks[2:]))  # type: ignore[call-arg]
     found: dict[str, Any] = {
         "senorm": gradients(config, MemoryCohort(), (8, 5, 1)),
         "instancenorm": gradients(instancenorm, MemoryCohort(), (6,)),

@@ -127,4 +127,4 @@ def test_no_kind_of_task_and_no_loss_is_left_out() -> None:
     assert {type(task) for task in tasks()} == set(TASK_CONFIGS.values())
     for kind in TASK_CONFIGS.values():
         choices = get_args(get_type_hints(kind).get("loss"))
-        assert not choices or {task.loss for task in tasks() if isinstance(task, kind)} == set(choices)
+        assert not choices or {task.loss for task in tasks() if isinstance(task, kind)} == set(choices)  # type: ignore[attr-defined]
