@@ -17,9 +17,9 @@ def test_answer_names_the_best_by_validation_and_its_test_figure(study: Store) -
     first, tumour = results.answer()
     assert results.best is not None
     assert results.best["trial"] == "0001"
-    assert "validation score 0.700" in first
+    assert "score of 0.700 on validation patients" in first
     assert tumour == (
-        "tumour/dice on test patients: 0.610 [0.510, 0.710] (n=40); "
+        "tumour: Dice on test patients: 0.610 [0.510, 0.710] (n=40); "
         "best reference: centred ellipsoid 0.400 [0.300, 0.500]."
     )
 
@@ -30,11 +30,11 @@ def test_report_is_one_file_that_needs_nothing_else(study: Store, tmp_path: Path
     for text in ["0.610 [0.510, 0.710]", "best found - segmentation only", "CHGJ007", "Held apart.", "torch 2.14"]:
         assert text in page
     assert "<th>Basel</th><th>Lyon</th>" in page
-    assert "<td>tumour/dice</td><td>0.700 [0.600, 0.800] (n=20)</td><td>0.500 [0.400, 0.600] (n=20)</td>" in page
+    assert "<td>tumour: Dice</td><td>0.700 [0.600, 0.800] (n=20)</td><td>0.500 [0.400, 0.600] (n=20)</td>" in page
     assert "starts from network.pt: 9 of 10 tensors" in page
     assert "loss is NaN &lt;at&gt; epoch 2" in page, "reasons are shown, as text and not as markup"
     assert "<svg" in page, "the network is drawn"
-    assert r"train\u002ftumour\u002fweight" in page, "what balancing did is drawn"
+    assert "tumour: weight (training)" in page, "what balancing did is drawn"
 
 
 def test_unknown_study_names_those_there_are(study: Store) -> None:

@@ -8,6 +8,7 @@ from statistics import median
 from typing import Any
 
 from branchpoint.report.tables import number
+from branchpoint.report.words import metric_name
 
 Row = Mapping[str, Any]
 
@@ -42,8 +43,8 @@ def balancing_rows(trials: Sequence[Row], epochs: Sequence[Row], metric: str) ->
                 {
                     "method": method,
                     "trials": f"{len(rows)} ({len(scores)} complete)",
-                    f"best {metric} within {budget:.3g} s": number(max(within, default=None)),
-                    f"best {metric}": number(max(scores, default=None)),
+                    f"best {metric_name(metric)} within {budget:.3g} s": number(max(within, default=None)),
+                    f"best {metric_name(metric)}": number(max(scores, default=None)),
                     "s/epoch, median": number(median(seconds) if seconds else None),
                     "training s": number(sum(curves[row["trial"]][-1][0] for row in rows if curves[row["trial"]])),
                     "GPU s": number(sum(gpu) if gpu else None),

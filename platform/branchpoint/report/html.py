@@ -18,6 +18,7 @@ from branchpoint.report.balancing import balancing_rows
 from branchpoint.report.relations import relations_sections
 from branchpoint.report.results import Results, load_results
 from branchpoint.report.tables import interval, number
+from branchpoint.report.words import metric_name
 
 if TYPE_CHECKING:
     from branchpoint.store import Store
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 Row = Mapping[str, Any]
 
 _SCORE = "validation/score"
-_TRIAL_COLUMNS = ["trial", "attempt", "fold", "state", _SCORE, "parameters", "MACs", "peak MB", "s/epoch"]
+_TRIAL_COLUMNS = ["trial", "attempt", "fold", "state", metric_name(_SCORE), "parameters", "MACs", "peak MB", "s/epoch"]
 
 
 def write_report(store: Store, study: str, out: Path) -> Path:
@@ -55,7 +56,12 @@ def _content(results: Results) -> dict[str, Any]:
         **_center_section(results),
         "notes": results.notes,
         "differences": [
-            {**row, "text": interval(row), "p_text": number(row.get("p_adjusted"))}
+            {
+                **row,
+                "metric": metric_name(row["metric"]),
+                "text": interval(row),
+                "p_text": number(row.get("p_adjusted")),
+            }
             for row in results.tested_differences
         ],
         "resampled": results.resampled,
@@ -99,7 +105,7 @@ def _test_section(results: Results) -> dict[str, Any]:
         rows.append(_ResultRow(label, css, cells, "-".join(str(n) for n in dict.fromkeys((counts[0], counts[-1])))))
     drawn = [metric for metric in metrics if metric in results.primary_metrics]
     return {
-        "result_metrics": metrics,
+        "result_metrics": [metric_name(metric) for metric in metrics],
         "result_rows": rows,
         "forests": [_html(plots.forest([r for r in pooled if r["metric"] == m], m)) for m in drawn],
     }
@@ -113,7 +119,7 @@ def _center_section(results: Results) -> dict[str, Any]:
     for label, metric in dict.fromkeys((row["label"], row["metric"]) for row in rows):
         of_center = {row["center"]: row for row in rows if (row["label"], row["metric"]) == (label, metric)}
         cells = [f"{interval(of_center[c])} (n={of_center[c]['n']})" if c in of_center else "" for c in centers]
-        lines.append({"label": label, "metric": metric, "cells": cells})
+        lines.append({"label": label, "metric": metric_name(metric), "cells": cells})
     return {"centers": centers, "center_rows": lines}
 
 

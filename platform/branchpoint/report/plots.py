@@ -7,6 +7,8 @@ from typing import Any
 
 import plotly.graph_objects as go
 
+from branchpoint.report.words import metric_name
+
 Row = Mapping[str, Any]
 
 _STATE_COLOURS = {"COMPLETE": "#1f6f8b", "PRUNED": "#c9a227", "FAILED": "#b23a48", "INFEASIBLE": "#8d99ae"}
@@ -38,7 +40,7 @@ def forest(figures: Sequence[Row], metric: str) -> go.Figure:
             marker={"color": colour, "size": 9},
         )
     labels = list(dict.fromkeys(row["label"] for row in rows))
-    drawn.update_layout(**_LAYOUT, xaxis_title=metric)
+    drawn.update_layout(**_LAYOUT, xaxis_title=metric_name(metric))
     drawn.update_layout(height=140 + 30 * len(labels), margin_l=260)
     drawn.update_yaxes(categoryorder="array", categoryarray=labels)
     return drawn
@@ -63,7 +65,7 @@ def trade_off(trials: Sequence[Row], first: str, second: str, best: str) -> go.F
                 "line": {"width": [3 if t["candidate"] == best else 0 for t in chosen], "color": "#222"},
             },
         )
-    drawn.update_layout(**_LAYOUT, xaxis_title=first, yaxis_title=second)
+    drawn.update_layout(**_LAYOUT, xaxis_title=metric_name(first), yaxis_title=metric_name(second))
     return drawn
 
 
@@ -79,12 +81,12 @@ def progress(trials: Sequence[Row], metric: str) -> go.Figure:
     names = [f"trial {t['trial']}" for t in done]
     drawn.add_scatter(x=order, y=values, mode="markers", name="trial", text=names, marker={"color": "#1f6f8b"})
     drawn.add_scatter(x=order, y=best, mode="lines", name="best so far", line={"color": "#222", "shape": "hv"})
-    drawn.update_layout(**_LAYOUT, xaxis_title="finished trials", yaxis_title=metric)
+    drawn.update_layout(**_LAYOUT, xaxis_title="finished trials", yaxis_title=metric_name(metric))
     return drawn
 
 
 def learning_curves(epochs: Sequence[Row], metrics: Sequence[str], names: Mapping[str, str]) -> go.Figure:
-    """Metrics over epochs of chosen trials; ``names`` maps trial to what the legend says."""
+    """Metrics over the epochs of chosen trials. ``names`` maps each trial to its name in the legend."""
     drawn = go.Figure()
     dashes = ["solid", "dash", "dot", "dashdot"]
     colours = ["#1f6f8b", "#b23a48", "#c9a227", "#4f772d", "#6d597a", "#8d99ae"]
@@ -95,7 +97,7 @@ def learning_curves(epochs: Sequence[Row], metrics: Sequence[str], names: Mappin
                 x=[row["epoch"] for row in rows],
                 y=[row["metrics"].get(metric) for row in rows],
                 mode="lines",
-                name=f"{name}: {metric}",
+                name=f"{name}, {metric_name(metric)}",
                 line={"dash": dashes[k % len(dashes)], "color": colours[i % len(colours)]},
             )
     drawn.update_layout(**_LAYOUT, xaxis_title="epoch")

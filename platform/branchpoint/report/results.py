@@ -1,4 +1,4 @@
-"""What the report says about a study, gathered from the store."""
+"""The contents of a study's report, gathered from the store."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from branchpoint import networks
 from branchpoint.config import Config
 from branchpoint.report.describe import describe_config
 from branchpoint.report.tables import interval, number
+from branchpoint.report.words import metric_name
 from branchpoint.tasks import build_task
 from branchpoint.topology.svg import svg_drawing
 
@@ -25,15 +26,15 @@ SCORE = "validation/score"
 
 @dataclass(frozen=True)
 class Results:
-    """Rows of one study as dicts; ``metrics`` of a row map names to numbers.
+    """Rows of one study as dicts. ``metrics`` of a row maps names to numbers.
 
     Attributes:
         about: the study's own row; empty where it was not described.
         trials: latest attempts, search and final stages.
         epochs: of all trials.
-        figures: reported figures; ``metric`` bears the task, such as ``tumour/dice``.
-        affinities: entries of matrices of how tasks affect each other.
-        proposals: what follows from them, the newest last.
+        figures: reported figures, whose ``metric`` includes the task, such as ``tumour/dice``.
+        affinities: entries of the matrices that say how tasks affect each other.
+        proposals: groupings and trees that follow from the affinities, the newest last.
     """
 
     study: str
@@ -91,7 +92,7 @@ class Results:
 
     @property
     def notes(self) -> list[str]:
-        """What to know of the runs of the best candidate: missing clinical values, weights that they started from."""
+        """Notes of the best candidate's runs, such as missing clinical values and the weights they started from."""
         rows = [row for row in self.trials if row["candidate"] == self.best_candidate]
         return list(dict.fromkeys(note for row in rows for note in row.get("notes") or ()))
 
@@ -138,7 +139,7 @@ class Results:
         if not self.best:
             return ["No trial has completed yet."]
         score = self.best["metrics"].get(SCORE)
-        lines = [f"Best configuration: candidate {self.best_candidate}, validation score {number(score)}."]
+        lines = [f"The best configuration has a score of {number(score)} on validation patients."]
         for metric in self.primary_metrics:
             rows = [row for row in self.pooled_test if row["metric"] == metric]
             found = [row for row in rows if row["candidate"] == self.best_candidate]
@@ -146,7 +147,7 @@ class Results:
                 continue
             references = sorted((r for r in rows if r["kind"] == "reference"), key=lambda r: -r["value"])
             against = f"; best reference: {references[0]['label']} {interval(references[0])}" if references else ""
-            lines.append(f"{metric} on test patients: {interval(found[0])} (n={found[0]['n']}){against}.")
+            lines.append(f"{metric_name(metric)} on test patients: {interval(found[0])} (n={found[0]['n']}){against}.")
         return lines
 
     def drawing(self) -> str:
@@ -164,7 +165,7 @@ class Results:
         return describe_config(self.config) if self.config else "none yet"
 
     def curve_names(self) -> dict[str, str]:
-        """Trials whose learning curves are worth a look: the best candidate's, then the runners-up."""
+        """Trials whose learning curves are drawn, with their names: the best candidate's, then two runners-up."""
         own = [row["trial"] for row in self.trials if row["candidate"] == self.best_candidate][:1]
         others = sorted(
             (row for row in self.search_trials if row["state"] == "COMPLETE" and row["trial"] not in own),

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.table import Table
 
+from branchpoint.report.words import metric_name
+
 if TYPE_CHECKING:
     import pyarrow as pa
 
@@ -65,35 +67,36 @@ def print_trials(table: pa.Table) -> None:
         )
         for row in table.to_pylist()
     )
-    print_rows(["trial", "stage", "fold", "state", "validation/score", "parameters", "s/epoch", "reason"], rows)
+    columns = ["trial", "stage", "fold", "state", metric_name("validation/score"), "parameters", "s/epoch", "reason"]
+    print_rows(columns, rows)
 
 
 def print_best(rows: Sequence[Mapping[str, Any]], metric: str) -> None:
     """The best trials with their validation figures and what distinguishes their networks."""
     print_rows(
-        ["rank", "trial", "candidate", metric, "validation figures", "parameters", "MACs", "s/epoch"],
+        ["rank", metric_name(metric), "on validation patients", "parameters", "MACs", "s/epoch", "trial", "candidate"],
         (
             (
                 str(rank),
-                row["trial"],
-                row["candidate"],
                 number(row["value"]),
                 _validation_figures(row["metrics"]),
                 f"{row['parameters']:,}" if row["parameters"] else "-",
                 f"{row['macs']:.3g}" if row["macs"] else "-",
                 number(row["epoch_seconds"]),
+                row["trial"],
+                row["candidate"],
             )
             for rank, row in enumerate(rows, 1)
         ),
-        title="best by validation",
+        title="best configurations by validation",
     )
 
 
 def _validation_figures(metrics: Mapping[str, float]) -> str:
-    """``tumour/dice 0.612, survival/c_index 0.702``: metrics of tasks, without losses and counts."""
+    """``tumour: Dice 0.612, survival: C-index 0.702``: metrics of tasks, without losses and counts."""
     names = [name for name in metrics if name.startswith("validation/") and name.count("/") == 2]
     shown = [name for name in names if not name.endswith("/loss") and not name.split("/")[2].startswith("n_")]
-    return ", ".join(f"{name.removeprefix('validation/')} {number(metrics[name])}" for name in shown)
+    return ", ".join(f"{metric_name(name.removeprefix('validation/'))} {number(metrics[name])}" for name in shown)
 
 
 def print_test_figures(figures: Sequence[Mapping[str, Any]], metrics: Sequence[str]) -> None:
@@ -107,5 +110,9 @@ def print_test_figures(figures: Sequence[Mapping[str, Any]], metrics: Sequence[s
             drawn += [row.get("resampled") or "" for metric, row in by_metric.items() if metric in metrics]
             rows.append([label, first["kind"], *shown, str(max(row["n"] for row in by_metric.values()))])
     if rows:
-        print_rows(["", "kind", *metrics, "n"], rows, title="test figures over the folds, 95 % bootstrap intervals")
+        print_rows(
+            ["", "kind", *map(metric_name, metrics), "n"],
+            rows,
+            title="test figures over the folds, 95 % bootstrap intervals",
+        )
         print(f"resampled for the intervals: {'; '.join(dict.fromkeys(filter(None, drawn))) or 'not recorded'}")
