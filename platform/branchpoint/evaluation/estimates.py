@@ -160,6 +160,56 @@ def figure_records(
     return records + corrected(differences, {name: task.primary_metric for name, task in tasks.items()})
 
 
+def added_references(
+    *,
+    study: str,
+    config: Config,
+    label: str,
+    models: Sequence[Sequence[Summaries]],
+    references: Sequence[Sequence[Reference]],
+    excluded: np.ndarray,
+    groups: Sequence[str | None] = (),
+    resamples: int = 1000,
+) -> list[FigureRecord]:
+    """Figures of references that are computed after a study has ended, and differences of its model from them.
+
+    The differences' p-values on primary metrics are a family of their own, corrected by Holm. They are over the
+    samples that both have: a reference may have no answer for some.
+
+    Args:
+        study: its name.
+        config: of the model.
+        label: of the model.
+        models: its summaries by task, for each seed and fold; empty: no differences.
+        references: of each fold.
+        excluded: positions of patients that are left out everywhere.
+        groups: as in :func:`figure_records`.
+        resamples: of the bootstrap.
+    """
+    about = _Study(study, excluded, groups, (), resamples)
+    tasks = {task.name: reported_task(task) for task in config.tasks}
+    records: list[FigureRecord] = []
+    differences: list[FigureRecord] = []
+    for name, by_task in _trivial(references).items():
+        for task, runs in by_task.items():
+            records += about.figures(name, "reference", tasks[task], runs)
+            if models and task in trained(config):
+                ours = [[fold[task] for fold in folds] for folds in models]
+                pair = _on_common_samples(ours, runs[0])
+                differences += about.differences(label, name, tasks[task], pair, config)
+    return records + corrected(differences, {name: task.primary_metric for name, task in tasks.items()})
+
+
+def _on_common_samples(models: Sequence[Folds], reference: Folds) -> tuple[list[Folds], list[Folds]]:
+    """Both with the samples unlabelled for which one of them has no answer."""
+    common = [one["labelled"] & other["labelled"] for one, other in zip(models[0], reference, strict=True)]
+
+    def masked(folds: Folds) -> Folds:
+        return [{**summary, "labelled": rows} for summary, rows in zip(folds, common, strict=True)]
+
+    return [masked(folds) for folds in models], [masked(reference)]
+
+
 def corrected(differences: Sequence[FigureRecord], primary: Mapping[str, str]) -> list[FigureRecord]:
     """``differences`` with Holm's p-values over those of the tasks' primary metrics; the others are not tested.
 

@@ -88,7 +88,9 @@ def _experiment(
     unavailable = (
         (
             Unavailable(
-                "standard radiomics", "the hand-crafted baseline is not part of this package yet", {"C-index": 0.695}
+                "standard radiomics",
+                "no network: `branchpoint radiomics` computes it on the folds of a finished study",
+                {"C-index": 0.695},
             ),
         )
         if table == "1"

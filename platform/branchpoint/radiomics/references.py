@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Protocol
 
 import numpy as np
@@ -33,28 +34,39 @@ def radiomics_reference(
 ) -> Reference:
     """Log-hazards of the test patients of one fold.
 
-    A patient without features has no log-hazard, and counts as unlabelled: ``n`` of the figures tells.
+    A patient without features has no log-hazard, and counts as unlabelled: ``n`` of the figures tells. Where nothing
+    can be selected or fitted, for want of events, that is everyone, and the note says why.
 
     Raises:
-        ValueError: the features are of other patients; or too few events to select or fit.
+        ValueError: the features are of other patients.
     """
     if tuple(features.patient_ids) != tuple(prepared.patient_ids):
         raise ValueError("the features are not of the patients of the prepared cohort, in their order")
     labels, labelled = prepared.labels[task.config.target], prepared.labelled[task.config.target]
     time_days, event = labels[:, 0], labels[:, 1] > 0.5
     train, validation = parts.train[labelled[parts.train]], parts.validation[labelled[parts.validation]]
-    model = fit(features.values, features.names, time_days, event, train, validation)
     test = parts.test
+    try:
+        model = fit(features.values, features.names, time_days, event, train, validation)
+    except ValueError as problem:
+        return no_answer(task, prepared, parts, label, str(problem))
     usable = labelled[test] & features.known[test]
     log_hazard = np.where(usable, model.log_hazard(features.values[test]), 0.0)
-    summary = {
-        "log_hazard": log_hazard,
-        "time_days": time_days[test],
-        "event": event[test],
-        "labelled": usable,
-        "index": test,
-    }
     chosen = ", ".join(features.names[column] for column in model.columns)
     ridge = f", ridge {model.ridge:g}" if model.ridge else ""
     note = f"threshold {model.threshold:g}, validation C-index {model.validation_c_index:.3f}{ridge}: {chosen}"
+    answer = no_answer(task, prepared, parts, label, note)
+    return replace(answer, summary={**answer.summary, "log_hazard": log_hazard, "labelled": usable})
+
+
+def no_answer(task: SurvivalTask, prepared: Labels, parts: Split, label: str, note: str) -> Reference:
+    """A reference that has no log-hazard for any test patient."""
+    labels, test = prepared.labels[task.config.target], parts.test
+    summary = {
+        "log_hazard": np.zeros(len(test)),
+        "time_days": labels[test, 0],
+        "event": labels[test, 1] > 0.5,
+        "labelled": np.zeros(len(test), bool),
+        "index": test,
+    }
     return Reference(label, task.name, summary, note)
