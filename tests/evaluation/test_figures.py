@@ -175,3 +175,32 @@ def test_seeds_and_groups_are_named_beside_the_interval(base: Config) -> None:
     assert best.value == pytest.approx(0.7)
     assert best.high - best.low > 0.2, "the seeds differ by 0.2"
     assert figure(found, "best found minus untrained network", "tumour", "dice").value == pytest.approx(0.1)
+
+
+def test_the_models_value_beyond_a_reference_is_reported_where_there_are_events_enough(base: Config) -> None:
+    rng = np.random.default_rng(0)
+    clinical, image = rng.normal(size=(2, 120))
+    time = rng.exponential(500 * np.exp(-clinical - image))
+    folds = (np.arange(60), np.arange(60, 120))
+
+    def scored(score: np.ndarray) -> list[dict[str, np.ndarray]]:
+        return [{**survival(index, 1), "log_hazard": score[index], "time_days": time[index]} for index in folds]
+
+    found = figure_records(
+        study="toy",
+        configs={"trained": base},
+        models={"trained": [[{"tumour": dice(each["index"], 8), "survival": each} for each in scored(image)]]},
+        references={},
+        trivial=[[Reference("Cox on age", "survival", each)] for each in scored(clinical)],
+        excluded=np.array([], int),
+        known_risk={},
+        resamples=200,
+    )
+    together = figure(found, "Cox on age, with trained", "survival", "c_index")
+    alone = figure(found, "Cox on age", "survival", "c_index")
+    gain = figure(found, "Cox on age, with trained minus Cox on age", "survival", "c_index")
+    assert (together.kind, together.candidate, gain.kind) == ("model", "", "difference")
+    assert gain.value == pytest.approx(together.value - alone.value)
+    assert gain.low > 0
+    assert gain.p_adjusted == gain.p  # a family of one, apart from those of models
+    assert figure(found, gain.label, "survival", "likelihood_ratio_p").value < 1e-6

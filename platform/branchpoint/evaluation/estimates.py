@@ -13,6 +13,7 @@ from branchpoint.config import Config
 from branchpoint.evaluation.bootstrap import Interval, intervals, paired_differences
 from branchpoint.evaluation.comparisons import holm
 from branchpoint.evaluation.evaluation import pool
+from branchpoint.evaluation.incremental import combined
 from branchpoint.evaluation.references import Reference
 from branchpoint.evaluation.reported import reported_task
 from branchpoint.store import FigureRecord
@@ -81,6 +82,29 @@ class _Study:
         label = f"{first} minus {second}"
         for metric, interval in found.items():
             yield self.record(label, "difference", POOLED, task, metric, interval, config)
+
+    def added_value(
+        self, model: str, label: str, task: Task, runs: Sequence[Folds], reference: Folds
+    ) -> tuple[list[FigureRecord], list[FigureRecord]]:
+        """Figures of a survival reference together with the model's risk, and differences from it alone.
+
+        See :mod:`branchpoint.evaluation.incremental`. The likelihood-ratio test's p-value is the median over seeds.
+        """
+        (known,) = self.pooled([reference])
+        found = [combined(known, each) for each in self.pooled(runs)]
+        together = [each for each in found if each is not None]
+        if len(together) < len(found):
+            return [], []
+        summaries, name = [each.summary for each in together], f"{label}, with {model}"
+        alone = {**known, "labelled": summaries[0]["labelled"]}
+        gains = paired_differences(task, summaries, [alone], groups=self.groups, resamples=self.resamples)
+        p = float(np.median([each.p for each in together]))
+        gains["likelihood_ratio_p"] = Interval(p, p, p, int(alone["labelled"].sum()), p=p)
+        figures = list(self.of(name, "model", task, summaries, POOLED, None))
+        return figures, [
+            self.record(f"{name} minus {label}", "difference", POOLED, task, metric, gain, None)
+            for metric, gain in gains.items()
+        ]
 
     def record(
         self, label: str, kind: Kind, fold: int, task: Task, metric: str, interval: Interval, config: Config | None
@@ -157,7 +181,10 @@ def figure_records(
         for name, runs in learned[best].items():
             if name in by_task and len(by_task[name][0]) == len(runs[0]):
                 differences += about.differences(best, label, tasks[name], (runs, by_task[name]), configs[best])
-    return records + corrected(differences, {name: task.primary_metric for name, task in tasks.items()})
+    primary = {name: task.primary_metric for name, task in tasks.items()}
+    return (
+        records + corrected(differences, primary) + _added_values(about, best, tasks, learned[best], _trivial(trivial))
+    )
 
 
 def added_references(
@@ -197,6 +224,28 @@ def added_references(
                 ours = [[fold[task] for fold in folds] for folds in models]
                 pair = _on_common_samples(ours, runs[0])
                 differences += about.differences(label, name, tasks[task], pair, config)
+    learned = _by_task(models, trained(config)) if models else {}
+    primary = {name: task.primary_metric for name, task in tasks.items()}
+    return records + corrected(differences, primary) + _added_values(about, label, tasks, learned, _trivial(references))
+
+
+def _added_values(
+    about: _Study,
+    model: str,
+    tasks: Mapping[str, Task],
+    learned: Mapping[str, Sequence[Folds]],
+    references: Mapping[str, Mapping[str, Sequence[Folds]]],
+) -> list[FigureRecord]:
+    """The model's value beyond every survival reference; the differences are a family of their own."""
+    records: list[FigureRecord] = []
+    differences: list[FigureRecord] = []
+    for label, by_task in references.items():
+        for name, runs in by_task.items():
+            same_folds = name in learned and len(learned[name][0]) == len(runs[0])
+            if same_folds and isinstance(tasks[name], SurvivalTask):
+                figures, gains = about.added_value(model, label, tasks[name], learned[name], runs[0])
+                records += figures
+                differences += gains
     return records + corrected(differences, {name: task.primary_metric for name, task in tasks.items()})
 
 

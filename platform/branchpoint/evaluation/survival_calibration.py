@@ -78,6 +78,16 @@ class OutOfFold:
         return found
 
 
+def standardised_within(log_hazard: np.ndarray, fold: np.ndarray) -> np.ndarray:
+    """(N,), with mean 0 and standard deviation 1 in each fold: networks of different folds have scales of their own."""
+    found = np.zeros(len(log_hazard))
+    for value in np.unique(fold):
+        rows = fold == value
+        deviation = log_hazard[rows].std()
+        found[rows] = (log_hazard[rows] - log_hazard[rows].mean()) / (deviation if deviation > 0 else 1.0)
+    return found
+
+
 def leave_fold_out(log_hazard: np.ndarray, time: np.ndarray, event: np.ndarray, fold: np.ndarray) -> OutOfFold | None:
     """Predicted survival of every patient from the patients of all other folds.
 
@@ -92,11 +102,7 @@ def leave_fold_out(log_hazard: np.ndarray, time: np.ndarray, event: np.ndarray, 
     """
     numbers, place = np.unique(fold, return_inverse=True)
     event = event.astype(bool)
-    standardised = np.zeros(len(time))
-    for k in range(len(numbers)):
-        rows = place == k
-        deviation = log_hazard[rows].std()
-        standardised[rows] = (log_hazard[rows] - log_hazard[rows].mean()) / (deviation if deviation > 0 else 1.0)
+    standardised = standardised_within(log_hazard, fold)
     score = np.zeros(len(time))
     baselines, censorings, overall = [], [], []
     for k in range(len(numbers)):
