@@ -42,7 +42,7 @@ def flat(path: Path) -> FlatCohort:
 def on(machine: Path, store: str) -> Setup:
     """Of a worker on a machine with a disk of its own."""
     return Setup(
-        study="a b",
+        study="a-b",
         store=store,
         folder=machine,
         prepared=machine,
@@ -63,7 +63,7 @@ def run_until(epoch: int, setup: Setup) -> None:
 
 def epochs_of(outcome: Outcome, store: str) -> list[tuple[int, int]]:
     assert outcome.state == "COMPLETE", outcome.traceback
-    rows = Store(store).epochs("a b").to_pylist()
+    rows = Store(store).epochs("a-b").to_pylist()
     return [(row["attempt"], row["epoch"]) for row in rows]
 
 
@@ -75,7 +75,7 @@ def store(bucket: str) -> str:
 def test_a_run_goes_on_on_another_machine(store: str, tmp_path: Path) -> None:
     first, second, laptop = (tmp_path / name for name in ("first", "second", "laptop"))
     run_until(2, on(first, store))
-    kept = Bucket(store) / ".state/a%20b/runs/0001"
+    kept = Bucket(store) / ".state/a-b/runs/0001"
     assert [name[:11] for name in (kept / "checkpoints").names()] == ["epoch-00001", "epoch-00002"]
     outcome = execute(SPEC, on(second, store), lambda *_: None)
     assert epochs_of(outcome, store) == [(1, 1), (1, 2), (2, 2), (2, 3), (2, 4)], "from the last checkpoint"
@@ -83,14 +83,14 @@ def test_a_run_goes_on_on_another_machine(store: str, tmp_path: Path) -> None:
     assert not first.exists()
     assert not second.exists()
 
-    whole = execute(SPEC, replace(on(tmp_path / "alone", str(tmp_path / "results")), study="a b"), lambda *_: None)
+    whole = execute(SPEC, replace(on(tmp_path / "alone", str(tmp_path / "results")), study="a-b"), lambda *_: None)
     unbroken, broken = (read_weights(str(place)) for place in (tmp_path / "alone/runs/0001", kept))
     assert (whole.value, whole.epochs) == (outcome.value, outcome.epochs)
     assert all(torch.equal(tensor, broken.weights[name]) for name, tensor in unbroken.weights.items())
 
     # A laptop predicts patients with what the bucket holds.
     got = CliRunner().invoke(
-        app, ["weights", "--store", store, "--study", "a b", "--out", str(laptop)], catch_exceptions=False
+        app, ["weights", "--store", store, "--study", "a-b", "--out", str(laptop)], catch_exceptions=False
     )
     assert got.output.split() == ["weights:", str(laptop / "0001")]
     source = read_weights(laptop / "0001")
@@ -107,7 +107,7 @@ def test_a_run_goes_on_on_another_machine(store: str, tmp_path: Path) -> None:
 
 def test_weights_in_a_bucket_are_where_a_run_starts(store: str, tmp_path: Path) -> None:
     run_until(2, on(tmp_path, store))
-    run = joined(store, ".state/a%20b/runs/0001")
+    run = joined(store, ".state/a-b/runs/0001")
     (newest,) = (Bucket(run) / "checkpoints").names()[-1:]
     for where in (run, joined(run, "checkpoints"), joined(run, f"checkpoints/{newest}")):
         assert "nothing drawn anew" in start_from(where, build(CONFIG))
@@ -115,7 +115,7 @@ def test_weights_in_a_bucket_are_where_a_run_starts(store: str, tmp_path: Path) 
         start_from(joined(store, "nowhere"), build(CONFIG))
     with pytest.raises(ValueError, match="no such file"):
         start_from(joined(run, "weights.pt"), build(CONFIG))
-    missing = CliRunner().invoke(app, ["weights", "--store", store, "--study", "a b", "--out", str(tmp_path)])
+    missing = CliRunner().invoke(app, ["weights", "--store", store, "--study", "a-b", "--out", str(tmp_path)])
     assert isinstance(missing.exception, ValueError)
     assert re.search("kept no weights: its finished finalists are none", str(missing.exception))
 

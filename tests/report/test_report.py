@@ -3,9 +3,11 @@
 import re
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
-from branchpoint.report import write_report
+from branchpoint.report import tables, write_report
 from branchpoint.report.results import load_results
 from branchpoint.store import Store
 
@@ -48,3 +50,34 @@ def test_study_without_a_complete_trial_still_has_a_report(tmp_path: Path, study
     study.writer("empty").study(StudyRecord(study="empty"))
     page = write_report(study, "empty", tmp_path / "empty.html").read_text()
     assert "No trial has completed yet." in page
+
+
+@pytest.mark.parametrize("absent", ["config", "state", "finished", "started", "stage", "candidate", "reason", "notes"])
+def test_rows_of_other_versions_do_not_stop_the_report(study: Store, tmp_path: Path, absent: str) -> None:
+    (path,) = sorted((tmp_path / "results/trials" / STUDY).glob("*.parquet"))[:1]
+    rows = pq.read_table(path)
+    place = rows.column_names.index(absent)
+    rows = rows.set_column(place, absent, pa.nulls(rows.num_rows, rows.schema.field(absent).type))
+    pq.write_table(rows, path)
+    page = write_report(study, STUDY, tmp_path / "report.html").read_text()
+    assert "best found" in page
+    tables.print_trials(study.trials(STUDY))
+    tables.print_best(study.best(STUDY, "validation/score", top=9), "validation/score")
+
+
+@pytest.mark.parametrize("config", ["", "{}", "{", '{"network": {"encoder": "of the future"}}', "[]", "7"])
+def test_a_configuration_that_cannot_be_built_leaves_the_rest(study: Store, tmp_path: Path, config: str) -> None:
+    for path in (tmp_path / "results/trials" / STUDY).glob("*.parquet"):
+        rows = pq.read_table(path)
+        place = rows.column_names.index("config")
+        pq.write_table(rows.set_column(place, "config", pa.array([config] * rows.num_rows)), path)
+    page = write_report(study, STUDY, tmp_path / "report.html").read_text()
+    assert "0.610 [0.510, 0.710]" in page
+    assert "cannot be built: " in page
+
+
+def test_files_left_out_are_named_in_the_report(study: Store, tmp_path: Path) -> None:
+    foreign = tmp_path / "results/trials" / STUDY / "mine.parquet"
+    foreign.write_bytes(b"<b>no Parquet</b>")
+    page = write_report(study, STUDY, tmp_path / "report.html").read_text()
+    assert f"<td>{foreign}</td>" in page

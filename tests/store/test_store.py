@@ -93,7 +93,7 @@ def test_empty_store_has_empty_tables(store: Store) -> None:
         0
     ] * 4
     assert store.sql("SELECT count(*) AS n FROM trials").to_pylist() == [{"n": 0}]
-    with pytest.raises(ValueError, match=r"no trials of study 'x' .* there are: none"):
+    with pytest.raises(ValueError, match=r"there is no results store at .*results: no such folder"):
         store.best("x", "validation/score")
 
 
@@ -155,8 +155,8 @@ def test_best_without_a_complete_trial_is_empty(store: Store) -> None:
     assert store.best("s", "validation/score") == []
 
 
-def test_studies_stay_apart_whatever_their_names(store: Store) -> None:
-    names = ["s", "s/1", "..", "_hidden", ".hidden", "a=b", "ä ö*?[x]", "~", "%41", "A"]
+def test_studies_stay_apart(store: Store) -> None:
+    names = ["s", "s.1", "s-1", "t_hidden", "ab"]
     for i, name in enumerate(names):
         store.writer(name).trial(trial("0001", float(i), study=name))
     store.compact()
@@ -164,6 +164,8 @@ def test_studies_stay_apart_whatever_their_names(store: Store) -> None:
         assert store.trials(name)["study"].to_pylist() == [name]
         assert store.best(name, "validation/score")[0]["value"] == i
     assert sorted(store.trials()["study"].to_pylist()) == sorted(names)
+    with pytest.raises(ValueError, match=r"no trials of study 'other' .* there are: ab, s, s-1, s.1, t_hidden"):
+        store.best("other", "validation/score")
 
 
 def test_columns(store: Store) -> None:
@@ -177,7 +179,7 @@ def test_sql_parameters_and_errors(store: Store) -> None:
     store.writer("s").trial(trial("0001", 0.5))
     query = "SELECT metrics['validation/score'] AS score FROM trials WHERE study = ?"
     assert store.sql(query, ["s"]).to_pylist() == [{"score": 0.5}]
-    with pytest.raises(Exception, match="nonsense"):
+    with pytest.raises(ValueError, match=r'cannot be answered: .*"nonsense" not found'):
         store.sql("SELECT nonsense FROM trials")
 
 
@@ -200,7 +202,7 @@ def test_writer_refuses_rows_it_cannot_keep(store: Store) -> None:
         writer.append([trial("0001"), EpochRecord(study="s", trial="0001", epoch=1)])
     writer.append([])
     assert store.trials().num_rows == 0
-    with pytest.raises(ValueError, match="1 to 200 characters"):
+    with pytest.raises(ValueError, match=r"study is 'xxx.*1 to 100 letters"):
         store.writer("x" * 300)
 
 

@@ -34,7 +34,8 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of 
 
 
 def _study(store: Store, name: str | None) -> str:
-    """``name``, or the only study there is."""
+    """``name``, or the only study there is, of a store that is there."""
+    store.require()
     if name:
         return name
     known = sorted({*store.studies()["study"].to_pylist(), *store.proposals()["study"].to_pylist()})
@@ -195,7 +196,7 @@ def sql(
     from branchpoint.report.tables import print_table
     from branchpoint.store import Store
 
-    table = Store(store).sql(query)
+    table = Store(store).require().sql(query)
     if as_json:
         print(json.dumps(table.to_pylist(), default=str, indent=2))
     else:

@@ -79,6 +79,7 @@ def _content(results: Results) -> dict[str, Any]:
         "trial_rows": [_trial_row(row, results.best_candidate) for row in results.search_trials],
         "failures": [row for row in results.trials if row["state"] in ("FAILED", "INFEASIBLE", "PRUNED")],
         "excluded": results.excluded,
+        "left_out": sorted(results.left_out.items()),
         "config": json.dumps(json.loads(best["config"]), indent=1) if best else "none yet",
         "versions": ", ".join(f"{name} {version}" for name, version in (best or {}).get("versions", {}).items()),
     }

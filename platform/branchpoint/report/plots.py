@@ -69,11 +69,14 @@ def trade_off(trials: Sequence[Row], first: str, second: str, best: str) -> go.F
     return drawn
 
 
+def _when_finished(trial: Row) -> tuple[bool, Any]:
+    """Sorts trials that do not say when they finished last."""
+    return trial["finished"] is None, trial["finished"] or trial["trial"]
+
+
 def progress(trials: Sequence[Row], metric: str) -> go.Figure:
     """The search over time: each complete trial, and the best so far."""
-    done = sorted(
-        (t for t in trials if t["state"] == "COMPLETE" and metric in t["metrics"]), key=lambda t: t["finished"]
-    )
+    done = sorted((t for t in trials if t["state"] == "COMPLETE" and metric in t["metrics"]), key=_when_finished)
     values = [t["metrics"][metric] for t in done]
     best = [max(values[: i + 1]) for i in range(len(values))]
     order = list(range(1, len(done) + 1))

@@ -35,6 +35,7 @@ class Results:
         figures: reported figures, whose ``metric`` includes the task, such as ``tumour/dice``.
         affinities: entries of the matrices that say how tasks affect each other.
         proposals: groupings and trees that follow from the affinities, the newest last.
+        left_out: files of the store that could not be used, and why.
     """
 
     study: str
@@ -44,6 +45,7 @@ class Results:
     figures: list[Row]
     affinities: list[Row] = field(default_factory=list)
     proposals: list[Row] = field(default_factory=list)
+    left_out: dict[str, str] = field(default_factory=dict)
 
     @cached_property
     def search_trials(self) -> list[Row]:
@@ -68,8 +70,22 @@ class Results:
 
     @cached_property
     def config(self) -> Config | None:
-        """Config of the best candidate."""
-        return Config.from_json(self.best["config"]) if self.best else None
+        """Config of the best candidate; ``None`` where there is none, or this version cannot build it."""
+        try:
+            return Config.from_json(self.best["config"]) if self.best and not self.config_problem else None
+        except (ValueError, TypeError, KeyError):
+            return None
+
+    @cached_property
+    def config_problem(self) -> str:
+        """Why the network of the best candidate cannot be drawn; empty where it can."""
+        if not self.best:
+            return ""
+        try:
+            networks.estimate(Config.from_json(self.best["config"]))
+        except (ValueError, TypeError, KeyError, ImportError) as problem:
+            return f"the configuration of candidate {self.best_candidate} cannot be built: {problem}"
+        return ""
 
     @cached_property
     def primary_metrics(self) -> list[str]:
@@ -162,7 +178,7 @@ class Results:
 
     def description(self) -> str:
         """Sharing tree, family and cost of the best network."""
-        return describe_config(self.config) if self.config else "none yet"
+        return describe_config(self.config) if self.config else self.config_problem or "none yet"
 
     def curve_names(self) -> dict[str, str]:
         """Trials whose learning curves are drawn, with their names: the best candidate's, then two runners-up."""
@@ -180,7 +196,7 @@ def load_results(store: Store, study: str) -> Results:
     Raises:
         ValueError: there is no such study.
     """
-    trials = [_with_metrics(row) for row in store.trials(study).to_pylist()]
+    trials = [{**_with_metrics(row), **_without_gaps(row)} for row in store.trials(study).to_pylist()]
     about = [row for row in store.studies().to_pylist() if row["study"] == study]
     proposals = store.proposals(study).to_pylist()
     if not trials and not about and not proposals:
@@ -189,8 +205,20 @@ def load_results(store: Store, study: str) -> Results:
     epochs = [_with_metrics(row) for row in store.epochs(study).to_pylist()]
     figures = [{**row, "metric": f"{row['task']}/{row['metric']}"} for row in store.figures(study).to_pylist()]
     affinities = store.affinities(study).to_pylist()
-    return Results(study, about[0] if about else {}, trials, epochs, figures, affinities, proposals)
+    about_row = about[0] if about else {}
+    return Results(study, about_row, trials, epochs, figures, affinities, proposals, store.left_out)
 
 
 def _with_metrics(row: Mapping[str, Any]) -> Row:
     return {**row, "metrics": dict(row["metrics"] or {}), "versions": dict(row.get("versions") or {})}
+
+
+def _without_gaps(row: Mapping[str, Any]) -> Row:
+    """Texts of a trial that an older version, or another program, left empty."""
+    texts = {name: row.get(name) or "" for name in ("candidate", "fingerprint", "reason")}
+    try:
+        whole = isinstance(json.loads(row.get("config") or ""), dict)
+    except ValueError:
+        whole = False
+    texts["config"] = row["config"] if whole else "{}"
+    return {**texts, "state": row.get("state") or "UNKNOWN", "stage": row.get("stage") or "search"}

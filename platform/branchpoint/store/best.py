@@ -119,14 +119,14 @@ def _blocks(files: Files, listing: list[DataFile]) -> list[_Block]:
 
 
 def _open(files: Files, listed: DataFile) -> tuple[pq.ParquetFile, list[encoding.Bounds] | None, pa.Table | None]:
-    file = files.open(listed)
+    file = files.open(TRIALS, listed)
     bounds = encoding.metric_bounds(file.metadata)
     # Read at once, while several files are on their way.
     return file, bounds, _read(file, None, _COLUMNS) if bounds is None else None
 
 
 def _read(file: pq.ParquetFile, group: int | None, columns: Sequence[str] | None) -> pa.Table:
-    return encoding.read_columns(file, columns, None if group is None else [group])
+    return encoding.read_columns(TRIALS, file, columns, None if group is None else [group])
 
 
 def _by_cost(blocks: list[_Block], metric: str, sign: float, stage: str | None) -> Iterator[_Candidate]:

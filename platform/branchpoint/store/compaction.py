@@ -36,15 +36,15 @@ def merge(files: Files, table: Table, group: list[DataFile]) -> DataFile | None:
     """One file in place of ``group`` (of one study).
 
     Returns:
-        the new file; None where another compaction was faster.
+        the new file; None where another compaction was faster, or a file cannot be used: it stays where it is.
     """
     try:
-        parts = files.map(lambda file: encoding.read_columns(files.open(file), None), group)
+        parts = files.map(lambda file: encoding.read_columns(table, files.open(table, file), None), group)
     except Exception:
-        if not files.any_gone(group):
+        if not files.any_gone(group) and not files.leave_out_unusable({table.name: group}):
             raise
         return None
-    rows = encoding.newest(encoding.unite(table, parts), table.key)
+    rows = encoding.newest(encoding.unite(table, parts, keep_all=True), table.key)
     written_ns = max(file.written_ns for file in group)
     merged = files.put(table.name, group[0].study, written_ns, rows.num_rows, "c" + new_origin(), encoding.encode(rows))
     files.delete(group)

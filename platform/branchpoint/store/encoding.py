@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import json
+import zlib
 from collections.abc import Sequence
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from branchpoint.store.schema import ORDER, Table
+from branchpoint.store.schema import ORDER, SCHEMA_VERSION, Table
 
 ROW_GROUP_ROWS = 4096
 _PLAIN_ROWS = 64
 _BOUNDS = b"branchpoint.metric_bounds"
+_SCHEMA = b"branchpoint.schema"
+_SEAL = b"branchpoint.seal"
 _DICTIONARY = (
     "study",
     "stage",
@@ -55,18 +59,60 @@ def newest_places(rows: pa.Table, key: Sequence[str], order: Sequence[str] = ORD
 def encode(rows: pa.Table) -> pa.Buffer:
     """Parquet bytes: bare for a few rows, where speed of writing matters; compressed and with statistics for many."""
     sink = pa.BufferOutputStream()
-    if rows.num_rows <= _PLAIN_ROWS:
-        pq.write_table(rows, sink, compression="none", use_dictionary=False, write_statistics=False, store_schema=False)
-        return sink.getvalue()
-    dictionary = [name for name in _DICTIONARY if name.split(".")[0] in rows.column_names]
-    with pq.ParquetWriter(sink, rows.schema, compression="zstd", use_dictionary=dictionary, store_schema=False) as out:
+    few = rows.num_rows <= _PLAIN_ROWS
+    how: dict[str, Any] = {"compression": "none", "use_dictionary": False, "write_statistics": False}
+    if not few:
+        dictionary = [name for name in _DICTIONARY if name.split(".")[0] in rows.column_names]
+        how = {"compression": "zstd", "use_dictionary": dictionary}
+    with pq.ParquetWriter(sink, rows.schema, store_schema=False, write_page_checksum=True, **how) as out:
+        out.add_key_value_metadata({_SCHEMA: str(SCHEMA_VERSION)})
+        if few:
+            out.write_table(rows)
+            out.add_key_value_metadata({_SEAL: _seal(rows.num_rows, rows.column_names, b"")})
+            return _closed(out, sink)
         bounds = []
         for start in range(0, rows.num_rows, ROW_GROUP_ROWS):
             group = rows.slice(start, ROW_GROUP_ROWS)
             out.write_table(group, row_group_size=ROW_GROUP_ROWS)
             bounds.append(_metric_bounds(group) if "state" in rows.column_names else {})
-        out.add_key_value_metadata({_BOUNDS: json.dumps(bounds)})
+        text = json.dumps(bounds)
+        out.add_key_value_metadata({_BOUNDS: text, _SEAL: _seal(rows.num_rows, rows.column_names, text.encode())})
+        return _closed(out, sink)
+
+
+def _closed(out: pq.ParquetWriter, sink: pa.BufferOutputStream) -> pa.Buffer:
+    out.close()
     return sink.getvalue()
+
+
+def _seal(rows: int, columns: Sequence[str], bounds: bytes) -> str:
+    """Checksum of what Parquet's page checksums do not cover, the names of the columns above all."""
+    return f"{zlib.crc32(bounds, zlib.crc32(repr((rows, list(columns))).encode())):08x}"
+
+
+def check_seal(file: pq.ParquetFile) -> None:
+    """Refuse a file of version 2 or later whose footer was changed.
+
+    Raises:
+        ValueError: it was.
+    """
+    stated = file.metadata.metadata or {}
+    if schema_version(file.metadata) > 1:
+        found = _seal(file.metadata.num_rows, file.schema_arrow.names, stated.get(_BOUNDS, b""))
+        if stated.get(_SEAL, b"").decode(errors="replace") != found:
+            raise ValueError("its footer does not match its checksum")
+
+
+def schema_version(metadata: pq.FileMetaData) -> int:
+    """Version of the store's schema that a file states; 1 for files from before it was stated.
+
+    Raises:
+        ValueError: it states something that is no version.
+    """
+    text = (metadata.metadata or {}).get(_SCHEMA, b"1")
+    if not text.isdigit():
+        raise ValueError(f"its schema version is {text!r}")
+    return int(text)
 
 
 def metric_bounds(metadata: pq.FileMetaData) -> list[Bounds] | None:
@@ -95,21 +141,57 @@ def metric_values(rows: pa.Table, metric: str) -> pa.ChunkedArray:
     return pc.map_lookup(rows["metrics"], pa.scalar(metric), "first")
 
 
-def unite(table: Table, parts: Sequence[pa.Table], columns: Sequence[str] | None = None) -> pa.Table:
-    """All ``parts`` as one; columns that an older file lacks are null, those of a newer one are kept."""
+def unite(
+    table: Table, parts: Sequence[pa.Table], columns: Sequence[str] | None = None, *, keep_all: bool = False
+) -> pa.Table:
+    """All ``parts`` as one; columns that an older file lacks are null, those of a newer one are kept.
+
+    Args:
+        keep_all: raise where additional columns have types that do not go together, rather than drop them.
+    """
     schema = table.schema
     if columns is not None:
         schema = pa.schema([schema.field(name) for name in columns if name in schema.names])
-    return pa.concat_tables([schema.empty_table(), *parts], promote_options="permissive")
+    try:
+        return pa.concat_tables([schema.empty_table(), *parts], promote_options="permissive")
+    except (pa.ArrowTypeError, pa.ArrowInvalid):
+        if keep_all:
+            raise
+        known = [part.select([name for name in part.column_names if name in schema.names]) for part in parts]
+        return pa.concat_tables([schema.empty_table(), *known], promote_options="permissive")
 
 
-def read_columns(file: pq.ParquetFile, columns: Sequence[str] | None, row_groups: list[int] | None = None) -> pa.Table:
-    """``columns`` that ``file`` has (None: all), of ``row_groups`` (None: all)."""
+def read_columns(
+    table: Table, file: pq.ParquetFile, columns: Sequence[str] | None, row_groups: list[int] | None = None
+) -> pa.Table:
+    """``columns`` that ``file`` has (None: all), of ``row_groups`` (None: all), in the types of ``table``.
+
+    Raises:
+        ValueError: a column has another type, or a row lacks a part of its key.
+    """
     wanted: list[str] | None = None
     if columns is not None:
         present = set(file.schema_arrow.names)
         wanted = [name for name in columns if name in present]
     if row_groups is not None:
-        return file.read_row_groups(row_groups, columns=wanted, use_threads=False)
-    # Handing a few kilobytes to other threads takes longer than decoding them.
-    return file.read(columns=wanted, use_threads=file.metadata.num_rows > ROW_GROUP_ROWS)
+        rows = file.read_row_groups(row_groups, columns=wanted, use_threads=False)
+    else:
+        # Handing a few kilobytes to other threads takes longer than decoding them.
+        rows = file.read(columns=wanted, use_threads=file.metadata.num_rows > ROW_GROUP_ROWS)
+    return _conformed(table, rows)
+
+
+def _conformed(table: Table, rows: pa.Table) -> pa.Table:
+    rows.validate(full=True)  # text that is not UTF-8 would fail later, where nobody knows the file any more
+    for place, field in enumerate(rows.schema):
+        if field.name not in table.schema.names:
+            continue
+        wanted = table.schema.field(field.name).type
+        if field.type != wanted:
+            try:
+                rows = rows.set_column(place, pa.field(field.name, wanted), rows.column(place).cast(wanted))
+            except pa.ArrowException as problem:
+                raise ValueError(f"column {field.name} has type {field.type} in place of {wanted}") from problem
+        if field.name in (*table.key, *ORDER) and rows.column(place).null_count:
+            raise ValueError(f"a row has no {field.name}")
+    return rows

@@ -1,4 +1,4 @@
-"""SQL over the newest rows: DuckDB reads the files itself, except those with rows that no longer hold."""
+"""SQL over the newest rows, in a DuckDB that can read them and nothing else."""
 
 from __future__ import annotations
 
@@ -34,41 +34,110 @@ VIEWS = {
 }
 
 
+_READING = {"SELECT", "EXPLAIN", "MULTI"}  # a PIVOT is several statements to DuckDB
+_LOCKS = (
+    "python_enable_replacements = false",  # else variables of this program are tables
+    "enable_external_access = false",
+    "autoload_known_extensions = false",
+    "autoinstall_known_extensions = false",
+    "allow_community_extensions = false",
+    "allow_persistent_secrets = false",
+    "disabled_filesystems = 'LocalFileSystem'",
+    "lock_configuration = true",
+)
+
+
 def run(files: Files, query: str, parameters: Sequence[Any] | None) -> pa.Table:
-    """Result of ``query`` over those of :data:`VIEWS` that it names (over all where it names none)."""
+    """Result of ``query`` over those of :data:`VIEWS` that it names (over all where it names none).
+
+    DuckDB sees one database in memory, and in it Arrow data that are read here: it opens no file and no connection.
+
+    Raises:
+        ValueError: the query has a mistake or is not one SELECT.
+    """
     named = [name for name in VIEWS if name in query.lower()] or list(VIEWS)
     tables = {VIEWS[name].table.name for name in named}
 
-    def work(listing: Listing) -> pa.Table:
+    def work(listing: Listing) -> pa.Table | Exception:
         import duckdb
 
-        with duckdb.connect() as connection:
-            for name in named:
-                _define(connection, files, name, listing[VIEWS[name].table.name])
-            return connection.sql(query, params=parameters).to_arrow_table()
-
-    return files.consistently(tables, None, work)
-
-
-def _define(connection: Any, files: Files, name: str, listed: list[DataFile]) -> None:
-    view = VIEWS[name]
-    clean, dirty = _apart(files, view, listed)
-    connection.register(f"{name}_rows", dirty)
-    parts = [f"SELECT * FROM {name}_rows"]
-    paths = [file.path for file in clean]
-    if paths and files.is_local:
-        # DuckDB's own reader is many times as fast on maps, but it knows local paths alone.
-        quoted = ", ".join("'" + path.replace("'", "''") + "'" for path in paths)
-        parts.append(f"SELECT * FROM read_parquet([{quoted}], union_by_name = true, hive_partitioning = false)")
-    elif paths:
-        import pyarrow.dataset as pads
-
-        dataset = pads.FileSystemDataset.from_paths(
-            paths, schema=view.table.schema, format=pads.ParquetFileFormat(), filesystem=files.fs
+        # What is wrong with the query is no reason to look for damaged files.
+        mistakes = (
+            duckdb.ParserException,
+            duckdb.BinderException,
+            duckdb.CatalogException,
+            duckdb.ConversionException,
+            duckdb.PermissionException,
         )
-        connection.register(f"{name}_files", dataset)
-        parts.append(f"SELECT * FROM {name}_files")
-    connection.execute(f"CREATE TEMP VIEW {name} AS {' UNION ALL BY NAME '.join(parts)}")
+        with duckdb.connect(":memory:", config={"temp_directory": "", "max_temp_directory_size": "0KB"}) as connection:
+            for setting in _LOCKS:
+                connection.execute(f"SET {setting}")
+            try:
+                _refuse_writing(connection, query)
+                for name in named:
+                    connection.register(name, _rows(files, VIEWS[name], listing[VIEWS[name].table.name]))
+                relation = connection.sql(query, params=parameters)
+                return pa.table({}) if relation is None else relation.to_arrow_table()
+            except (*mistakes, _NotReadingError) as problem:
+                return problem
+
+    try:
+        found = files.consistently(tables, None, work)
+    except Exception as problem:
+        if type(problem).__module__ not in ("_duckdb", "duckdb"):
+            raise
+        found = problem
+    if isinstance(found, Exception):
+        raise ValueError(f"the SQL query cannot be answered: {found}") from found
+    return found
+
+
+class _NotReadingError(ValueError):
+    """A query that is something else than one SELECT."""
+
+
+def _refuse_writing(connection: Any, query: str) -> None:
+    try:
+        kinds = [statement.type.name for statement in connection.extract_statements(query.encode().decode())]
+    except UnicodeEncodeError:
+        raise _NotReadingError("it holds half of a character") from None
+    except ValueError:  # a statement that the Python module has no name for
+        kinds = ["special"]
+    if len(kinds) != 1 or kinds[0] not in _READING:
+        found = f"{len(kinds)} statements" if len(kinds) != 1 else f"a {kinds[0]} statement"
+        tables = ", ".join(VIEWS)
+        raise _NotReadingError(
+            f"it is {found}: ask with one SELECT over the tables {tables}; SQL can only read the store"
+        )
+
+
+def _rows(files: Files, view: View, listed: list[DataFile]) -> Any:
+    """The rows that hold, as something that DuckDB scans: what a query does not need is not read."""
+    import pyarrow.dataset as pads
+
+    clean, dirty = _apart(files, view, listed)
+    if not clean:
+        return dirty
+    schema = _schema(view.table, [dirty.schema, *(files.open(view.table, file).schema_arrow for file in clean)])
+    options = pads.ParquetFragmentScanOptions(page_checksum_verification=True)
+    dataset = pads.FileSystemDataset.from_paths(
+        [file.path for file in clean],
+        schema=schema,
+        format=pads.ParquetFileFormat(default_fragment_scan_options=options),
+        filesystem=files.fs,
+    )
+    return pads.dataset([dataset, pads.dataset(dirty)], schema=schema) if dirty.num_rows else dataset
+
+
+def _schema(table: Table, schemas: Sequence[pa.Schema]) -> pa.Schema:
+    """The columns of ``table``, then those that a newer version added, where all files have one type for them."""
+    added: dict[str, set[pa.DataType]] = {}
+    for schema in schemas:
+        for field in schema:
+            if field.name not in table.schema.names:
+                added.setdefault(field.name, set()).add(field.type)
+    agreed = [pa.field(name, next(iter(types))) for name, types in added.items() if len(types) == 1]
+    return pa.schema([*table.schema, *agreed])
 
 
 def _apart(files: Files, view: View, listed: list[DataFile]) -> tuple[list[DataFile], pa.Table]:
@@ -76,7 +145,7 @@ def _apart(files: Files, view: View, listed: list[DataFile]) -> tuple[list[DataF
     import numpy as np
 
     needed = list(dict.fromkeys([*view.key, *view.order]))
-    keys = files.map(lambda file: encoding.read_columns(files.open(file), needed), listed)
+    keys = files.map(lambda file: encoding.read_columns(view.table, files.open(view.table, file), needed), listed)
     last = encoding.newest_places(encoding.unite(view.table, keys, needed), view.key, view.order)
     starts = np.cumsum([0, *(part.num_rows for part in keys)])
     holds = np.zeros(starts[-1], dtype=bool)
@@ -84,5 +153,7 @@ def _apart(files: Files, view: View, listed: list[DataFile]) -> tuple[list[DataF
     masks = [holds[start:end] for start, end in itertools.pairwise(starts)]
     clean = [file for file, mask in zip(listed, masks, strict=True) if mask.all()]
     dirty = [(file, pa.array(mask)) for file, mask in zip(listed, masks, strict=True) if not mask.all()]
-    parts = files.map(lambda item: encoding.read_columns(files.open(item[0]), None).filter(item[1]), dirty)
+    parts = files.map(
+        lambda item: encoding.read_columns(view.table, files.open(view.table, item[0]), None).filter(item[1]), dirty
+    )
     return clean, encoding.unite(view.table, parts)

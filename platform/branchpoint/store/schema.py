@@ -14,6 +14,10 @@ import pyarrow as pa
 
 ORDER = ("written_ns", "writer")
 
+SCHEMA_VERSION = 2
+"""Stated in each file's metadata. 1: nothing is stated, pages bear no checksums. 2: both. Columns that a later
+version adds do not raise it; a change that an older reader would misread does."""
+
 _TEXT, _INT, _COUNT, _REAL = pa.string(), pa.int32(), pa.int64(), pa.float64()
 _TIME, _METRICS, _VERSIONS = pa.timestamp("us", "UTC"), pa.map_(_TEXT, _REAL), pa.map_(_TEXT, _TEXT)
 

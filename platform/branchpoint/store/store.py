@@ -33,6 +33,21 @@ class Store:
         self.uri = str(uri)
         self._files = Files(self.uri, filesystem)
 
+    @property
+    def left_out(self) -> dict[str, str]:
+        """Files that could not be used in what was read so far, and why: damaged, foreign, of a newer version."""
+        return self._files.left_out
+
+    def require(self) -> Store:
+        """This store, where its folder is there.
+
+        Raises:
+            ValueError: there is no such folder.
+        """
+        if not self._files.exists():
+            raise ValueError(f"there is no results store at {self._files.root}: no such folder")
+        return self
+
     def writer(self, study: str, *, merge_every: int = LOOK_EVERY) -> Writer:
         """A writer for ``study``; see :class:`Writer`."""
         return Writer(self._files, study, merge_every=merge_every)
@@ -103,10 +118,11 @@ class Store:
         found = []
         for row, value in zip(rows.to_pylist(), values, strict=True):
             maps = {name: dict(row[name] or ()) for name in ("metrics", "versions")}
-            found.append({**row, **maps, "config": json.loads(row["config"] or "{}"), "value": value})
+            found.append({**row, **maps, "config": _config(row["config"]), "value": value})
         return found
 
     def _refuse_unknown(self, study: str, metric: str) -> None:
+        self.require()
         rows = self.trials(study, columns=["state", "metrics"])
         if rows.num_rows == 0:
             known = sorted(set(self.trials(columns=[])["study"].to_pylist()))
@@ -122,9 +138,13 @@ class Store:
 
     def sql(self, query: str, parameters: Sequence[Any] | None = None) -> pa.Table:
         """Result of an SQL query (DuckDB) over ``studies``, ``trials`` (latest attempts), ``attempts`` (all attempts),
-        ``epochs``, ``figures``, ``affinities`` and ``proposals``.
+        ``epochs``, ``figures``, ``affinities`` and ``proposals``, which can read these and nothing else: no files, no
+        network, no settings, and nothing is written.
 
         Metrics are maps: ``SELECT trial, metrics['validation/score'] FROM trials``.
+
+        Raises:
+            ValueError: the query has a mistake, is not one SELECT, or names what is not there.
         """
         return queries.run(self._files, query, parameters)
 
@@ -141,7 +161,9 @@ class Store:
         return encoding.newest(rows, view.key, view.order).drop_columns([n for n in ORDER if n not in (columns or ())])
 
     def _load(self, table: Table, files: list[DataFile], columns: Sequence[str] | None) -> pa.Table:
-        parts = self._files.map(lambda file: encoding.read_columns(self._files.open(file), columns), files)
+        parts = self._files.map(
+            lambda file: encoding.read_columns(table, self._files.open(table, file), columns), files
+        )
         return encoding.unite(table, parts, columns)
 
     def compact(self, study: str | None = None) -> None:
@@ -149,3 +171,12 @@ class Store:
         for name, table in TABLES.items():
             for owner in {file.study for file in self._files.data_files(name, study)}:
                 compaction.compact(self._files, table, owner, fan_in=2)
+
+
+def _config(text: str | None) -> dict[str, Any]:
+    """The Config of a row; empty where the row has none, or has something else."""
+    try:
+        config = json.loads(text or "{}")
+    except ValueError:
+        return {}
+    return config if isinstance(config, dict) else {}

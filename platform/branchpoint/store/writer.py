@@ -12,6 +12,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from branchpoint.io.names import check_name
 from branchpoint.store import compaction, encoding
 from branchpoint.store.files import Files, new_origin
 from branchpoint.store.records import EpochRecord, FigureRecord, Record, StudyRecord, TrialRecord, to_table
@@ -26,13 +27,14 @@ class Writer:
     """Writes rows of one study; any number of writers, threads and processes may do so at once.
 
     A row with a key that is there already replaces the former one. Which is the later one: that of the later call
-    in one writer; that of a writer that first wrote to the table when the other row was already there, whatever
-    the clocks say; else the one with the later time. From time to time a call also merges small files, which takes
+    in one writer; that of a call that began when the other row was already there, whatever the clocks of the two hosts
+    say (each call looks for the largest time that is there and writes a larger one); else the one with the later time.
+    From time to time a call also merges small files, which takes
     milliseconds; ``merge_every=0`` turns that off.
 
     Args:
         files: of the store.
-        study: unique name.
+        study: unique name; see :func:`branchpoint.io.names.check_name`.
         merge_every: number of calls between looks for files to merge; where the first one falls is drawn, so that
             many writers of few rows take turns.
         clock: ns since 1970.
@@ -46,8 +48,7 @@ class Writer:
         merge_every: int = LOOK_EVERY,
         clock: Callable[[], int] = time.time_ns,
     ) -> None:
-        files.folder("studies", study)  # refuses an impossible name at once
-        self.study_name = study
+        self.study_name = check_name(study)
         self._files = files
         self._merge_every = merge_every
         self._clock = clock
@@ -100,9 +101,9 @@ class Writer:
         with self._lock:
             if self._pid != os.getpid():
                 self._become_new()
-            if table.name not in self._last_ns:
-                self._last_ns[table.name] = self._files.last_written(table.name, self.study_name)
-            first = max(self._clock(), self._last_ns[table.name] + 1)
+            recover = table.name not in self._last_ns
+            there = self._files.last_written(table.name, self.study_name, recover=recover)
+            first = max(self._clock(), there + 1, self._last_ns.get(table.name, 0) + 1)
             self._last_ns[table.name] = first + rows - 1
             return first, self._origin
 
