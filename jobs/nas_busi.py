@@ -3,14 +3,12 @@
 There is no phantom: give --data-root, and --skip-faulty, as the release has a faulty mask.
 """
 
-from __future__ import annotations
-
-from branchpoint.commands.search import Job, main, small_picture_scales
+from branchpoint.commands.job import Job, small_picture_scales
+from branchpoint.commands.search import main
 from search_spaces import busi
 
 JOB = Job(
     dataset="busi",
-    release="",
     space=busi,
     default="paper",
     dimensions=2,
@@ -18,4 +16,4 @@ JOB = Job(
 )
 
 if __name__ == "__main__":
-    main(JOB)
+    main(JOB, __doc__)

@@ -3,16 +3,13 @@
 The official parts share no video. Without --data-root the cohort is a phantom.
 """
 
-from __future__ import annotations
-
-from branchpoint.commands.search import Job, Scale, main, picture_phantom
+from branchpoint.commands.job import Job, Scale, picture_phantom
+from branchpoint.commands.search import main
 from search_spaces import cadis
 
 JOB = Job(
     dataset="cadis",
-    release="",
     space=cadis,
-    default="demo",
     dimensions=2,
     phantom=picture_phantom,
     scales={
@@ -23,4 +20,4 @@ JOB = Job(
 )
 
 if __name__ == "__main__":
-    main(JOB)
+    main(JOB, __doc__)

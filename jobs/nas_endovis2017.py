@@ -3,16 +3,13 @@
 Folds keep videos together; ``--scheme paper`` tests videos 9 and 10. Without --data-root the cohort is a phantom.
 """
 
-from __future__ import annotations
-
-from branchpoint.commands.search import Job, Scale, main, picture_phantom
+from branchpoint.commands.job import Job, Scale, picture_phantom
+from branchpoint.commands.search import main
 from search_spaces import endovis2017
 
 JOB = Job(
     dataset="endovis2017",
-    release="",
     space=endovis2017,
-    default="demo",
     dimensions=2,
     phantom=picture_phantom,
     scales={
@@ -27,4 +24,4 @@ JOB = Job(
 )
 
 if __name__ == "__main__":
-    main(JOB)
+    main(JOB, __doc__)

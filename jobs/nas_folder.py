@@ -9,7 +9,8 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from branchpoint.commands.search import Job, Scale, main, small_picture_scales
+from branchpoint.commands.job import Job, Scale, small_picture_scales
+from branchpoint.commands.search import main
 from branchpoint.config import DatasetConfig
 from branchpoint.datasets.readers.folder import declaration_file
 from branchpoint.datasets.readers.folder_declaration import read_declaration
@@ -17,7 +18,6 @@ from search_spaces import folder
 
 VOLUMES = Job(
     dataset="folder",
-    release="",
     space=folder,
     default="paper",
     scales={
@@ -28,7 +28,6 @@ VOLUMES = Job(
 )
 PICTURES = Job(
     dataset="folder",
-    release="",
     space=folder,
     default="paper",
     dimensions=2,
@@ -45,4 +44,4 @@ def of_folder(root: Path, release: str) -> Job:
 JOB = replace(PICTURES, of_folder=of_folder)
 
 if __name__ == "__main__":
-    main(JOB)
+    main(JOB, __doc__)

@@ -3,9 +3,8 @@
 Without --data-root the cohort is a phantom with a known attainable C-index.
 """
 
-from __future__ import annotations
-
-from branchpoint.commands.search import Job, Scale, main
+from branchpoint.commands.job import Job, Scale
+from branchpoint.commands.search import main
 from search_spaces import hecktor
 
 JOB = Job(
@@ -50,4 +49,4 @@ JOB = Job(
 )
 
 if __name__ == "__main__":
-    main(JOB)
+    main(JOB, __doc__)

@@ -3,16 +3,13 @@
 The scale ``paper`` is that of paper 001: 224 x 224, width 64. Without --data-root the cohort is a phantom.
 """
 
-from __future__ import annotations
-
-from branchpoint.commands.search import Job, Scale, main, picture_phantom
+from branchpoint.commands.job import Job, Scale, picture_phantom
+from branchpoint.commands.search import main
 from search_spaces import isic2017
 
 JOB = Job(
     dataset="isic2017",
-    release="",
     space=isic2017,
-    default="demo",
     dimensions=2,
     phantom=picture_phantom,
     scales={
@@ -23,4 +20,4 @@ JOB = Job(
 )
 
 if __name__ == "__main__":
-    main(JOB)
+    main(JOB, __doc__)

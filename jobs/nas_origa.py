@@ -3,14 +3,12 @@
 There is no phantom: give --data-root.
 """
 
-from __future__ import annotations
-
-from branchpoint.commands.search import Job, main, small_picture_scales
+from branchpoint.commands.job import Job, small_picture_scales
+from branchpoint.commands.search import main
 from search_spaces import origa
 
 JOB = Job(
     dataset="origa",
-    release="",
     space=origa,
     default="paper",
     dimensions=2,
@@ -18,4 +16,4 @@ JOB = Job(
 )
 
 if __name__ == "__main__":
-    main(JOB)
+    main(JOB, __doc__)

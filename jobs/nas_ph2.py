@@ -3,14 +3,12 @@
 There is no phantom: give --data-root. ``--demo`` is the scale of docs/evidence/results.md.
 """
 
-from __future__ import annotations
-
-from branchpoint.commands.search import Job, main, small_picture_scales
+from branchpoint.commands.job import Job, small_picture_scales
+from branchpoint.commands.search import main
 from search_spaces import ph2
 
 JOB = Job(
     dataset="ph2",
-    release="",
     space=ph2,
     default="paper",
     dimensions=2,
@@ -18,4 +16,4 @@ JOB = Job(
 )
 
 if __name__ == "__main__":
-    main(JOB)
+    main(JOB, __doc__)

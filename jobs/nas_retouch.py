@@ -4,16 +4,14 @@
 a domain. The scale ``paper`` is that of paper 001: 512 x 512, width 64. Without --data-root the cohort is a phantom.
 """
 
-from __future__ import annotations
-
-from branchpoint.commands.search import Job, Scale, main, picture_phantom
+from branchpoint.commands.job import Job, Scale, picture_phantom
+from branchpoint.commands.search import main
 from search_spaces import retouch
 
 JOB = Job(
     dataset="retouch",
     release="all",
     space=retouch,
-    default="demo",
     dimensions=2,
     phantom=picture_phantom,
     scales={
@@ -26,4 +24,4 @@ JOB = Job(
 )
 
 if __name__ == "__main__":
-    main(JOB)
+    main(JOB, __doc__)

@@ -3,14 +3,12 @@
 The cohort (32 patients) is small enough for a laptop at coarse spacing.
 """
 
-from __future__ import annotations
-
-from branchpoint.commands.search import Job, Scale, main
+from branchpoint.commands.job import Job, Scale
+from branchpoint.commands.search import main
 from search_spaces import sts
 
 JOB = Job(
     dataset="sts",
-    release="",
     space=sts,
     default="paper",
     scales={
@@ -21,4 +19,4 @@ JOB = Job(
 )
 
 if __name__ == "__main__":
-    main(JOB)
+    main(JOB, __doc__)

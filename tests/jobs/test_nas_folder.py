@@ -65,7 +65,7 @@ def volumes(root: Path, patients: int = 8) -> Path:
 
 def first_epoch(root: Path, cache: Path) -> dict[str, float]:
     """Metrics of the network of all tasks after one epoch at the smallest scale."""
-    common: Any = importlib.import_module("branchpoint.commands.search")
+    common: Any = importlib.import_module("branchpoint.commands.job")
     job = importlib.import_module("nas_folder").JOB.at(root, "")
     base = common.base_config(job, job.scales["smoke"], root)
     prepared, _ = checked_cohort(base.dataset, cache, folds=base.split.folds)
@@ -93,7 +93,7 @@ def test_a_folder_without_declaration_is_one_message(tmp_path: Path) -> None:
         text=True,
         timeout=200,
     )
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert "dataset.toml" in done.stderr
     assert "docs/how-to/own-data.md" in done.stderr
     assert "Traceback" not in done.stderr

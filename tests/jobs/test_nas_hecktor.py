@@ -67,6 +67,6 @@ def test_from_a_faulty_cohort_to_figures_and_on_again(tmp_path: Path) -> None:
     assert repr(rows(store, "figures")) == repr(figures)
 
     other = run_job(tmp_path, data_root, "--skip-faulty", "--epochs", "3")
-    assert other.returncode == 1
+    assert other.returncode == 2
     assert "base.training.epochs was 2, now is 3" in other.stderr
     assert "Traceback" not in other.stderr

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import torch
 
+from branchpoint.commands.search_options import edges
 from branchpoint.config import Config
 from branchpoint.datasets.check import check_cohort, refuse_if_faulty
 from branchpoint.datasets.check import skip_faulty as without_faulty
@@ -37,7 +38,7 @@ def job_of(name: str) -> Any:
 
 def first_epoch(name: str, root: Path, cache: Path) -> dict[str, float]:
     """Metrics of the last published configuration (auxiliary tasks learned beside) after one epoch."""
-    common, job = importlib.import_module("branchpoint.commands.search"), job_of(name)
+    common, job = importlib.import_module("branchpoint.commands.job"), job_of(name)
     base: Config = common.base_config(job, job.scales["smoke"], root, release=job.release)
     cohort = read_cohort(base.dataset)
     problems = check_cohort(cohort, base.dataset, workers=1, folds=base.split.folds)
@@ -95,11 +96,11 @@ def test_from_a_phantom_to_figures(tmp_path: Path) -> None:
 
 
 def test_wrong_sizes_and_schemes_are_refused_before_anything_is_read(tmp_path: Path) -> None:
-    common, job = importlib.import_module("branchpoint.commands.search"), job_of("cadis")
-    assert common.edges("270x480") == (270, 480)
-    assert common.edges("96") == 96
+    common, job = importlib.import_module("branchpoint.commands.job"), job_of("cadis")
+    assert edges("270x480") == (270, 480)
+    assert edges("96") == 96
     with pytest.raises(ValueError, match="'96,96'"):
-        common.edges("96,96")
+        edges("96,96")
     with pytest.raises(ValueError, match="3 edges; samples of cadis have 2"):
         job.grid(common.Scale(size=(4, 4, 4)))
     with pytest.raises(ValueError, match="'offical': choose cross_validation"):  # codespell:ignore offical

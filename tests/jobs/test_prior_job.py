@@ -33,7 +33,7 @@ def bare(config: Config) -> Config:
 @pytest.mark.timeout(1200)
 def test_proposals_become_the_first_trials(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(JOBS))
-    job, common = importlib.import_module("nas_hecktor").JOB, importlib.import_module("branchpoint.commands.search")
+    job, common = importlib.import_module("nas_hecktor").JOB, importlib.import_module("branchpoint.commands.job")
     root = make_phantom("hecktor", tmp_path / "release", patients=20, spacing_scale=2.0, progress=False)
     base: Config = common.base_config(job, replace(job.scales["smoke"], epochs=1), root, release=job.release)
     encoder, decoder = stage_counts(base)

@@ -22,14 +22,17 @@ from typing import Annotated, Literal
 import numpy as np
 import typer
 
-from branchpoint.commands.search import Job, base_config, edges, home_folder, phantom_root, prepared_cohort
+from branchpoint.commands.cohort import phantom_root, prepared_cohort
+from branchpoint.commands.job import Job, base_config
+from branchpoint.commands.running import run_command
+from branchpoint.commands.search_options import edges
 from branchpoint.config import AnyTaskConfig, Config, HogConfig
 from branchpoint.datasets.prepared import PreparedCohort
 from branchpoint.datasets.splits import split
 from branchpoint.evaluation.bootstrap import Interval, intervals
 from branchpoint.evaluation.measurements import measure
 from branchpoint.evaluation.references import pool_references, references
-from branchpoint.execution.state import StudyFolder
+from branchpoint.execution.state import StudyFolder, home_folder
 from branchpoint.published.experiment import Column, Experiment, Row
 from branchpoint.published.reproduction import Reproduction
 from branchpoint.published.table import Findings, findings, records, seeds_text
@@ -182,8 +185,5 @@ def _text(found: Interval) -> str:
 
 
 def main() -> None:
-    """The command line; a mistake of the user's ends in one clear message."""
-    try:
-        app()
-    except (ValueError, OSError) as problem:
-        raise SystemExit(f"error: {problem}") from None
+    """Run the command of this process."""
+    run_command(app)

@@ -15,10 +15,11 @@ from typing import Annotated, Any
 
 import typer
 
-from branchpoint.commands.search import home_folder, prepared_cohort
+from branchpoint.commands.cohort import prepared_cohort
+from branchpoint.commands.running import run_command
 from branchpoint.config import DatasetConfig
 from branchpoint.config.serialization import to_plain
-from branchpoint.execution.state import StudyFolder, store_and_state
+from branchpoint.execution.state import StudyFolder, home_folder, store_and_state
 from branchpoint.published import Experiment, Shrunk, find
 from branchpoint.published.experiment import without_leaks
 from branchpoint.published.reproduction import Reproduction
@@ -171,8 +172,5 @@ def _prepared(experiment: Experiment, cache: Path, skip_faulty: bool) -> dict[st
 
 
 def main() -> None:
-    """The command line; a mistake of the user's ends in one clear message."""
-    try:
-        app()
-    except (ValueError, OSError) as problem:
-        raise SystemExit(f"error: {problem}") from None
+    """Run the command of this process."""
+    run_command(app)

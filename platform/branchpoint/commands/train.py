@@ -1,72 +1,98 @@
-"""The body of ``branchpoint train``: data to a prepared cohort, training, and the figures as a table."""
+"""``branchpoint train``: data to a prepared cohort, training of one Config, and its test results as a table."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
-from branchpoint.config import Config
-from branchpoint.config.file import read_config
+import typer
+
+from branchpoint.commands.options import (
+    AddressOption,
+    CohortsOption,
+    DataRootOption,
+    HomeOption,
+    SkipFaultyOption,
+    StoreOption,
+    StudyOption,
+    with_options,
+)
 
 if TYPE_CHECKING:
+    from branchpoint.config import Config
     from branchpoint.search.retraining import Retraining
 
 
-def train(
-    file: Path,
-    folds: str,
-    store: str,
-    study: str | None,
-    data_root: Path | None,
-    home: Path | None,
-    skip_faulty: bool,
-    address: str | None,
-    *,
-    workers: int,
-    cpus: int,
-    gpus: float,
-    cohorts: str | None = None,
-) -> None:
-    """Read, check and prepare the cohort, train, print; see ``branchpoint train --help``.
+@dataclass(frozen=True, kw_only=True)
+class TrainOptions:
+    """Options of ``branchpoint train``."""
+
+    config: Annotated[Path, typer.Option(help="File with a Config as JSON, such as `best --json` prints.")]
+    workers: Annotated[int, typer.Option(min=1, help="Workers that train one network together.")] = 1
+    folds: Annotated[str, typer.Option(help="`all`, or the number of a fold; by default the fold of the Config.")] = ""
+    store: StoreOption = ""
+    study: StudyOption = None
+    data_root: DataRootOption = None
+    cpus_per_worker: Annotated[int, typer.Option(min=1, help="CPU cores of each worker.")] = 1
+    gpus_per_worker: Annotated[float, typer.Option(help="GPUs of each worker; a fraction shares one.")] = 0.0
+    address: AddressOption = None
+    home: HomeOption = None
+    cohorts: CohortsOption = None
+    skip_faulty: SkipFaultyOption = False
+
+
+@with_options(TrainOptions)
+def train(options: TrainOptions) -> None:
+    """Train one Config on one fold or all, with one worker or several.
+
+    The same command continues a training that was interrupted.
+    """
+    from branchpoint.config.file import read_config
+
+    config = read_config(options.config)
+    if options.data_root is not None:
+        root = str(options.data_root.expanduser().resolve())
+        config = replace(config, dataset=replace(config.dataset, root=root))
+    retraining = prepare(config, options)
+    retraining.run()
+    _show(retraining)
+
+
+def prepare(config: Config, options: TrainOptions) -> Retraining:
+    """Check and prepare the cohort of ``config``; nothing is trained yet.
 
     Raises:
-        ValueError: the Config, a fold, the cohort or the request for workers is not possible; nothing has started.
-        RuntimeError: a fold failed.
+        ValueError: the Config, a fold, the cohort or the request for workers is not possible.
     """
     from branchpoint.datasets.pipeline import checked_cohort
     from branchpoint.execution.resources import Resources
     from branchpoint.execution.state import home_folder, store_and_state
     from branchpoint.search.retraining import Retraining
 
-    config = read_config(file)
-    if data_root is not None:
-        config = replace(config, dataset=replace(config.dataset, root=str(data_root.expanduser().resolve())))
-    chosen, place = which_folds(folds, config), home_folder(home)
-    resources = Resources(cpus=cpus, gpus=gpus, workers=workers)
+    folds, home = which_folds(options.folds, config), home_folder(options.home)
+    resources = Resources(cpus=options.cpus_per_worker, gpus=options.gpus_per_worker, workers=options.workers)
     prepared, excluded = checked_cohort(
-        config.dataset, place / "cache", folds=config.split.folds, without_faulty=skip_faulty
+        config.dataset, home / "cache", folds=config.split.folds, without_faulty=options.skip_faulty
     )
-    name = study or f"train-{config.candidate}"
-    where, state = store_and_state(store, place, name)
-    retraining = Retraining(
+    name = options.study or f"train-{config.candidate}"
+    store, state = store_and_state(options.store, home, name)
+    return Retraining(
         study=name,
         config=config,
-        folds=chosen,
+        folds=folds,
         prepared=prepared.path,
-        store=where,
+        store=store,
         state=state,
         resources=resources,
         excluded=excluded,
-        address=address,
-        cohorts=cohorts,
+        address=options.address,
+        cohorts=options.cohorts,
     )
-    retraining.run()
-    _show(retraining)
 
 
 def which_folds(text: str, config: Config) -> list[int]:
-    """``all``, one number, or the Config's own for an empty text.
+    """``all``, one number, or the Config's own fold for an empty text.
 
     Raises:
         ValueError: the split has no such fold.

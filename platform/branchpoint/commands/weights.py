@@ -1,12 +1,32 @@
-"""The body of ``branchpoint weights``: what finalists keep, from the bucket or folder of a study onto this machine."""
+"""``branchpoint weights``: copy the weights that finalists kept onto this machine."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
-from branchpoint.execution.state import NETWORK, home_folder, run_folder, store_and_state
-from branchpoint.store import Store
-from branchpoint.training.state.warm_start import CONFIG_FILE
+import typer
+
+from branchpoint.commands.options import StoreOption, StudyOption, chosen_study
+
+if TYPE_CHECKING:
+    from branchpoint.store import Store
+
+
+def weights(
+    store: StoreOption = "results",
+    study: StudyOption = None,
+    trial: Annotated[
+        str | None, typer.Option(help="Name of one run that `branchpoint trials` lists; by default all runs.")
+    ] = None,
+    out: Annotated[Path, typer.Option(help="Folder to write; each run gets a folder in it.")] = Path("weights"),
+) -> None:
+    """Copy the weights that finalists kept, with their Configs, from the folder or bucket of a study."""
+    from branchpoint.store import Store
+
+    opened = Store(store)
+    for folder in fetch_weights(opened, chosen_study(opened, study), trial, out.resolve()):
+        print(f"weights: {folder}")
 
 
 def fetch_weights(store: Store, study: str, trial: str | None, out: Path) -> list[Path]:
@@ -15,6 +35,9 @@ def fetch_weights(store: Store, study: str, trial: str | None, out: Path) -> lis
     Raises:
         ValueError: no such run kept its weights.
     """
+    from branchpoint.execution.state import NETWORK, home_folder, run_folder, store_and_state
+    from branchpoint.training.state.warm_start import CONFIG_FILE
+
     rows = store.trials(study, columns=["stage", "state"]).to_pylist()
     finals = [row["trial"] for row in rows if (row["stage"], row["state"]) == ("final", "COMPLETE")]
     where, state = store_and_state(store.uri, home_folder(None), study)

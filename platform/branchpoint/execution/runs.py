@@ -1,4 +1,4 @@
-"""Where the runs to be executed come from."""
+"""Sources of runs, and the error of a stage in which no run succeeded."""
 
 from __future__ import annotations
 
@@ -8,21 +8,25 @@ from typing import Protocol
 from branchpoint.execution.run_spec import Outcome, RunSpec
 
 
+class NoResultError(RuntimeError):
+    """No run of a stage gave a result; the message holds the reasons."""
+
+
 class Runs(Protocol):
-    """What is to be run."""
+    """The runs to be executed, in order."""
 
     @property
     def exhausted(self) -> bool:
-        """No further run will come."""
+        """Whether no further run will come."""
 
     def next(self) -> RunSpec | None:
-        """The next run, or ``None`` where there is none now."""
+        """The next run, or ``None`` if there is none at the moment."""
 
     def report(self, name: str, epoch: int, value: float) -> None:
-        """Objective of a run after an epoch."""
+        """Take note of the objective of a run after an epoch."""
 
     def tell(self, outcome: Outcome) -> None:
-        """A run has ended, and the store knows."""
+        """Take note that a run has ended; its outcome is in the store."""
 
 
 class ListedRuns:

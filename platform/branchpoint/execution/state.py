@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import socket
 from collections.abc import Iterator, Mapping
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from branchpoint.config import DatasetConfig
 from branchpoint.io.locks import LockHeldError, exclusive
 from branchpoint.io.storage import Bucket, Disk, Place, is_uri, write_atomically
 
@@ -39,11 +41,35 @@ def store_and_state(store: str | None, home: Path, study: str) -> tuple[str, Pat
     Args:
         store: folder or URI; ``None``: ``results`` in ``home``.
         home: of :func:`home_folder`.
+        study: name of the study.
+
+    Raises:
+        ValueError: ``study`` is no portable file name.
     """
+    require_study_name(study)
     if store is not None and is_uri(store):
         return store, home / ".state" / study
     folder = Path(store or home / "results").expanduser().resolve()
     return str(folder), folder / ".state" / study
+
+
+def default_study(dataset: DatasetConfig) -> str:
+    """Name of a study of ``dataset`` that is given none: dataset and release, such as ``hecktor-2021``."""
+    name = "-".join(filter(None, (dataset.name, dataset.release)))
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", name)
+
+
+def require_study_name(name: str) -> None:
+    """Refuse names that are no single, portable path component.
+
+    Raises:
+        ValueError: the name has other characters, begins with a dot or a hyphen, or is too long.
+    """
+    if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}", name):
+        raise ValueError(
+            f"study name {name!r}: use 1 to 100 letters, digits, dots, hyphens and underscores, beginning with a "
+            "letter, a digit or an underscore"
+        )
 
 
 class StudyFolder:

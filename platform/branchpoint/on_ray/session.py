@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -56,12 +59,22 @@ def session(address: str | None = None, *, cpus: int | None = None, temp_dir: Pa
         options |= {"_temp_dir": str(temp_dir)} if temp_dir else {}
     else:
         # The code that the driver runs, whatever is installed on the nodes.
-        options["runtime_env"] = {"py_modules": [str(_package())], "excludes": ["__pycache__"]}
-    _connect(address, options)
+        options["runtime_env"] = {"py_modules": _modules(), "excludes": ["__pycache__"]}
+    with _own_signal_handlers():
+        _connect(address, options)
     try:
         yield
     finally:
         ray.shutdown()
+
+
+@contextmanager
+def _own_signal_handlers() -> Iterator[None]:
+    """Keep this process's handler of SIGTERM: ``ray.init`` replaces it by one that prints a native stack trace."""
+    before = signal.getsignal(signal.SIGTERM)
+    yield
+    if threading.current_thread() is threading.main_thread() and before is not None:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _connect(address: str, options: dict[str, Any]) -> None:
@@ -102,6 +115,13 @@ def _held() -> dict[str, Mapping[str, float]]:
     if context.worker.mode == ray.WORKER_MODE:
         return {context.get_node_id(): context.get_assigned_resources()}
     return {}
+
+
+def _modules() -> list[str]:
+    """Folders of the packages that workers import: this one, and the search spaces if they are installed."""
+    spaces = find_spec("search_spaces")
+    folders = list(spaces.submodule_search_locations or ()) if spaces else []
+    return [str(_package()), *(str(Path(folder).resolve()) for folder in folders[:1])]
 
 
 def _package() -> Path:

@@ -29,10 +29,10 @@ from branchpoint.evaluation.estimates import figure_records
 from branchpoint.execution.held_out import Summaries
 from branchpoint.execution.progress import Progress
 from branchpoint.execution.run_spec import Outcome, RunSpec, known_outcomes, open_prepared
-from branchpoint.execution.runs import ListedRuns
+from branchpoint.execution.runs import ListedRuns, NoResultError
 from branchpoint.on_ray.held_out_runs import fold_references, test_summaries, untrained_summaries
 from branchpoint.on_ray.tune_runner import run_all
-from branchpoint.search.study import Candidate, NoResultError, Study
+from branchpoint.search.study import Candidate, Study
 from branchpoint.store import Store
 
 BEST = "best found"

@@ -26,6 +26,7 @@ from branchpoint.execution.held_out import evaluate_run, references_of_folds
 from branchpoint.execution.progress import Progress
 from branchpoint.execution.resources import Resources, preflight
 from branchpoint.execution.run_spec import Outcome, RunSpec, Setup, known_outcomes
+from branchpoint.execution.runs import NoResultError
 from branchpoint.execution.state import NETWORK, StudyFolder, run_folder
 from branchpoint.on_ray.cohort_server import cohort_here, cohort_source
 from branchpoint.on_ray.held_out_runs import fold_references, test_summaries
@@ -38,10 +39,6 @@ PROTOCOL = (
     "One Config was trained on each fold; the epoch was chosen on validation patients, and each test patient was "
     "predicted, once, by a network that had not seen them."
 )
-
-
-class RetrainingError(RuntimeError):
-    """A fold did not complete; the message holds the reasons."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,7 +94,7 @@ class Retraining:
 
         Raises:
             ValueError: the nodes can never hold the workers; nothing has started.
-            RetrainingError: a fold failed.
+            NoResultError: a fold failed.
         """
         folder = StudyFolder(self.state)
         cohort_here(self.prepared, self.cohorts)
@@ -108,7 +105,7 @@ class Retraining:
             failed = [outcome for outcome in outcomes if outcome.state != "COMPLETE"]
             if failed:
                 reasons = "; ".join(f"{outcome.name}: {outcome.reason}" for outcome in failed)
-                raise RetrainingError(f"{len(failed)} of {len(outcomes)} folds failed: {reasons}")
+                raise NoResultError(f"{len(failed)} of {len(outcomes)} folds failed: {reasons}")
             self._test()
         return outcomes
 

@@ -21,7 +21,8 @@ from branchpoint.execution.halving import HalvingConfig
 from branchpoint.execution.progress import Progress
 from branchpoint.execution.resources import Resources, memory_limit, preflight
 from branchpoint.execution.run_spec import Outcome, Setup, known_outcomes
-from branchpoint.execution.state import StudyFolder
+from branchpoint.execution.runs import NoResultError
+from branchpoint.execution.state import StudyFolder, require_study_name
 from branchpoint.on_ray.cohort_server import cohort_here, cohort_source
 from branchpoint.on_ray.session import living_nodes, session
 from branchpoint.search.space.points import Space, check_points
@@ -35,10 +36,6 @@ PROTOCOL = (
     "folds, and each test patient was predicted by a network that had not seen them. Validation patients of one fold "
     "are test patients of another, so that the choice among the few finalists is not independent of the test figures."
 )
-
-
-class NoResultError(RuntimeError):
-    """Every run of a stage failed; the message holds the reasons."""
 
 
 @dataclass(frozen=True)
@@ -92,6 +89,9 @@ class Study:
     excluded: Sequence[str] = ()
     address: str | None = None
     hooks: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        require_study_name(self.name)
 
     def run(self, top: int = 3) -> list[Candidate]:
         """Search, and give the ``top`` best candidates; started again after a kill, it goes on where it was.
