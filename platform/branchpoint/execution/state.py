@@ -20,6 +20,7 @@ from urllib.parse import quote
 
 from branchpoint.config import DatasetConfig
 from branchpoint.io.locks import LockHeldError, exclusive
+from branchpoint.io.names import check_name
 from branchpoint.io.storage import Bucket, Disk, Place, is_uri, write_atomically
 
 
@@ -44,9 +45,9 @@ def store_and_state(store: str | None, home: Path, study: str) -> tuple[str, Pat
         study: name of the study.
 
     Raises:
-        ValueError: ``study`` is no portable file name.
+        ValueError: ``study`` is not one portable path component.
     """
-    require_study_name(study)
+    check_name(study)
     if store is not None and is_uri(store):
         return store, home / ".state" / study
     folder = Path(store or home / "results").expanduser().resolve()
@@ -57,19 +58,6 @@ def default_study(dataset: DatasetConfig) -> str:
     """Name of a study of ``dataset`` that is given none: dataset and release, such as ``hecktor-2021``."""
     name = "-".join(filter(None, (dataset.name, dataset.release)))
     return re.sub(r"[^A-Za-z0-9._-]+", "-", name)
-
-
-def require_study_name(name: str) -> None:
-    """Refuse names that are no single, portable path component.
-
-    Raises:
-        ValueError: the name has other characters, begins with a dot or a hyphen, or is too long.
-    """
-    if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}", name):
-        raise ValueError(
-            f"study name {name!r}: use 1 to 100 letters, digits, dots, hyphens and underscores, beginning with a "
-            "letter, a digit or an underscore"
-        )
 
 
 class StudyFolder:

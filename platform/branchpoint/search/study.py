@@ -22,7 +22,8 @@ from branchpoint.execution.progress import Progress
 from branchpoint.execution.resources import Resources, memory_limit, preflight
 from branchpoint.execution.run_spec import Outcome, Setup, known_outcomes
 from branchpoint.execution.runs import NoResultError
-from branchpoint.execution.state import StudyFolder, require_study_name
+from branchpoint.execution.state import StudyFolder
+from branchpoint.io.names import check_name
 from branchpoint.on_ray.cohort_server import cohort_here, cohort_source
 from branchpoint.on_ray.session import living_nodes, session
 from branchpoint.search.space.points import Space, check_points
@@ -91,7 +92,7 @@ class Study:
     hooks: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        require_study_name(self.name)
+        check_name(self.name)
 
     def run(self, top: int = 3) -> list[Candidate]:
         """Search, and give the ``top`` best candidates; started again after a kill, it goes on where it was.
