@@ -7,6 +7,7 @@ from branchpoint.datasets.cohort import Cohort
 from branchpoint.datasets.reader import Reader
 from branchpoint.datasets.readers import busi, cadis, endovis2017, hecktor, isic2017, origa, ph2, retouch, sts
 from branchpoint.datasets.readers import folder as folder_table
+from branchpoint.values import look_up
 
 READERS: dict[str, Reader] = {
     "hecktor": Reader(read=hecktor.read, mask_grid=hecktor.mask_grid, air_in_view=True),
@@ -20,13 +21,22 @@ READERS: dict[str, Reader] = {
     "origa": Reader(read=origa.read, consistency=origa.consistency),
     "folder": Reader(read=folder_table.read),
 }
+"""Dataset name to reader; the entry points ``branchpoint.datasets`` of other packages add theirs."""
 
 
 def reader_of(dataset: DatasetConfig) -> Reader:
-    """The reader that ``dataset.name`` asks for; ValueError where there is none."""
-    if dataset.name not in READERS:
-        raise ValueError(f"dataset.name is {dataset.name!r}: no reader has this name; known are {', '.join(READERS)}")
-    return READERS[dataset.name]
+    """The reader that ``dataset.name`` asks for.
+
+    Raises:
+        ValueError: there is none, or the package that brings it cannot be loaded.
+    """
+    return look_up(READERS, dataset.name, "dataset.name", "branchpoint.datasets", _reader)
+
+
+def _reader(found: object) -> Reader:
+    if not isinstance(found, Reader):
+        raise TypeError(f"it is {found!r}, and must be a branchpoint.datasets.reader.Reader")
+    return found
 
 
 def read_cohort(dataset: DatasetConfig) -> Cohort:
