@@ -81,7 +81,7 @@ class Branchpoint:
     def _final(self, number: int) -> TrialRecord:
         return self._record(number, "COMPLETE" if self.trials.is_complete(number) else "PRUNED")
 
-    def append(self, number: int) -> None:
+    def write_trial(self, number: int) -> None:
         self.writer.trial(self._final(number))
 
     def fill(self, count: int) -> str:
@@ -93,7 +93,7 @@ class Branchpoint:
         for number in range(whole, count):
             if count < 10_000:
                 self.writer.trial(self._record(number, "RUNNING"))
-            self.append(number)
+            self.write_trial(number)
         sizes = [path.name.split("-")[1] for path in sorted((self.folder / "trials" / "study").iterdir())]
         return f"{sizes.count(str(FINAL_ROWS))} files of 65,536 rows, {len(sizes)} in all"
 
@@ -107,7 +107,7 @@ class BranchpointEpochs(Branchpoint):
 
     name = "branchpoint, epochs"
 
-    def append(self, number: int) -> None:
+    def write_trial(self, number: int) -> None:
         self.writer.epoch(EpochRecord(study="study", trial="0", epoch=number, metrics=self.trials.values(number)))
 
 
@@ -129,7 +129,7 @@ class OptunaJournal:
 
         return JournalStorage(JournalFileBackend(str(self.folder / "journal.log")))
 
-    def append(self, number: int) -> None:
+    def write_trial(self, number: int) -> None:
         state = self.optuna.trial.TrialState.COMPLETE if self.trials.is_complete(number) else None
         attributes = {"config": self.trials.config(number), "metrics": self.trials.values(number)}
         self.study.add_trial(
@@ -142,7 +142,7 @@ class OptunaJournal:
 
     def fill(self, count: int) -> str:
         """The lines that append writes, in one go."""
-        self.append(0)
+        self.write_trial(0)
         path = self.folder / "journal.log"
         template = json.loads(path.read_text().splitlines()[-1])
         with path.open("a") as lines:
@@ -174,7 +174,7 @@ class OptunaSqlite(OptunaJournal):
 
     def fill(self, count: int) -> str:
         """The rows that append writes, in one transaction."""
-        self.append(0)
+        self.write_trial(0)
         with sqlite3.connect(self.folder / "optuna.db") as base:
             (start,) = base.execute("SELECT datetime_start FROM trials").fetchone()
             numbers = range(1, count)
@@ -214,7 +214,7 @@ class Delta:
         columns["config"] = [self.trials.config(number) for number in numbers]
         self.deltalake.write_deltalake(self.path, pa.table(columns), mode="append")
 
-    def append(self, number: int) -> None:
+    def write_trial(self, number: int) -> None:
         self._write(range(number, number + 1))
 
     def fill(self, count: int) -> str:
@@ -252,7 +252,7 @@ class Mlflow:
         self.client = MlflowClient(f"sqlite:///{folder}/mlflow.db")
         self.experiment = self.client.create_experiment("study", artifact_location=str(folder / "artifacts"))
 
-    def append(self, number: int) -> None:
+    def write_trial(self, number: int) -> None:
         from mlflow.entities import Metric, Param
 
         run = self.client.create_run(self.experiment).info.run_id
@@ -263,7 +263,7 @@ class Mlflow:
     def fill(self, count: int) -> str:
         """The rows that append writes, in one transaction, without the history of metrics, which a ranking does not
         read."""
-        self.append(0)
+        self.write_trial(0)
         numbers = range(1, count)
         with sqlite3.connect(self.folder / "mlflow.db") as base:
             template = list(base.execute("SELECT * FROM runs").fetchone())

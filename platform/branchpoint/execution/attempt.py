@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 
 from branchpoint.config import Config
 from branchpoint.execution.run_spec import Fit, Outcome, RunSpec, Setup, Stage, known_outcomes
-from branchpoint.execution.state import NETWORK, RunFolder
+from branchpoint.execution.state import NETWORK, RunFolder, run_folder
 from branchpoint.io.storage import Place
 from branchpoint.store import EpochRecord, State, Store, TrialRecord
 
@@ -34,17 +34,19 @@ def execute(spec: RunSpec, setup: Setup, report: Callable[[int, float], None]) -
     A run that the store says has ended is not run again. While another process still runs it, this one waits. A run
     that does not fit into memory is tried once more, in smaller parts of a batch, where that gives the same result.
     """
-    folder = setup.run_folder(spec.name)
+    folder = run_folder(setup.folder, setup.store, setup.study, spec.name)
     store = Store(setup.store)
     with folder.lock():
         known = known_outcomes(store, setup.study, setup.objective).get(spec.name) if folder.attempts else None
         if known and not (setup.keep_network and known.state == "COMPLETE" and not folder.has_network):
             return known
-        attempt = _Attempt(spec, setup, folder, store, folder.begin_attempt())
+        number = folder.begin_attempt()
+        attempt = _Attempt(spec, setup, folder, store, number)
         outcome = attempt.run(report)
         if attempt.smaller is not None:
             again = replace(spec, config=attempt.smaller)
-            outcome = _Attempt(again, setup, folder, store, folder.begin_attempt(), last=True).run(report)
+            number = folder.begin_attempt()
+            outcome = _Attempt(again, setup, folder, store, number, last=True).run(report)
         folder.drop_checkpoints()
         return outcome
 
@@ -201,12 +203,20 @@ def training_fit(cpus: int, gpus: float) -> Fit:
 
 
 def _smaller(config: Config, error: Exception) -> Config | None:
-    """What to try after ``error``, where it says that a batch did not fit into memory."""
+    """What to try after ``error``: half of the samples that did not fit passed through the network at once.
+
+    ``None`` for other errors, where a single sample did not fit, and where parts of a batch would give another result
+    (Cox, batch norm).
+    """
     if type(error).__name__ != "TrainingOutOfMemory":  # without importing torch where nothing has
         return None
-    from branchpoint.training.errors import with_smaller_batches
-
-    return with_smaller_batches(config, error)  # type: ignore[arg-type]
+    samples: int = error.shape[0]  # type: ignore[attr-defined]
+    if samples < 2:
+        return None
+    try:
+        return replace(config, training=replace(config.training, micro_batch=samples // 2))
+    except ValueError:
+        return None
 
 
 def _save_network(result: FitResult, config: Config, place: Place) -> None:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from typing import Any
 
 import torch
-
-from branchpoint.config import Config
+from torch import Tensor
 
 
 class TrainingDiverged(RuntimeError):  # noqa: N818 - says what happened
@@ -37,6 +36,37 @@ class TrainingDiverged(RuntimeError):  # noqa: N818 - says what happened
         return type(self), (self.epoch, self.step, self.task, self.value, self.patients)
 
 
+class FiniteCheck:
+    """Raises :class:`TrainingDiverged` where a loss or the gradient is not finite.
+
+    It looks one step late: a check at once would stall a GPU.
+
+    Args:
+        epoch: from 1.
+        patient_ids: of all samples of the cohort.
+    """
+
+    def __init__(self, epoch: int, patient_ids: Sequence[str]) -> None:
+        self._epoch, self._patient_ids = epoch, patient_ids
+        self._last: tuple[int, Sequence[int], list[str], Tensor] | None = None
+
+    def watch(self, step: int, indices: Sequence[int], losses: Mapping[str, Tensor], norm: Tensor) -> None:
+        """Check the step before, and keep this one's losses and norm of the gradient for the next call."""
+        values = torch.stack([*losses.values(), norm])
+        self.check()
+        self._last = step, indices, [*losses, "gradient"], values
+
+    def check(self) -> None:
+        """Check the last step that was given to :meth:`watch`."""
+        if self._last is None:
+            return
+        step, indices, names, values = self._last
+        for name, value in zip(names, values.tolist(), strict=True):
+            if not math.isfinite(value):
+                patients = [self._patient_ids[index] for index in indices]
+                raise TrainingDiverged(self._epoch, step, name, value, patients)
+
+
 class TrainingOutOfMemory(RuntimeError):  # noqa: N818
     """A batch did not fit.
 
@@ -57,19 +87,6 @@ class TrainingOutOfMemory(RuntimeError):  # noqa: N818
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickles, to reach the driver from another machine."""
         return type(self), (self.shape, self.precision, self.device, self.reason)
-
-
-def with_smaller_batches(config: Config, failed: TrainingOutOfMemory) -> Config | None:
-    """``config`` with half of what did not fit passed through the network at once, where that gives the same result.
-
-    ``None`` where a single sample did not fit, or parts of a batch would give another result (Cox, batch norm).
-    """
-    if failed.shape[0] < 2:
-        return None
-    try:
-        return replace(config, training=replace(config.training, micro_batch=failed.shape[0] // 2))
-    except ValueError:
-        return None
 
 
 class WorkerLost(RuntimeError):  # noqa: N818

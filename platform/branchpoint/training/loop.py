@@ -3,41 +3,25 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import torch
-from torch import Tensor
 
-from branchpoint import networks
 from branchpoint.config import Config
 from branchpoint.datasets.prepared import PreparedCohort
 from branchpoint.io.storage import Place
-from branchpoint.training.devices.distributed import Workers
-from branchpoint.training.devices.memory import peak_memory_bytes, reset_peak_memory
+from branchpoint.training.devices.memory import reset_peak_memory
 from branchpoint.training.devices.randomness import TRAINING, derived_seed
 from branchpoint.training.epoch import train_epoch
 from branchpoint.training.errors import memory_errors_named
 from branchpoint.training.results import EpochReport, FitResult, RunCost
-from branchpoint.training.run import Run, build_run, local_batch_size
-from branchpoint.training.state.checkpoint import BackgroundWriter, Checkpoints
+from branchpoint.training.run import Run, batch_shape, build_run
+from branchpoint.training.state.progress import Progress
 from branchpoint.training.validation import validate
 
 __all__ = ["EpochReport", "FitResult", "RunCost", "fit"]
-
-
-@dataclass
-class _Progress:
-    """What a run has reached, beside the state of network, optimiser and balancer."""
-
-    history: list[EpochReport] = field(default_factory=list)
-    best_epoch: int = 0
-    best_weights: dict[str, Tensor] = field(default_factory=dict)
-    peak_memory_bytes: int = 0
 
 
 def fit(
@@ -75,127 +59,35 @@ def fit(
     """
     device = _device(device)
     reset_peak_memory(device)
-    with _settings(device), memory_errors_named(_batch_shape(config), config.training.precision, device):
+    with _settings(device), memory_errors_named(batch_shape(config), config.training.precision, device):
         run = build_run(config, prepared, device)
-        checkpoints = _checkpoints(run, checkpoint_dir)
-        progress = _resumed(run, checkpoints)
-        # The report of the epoch that was checkpointed last may have been lost with whoever was to hear of it.
-        stopped = _told(run, report, progress.history[-1]) if progress.history else False
-        saved = time.monotonic()
-        with BackgroundWriter(checkpoints) if checkpoints is not None else nullcontext() as writer:
+        progress = Progress(run, checkpoint_dir, checkpoint_seconds)
+
+        def ended() -> bool:
+            """Report the last epoch; whether any worker's report ends the run."""
+            wanted = report is None or report(progress.history[-1]) is not False
+            return not all(run.workers.gather_objects(wanted))
+
+        with progress.saving():
+            # The report of the epoch that was checkpointed last may have been lost with the process that was to get it.
+            stopped = ended() if progress.history else False
             while len(progress.history) < config.training.epochs and not stopped:
-                entry = _one_epoch(run, progress)
-                if writer is not None and time.monotonic() - saved >= checkpoint_seconds:
-                    writer.save(entry.epoch, _state(run, progress))
-                    saved = time.monotonic()
-                stopped = _told(run, report, entry)
-    return _result(run, progress, stopped)
+                progress.add(_one_epoch(run, len(progress.history) + 1))
+                stopped = ended()
+    return progress.result(stopped)
 
 
-def _told(run: Run, report: Callable[[EpochReport], bool] | None, entry: EpochReport) -> bool:
-    """Report an epoch; whether any worker's report ends the run."""
-    return any(run.workers.gather_objects(report is not None and report(entry) is False))
-
-
-def _one_epoch(run: Run, progress: _Progress) -> EpochReport:
+def _one_epoch(run: Run, epoch: int) -> EpochReport:
     started = time.perf_counter()
-    epoch = len(progress.history) + 1
     torch.manual_seed(derived_seed(run.config.seed, TRAINING, epoch))
     metrics = {f"train/{name}": value for name, value in train_epoch(run, epoch).items()}
     metrics |= {f"validation/{name}": value for name, value in validate(run, run.folds.validation, epoch).items()}
-    entry = EpochReport(epoch, metrics, time.perf_counter() - started)
-    progress.history.append(entry)
-    if progress.best_epoch == 0 or _better(run.config, metrics, progress.history[progress.best_epoch - 1].metrics):
-        progress.best_epoch = epoch
-        progress.best_weights = _copied(run.network.state_dict())
-    peaks = run.workers.gather_objects(peak_memory_bytes(run.device))
-    progress.peak_memory_bytes = max(progress.peak_memory_bytes, *peaks)
-    return entry
-
-
-def _better(config: Config, metrics: Mapping[str, float], best: Mapping[str, float]) -> bool:
-    if config.training.select_by == "score":
-        return metrics["validation/score"] > best["validation/score"]
-    return metrics["validation/loss"] < best["validation/loss"]
-
-
-def _copied(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    return {
-        name: tensor.detach().to("cpu", copy=True, memory_format=torch.contiguous_format)
-        for name, tensor in weights.items()
-    }
-
-
-def _result(run: Run, progress: _Progress, stopped: bool) -> FitResult:
-    run.network.load_state_dict(progress.best_weights)
-    run.network.eval().to(memory_format=torch.contiguous_format)
-    seconds = [entry.seconds for entry in progress.history]
-    cost = networks.estimate(run.config)
-    return FitResult(
-        best_epoch=progress.best_epoch,
-        metrics=progress.history[progress.best_epoch - 1].metrics,
-        history=tuple(progress.history),
-        network=run.network,
-        stopped=stopped,
-        notes=run.notes,
-        cost=RunCost(
-            parameters=cost.parameters,
-            macs=cost.macs,
-            peak_memory_bytes=progress.peak_memory_bytes,
-            epoch_seconds=float(np.median(seconds)),
-            gpu_seconds=sum(seconds) * run.workers.size if run.device.type == "cuda" else 0.0,
-        ),
-    )
-
-
-def _checkpoints(run: Run, folder: Path | Place | None) -> Checkpoints | None:
-    """The first worker's; the others write none."""
-    return Checkpoints(folder, run.identity) if folder is not None and run.workers.rank == 0 else None
-
-
-def _state(run: Run, progress: _Progress) -> dict[str, Any]:
-    return {
-        "weights": run.network.state_dict(),
-        "optimizer": run.optimizer.state_dict(),
-        "balancer": run.balancer.state_dict(),
-        "teacher": run.teacher.network.state_dict() if run.teacher is not None else {},
-        "config": run.config.to_json(),
-        "history": [(entry.epoch, dict(entry.metrics), entry.seconds) for entry in progress.history],
-        "best_epoch": progress.best_epoch,
-        "best_weights": progress.best_weights,
-        "peak_memory_bytes": progress.peak_memory_bytes,
-    }
-
-
-def _resumed(run: Run, checkpoints: Checkpoints | None) -> _Progress:
-    """Take up the newest checkpoint on every worker; the schedule and random numbers follow from the epoch."""
-    state: Any
-    try:
-        state = checkpoints.newest() if checkpoints is not None else None
-    except ValueError as refusal:
-        state = refusal  # to be raised by all workers: the others would wait for ever
-    state = run.workers.from_first(state)
-    if isinstance(state, ValueError):
-        raise state
-    if state is None:
-        return _Progress()
-    run.network.load_state_dict(state["weights"])
-    run.optimizer.load_state_dict(state["optimizer"])
-    run.balancer.load_state_dict(state["balancer"])
-    if run.teacher is not None:
-        run.teacher.network.load_state_dict(state["teacher"])
-    history = [EpochReport(*entry) for entry in state["history"]]
-    return _Progress(history, state["best_epoch"], state["best_weights"], state["peak_memory_bytes"])
+    return EpochReport(epoch, metrics, time.perf_counter() - started)
 
 
 def _device(device: torch.device | str | None) -> torch.device:
     device = torch.device(device if device is not None else "cuda" if torch.cuda.is_available() else "cpu")
     return torch.device("cuda", torch.cuda.current_device()) if device == torch.device("cuda") else device
-
-
-def _batch_shape(config: Config) -> tuple[int, ...]:
-    """(B, C, [D,] H, W) of what one worker passes through the network at once."""
-    return (local_batch_size(config, Workers()), config.network.in_channels, *config.dataset.size_voxels)
 
 
 @contextmanager

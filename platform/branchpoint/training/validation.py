@@ -58,21 +58,22 @@ def validate(run: Run, indices: np.ndarray, epoch: int) -> dict[str, float]:
     """
     everyone = run.workers.gather_objects(_collect(run, indices[run.workers.part(len(indices))]))
     values: dict[str, float] = {}
-    combined = 0.0
-    decisive = deciding(run.tasks)
+    losses: dict[str, float] = {}
     for task in run.tasks:
         seen = [each[task.name] for each in everyone]
         values[f"{task.name}/n"] = float(sum(each.count for each in seen))
         loss = _loss(task, seen)
         if loss is not None:
-            values[f"{task.name}/loss"] = loss
-        if loss is not None and task.config.weight > 0:
-            if not math.isfinite(loss):
-                raise TrainingDiverged(epoch, None, task.name, loss, run.patients(indices))
-            combined += task.config.weight * loss if task in decisive else 0.0
+            values[f"{task.name}/loss"] = losses[task.name] = loss
         metrics = task.metrics(_joined([summary for each in seen for summary in each.summaries]))
         values |= {f"{task.name}/{metric}": value for metric, value in metrics.items()}
-    return {"loss": combined, "score": score(run.tasks, values), **values}
+    decisive = [task for task in deciding(run.tasks) if task.name in losses and task.config.weight > 0]
+    values = {"score": score(run.tasks, values), **values}
+    for task in run.trained:
+        if not math.isfinite(losses.get(task.name, 0.0)):
+            patients = [run.prepared.patient_ids[index] for index in indices]
+            raise TrainingDiverged(epoch, None, task.name, losses[task.name], patients)
+    return {"loss": sum(task.config.weight * losses[task.name] for task in decisive), **values}
 
 
 def score(tasks: Sequence[Task], values: Mapping[str, float]) -> float:

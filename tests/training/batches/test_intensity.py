@@ -12,7 +12,7 @@ from scipy.ndimage import gaussian_filter
 from torch import Tensor
 
 from branchpoint.config import AugmentationConfig, IntensityAugmentationConfig
-from branchpoint.training.batches.augmentation import apply_params, make_params
+from branchpoint.training.batches.augmentation import augment
 from branchpoint.training.batches.intensity import (
     IntensityParams,
     adjust_gamma,
@@ -145,7 +145,7 @@ def test_masks_stay_and_movements_are_drawn_as_without_intensity() -> None:
     batch = make_batch()
     plain = AugmentationConfig(shift_mm=3)
     moved, changed = (
-        apply_params(batch, make_params(3, 3, config, 1.0, torch.Generator().manual_seed(5), channels=2))
+        augment(batch, config, 1.0, torch.Generator().manual_seed(5))
         for config in (plain, replace(plain, intensity=EVERYTHING))
     )
     assert torch.equal(moved.targets["a"], changed.targets["a"])

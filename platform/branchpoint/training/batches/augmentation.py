@@ -24,7 +24,8 @@ from torch import Tensor
 
 from branchpoint.config import AugmentationConfig
 from branchpoint.datasets.batch import Batch
-from branchpoint.training.batches.intensity import IntensityParams, apply_intensity, draw_intensity
+from branchpoint.training.batches.intensity import apply_intensity, draw_intensity
+from branchpoint.training.batches.margins import cropped, cut_margins, draw_cuts
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,6 @@ class AugmentationParams:
         angle_rad: float32 (B,), rotation in the plane of the last two axes, from W towards H.
         flip: bool (B,), whether the second last axis (up and down) is mirrored; ``None``: nowhere.
         scale: float32 (B,), factor of the content's size in the plane of the last two axes; ``None`` leaves it.
-        intensity: changes of intensity after the movement; ``None`` for none.
     """
 
     shift_voxels: Tensor
@@ -45,7 +45,6 @@ class AugmentationParams:
     angle_rad: Tensor
     flip: Tensor | None = None
     scale: Tensor | None = None
-    intensity: IntensityParams | None = None
 
     def __len__(self) -> int:
         return len(self.mirror)
@@ -59,7 +58,6 @@ class AugmentationParams:
             angle_rad=self.angle_rad[rows],
             flip=None if self.flip is None else self.flip[rows],
             scale=None if self.scale is None else self.scale[rows],
-            intensity=None if self.intensity is None else self.intensity[rows],
         )
 
 
@@ -69,9 +67,8 @@ def make_params(
     config: AugmentationConfig,
     spacing_mm: float,
     generator: torch.Generator,
-    channels: int = 1,
 ) -> AugmentationParams:
-    """Draw for ``count`` samples of ``channels`` channels.
+    """Draw the movements of ``count`` samples.
 
     Shifts and angles are uniform, scales log-uniform, and half of the samples are mirrored (and flipped).
     A generator on the CPU draws the same for every device, and spares a GPU the wait for the draws.
@@ -82,14 +79,12 @@ def make_params(
     mirror = torch.rand(count, generator=generator, device=device) < 0.5
     turn = 2 * torch.rand(count, generator=generator, device=device) - 1
     flip = torch.rand(count, generator=generator, device=device) < 0.5 if config.flip else None
-    scale = intensity = None
+    scale = None
     if config.scaling:
         drawn = torch.rand(count, generator=generator, device=device)
         scale = (math.log1p(config.scaling) * (2 * drawn - 1)).exp()
-    if config.intensity is not None:
-        intensity = draw_intensity(count, channels, dimensions, config.intensity, generator)
     angle = turn * math.radians(config.rotation_degrees)
-    return AugmentationParams(shift, mirror & config.mirror, angle, flip, scale, intensity)
+    return AugmentationParams(shift, mirror & config.mirror, angle, flip, scale)
 
 
 def still(count: int, dimensions: int) -> AugmentationParams:
@@ -101,9 +96,39 @@ def still(count: int, dimensions: int) -> AugmentationParams:
 
 def augment(batch: Batch, config: AugmentationConfig, spacing_mm: float, generator: torch.Generator) -> Batch:
     """A changed copy of ``batch``: the image and all masks move together, everything else is as it was."""
-    image = batch.inputs["image"]
-    count, channels = image.shape[:2]
-    return apply_params(batch, make_params(count, image.dim() - 2, config, spacing_mm, generator, channels))
+    count = len(batch.inputs["image"])
+    return augment_rows(batch, config, spacing_mm, generator, count, slice(0, count))
+
+
+def augment_rows(
+    batch: Batch,
+    config: AugmentationConfig | None,
+    spacing_mm: float,
+    generator: torch.Generator,
+    count: int,
+    rows: slice,
+    *,
+    cut: bool = False,
+) -> Batch:
+    """``batch``, the ``rows`` of a global batch of ``count`` samples, changed by what is drawn for the whole of it.
+
+    Args:
+        config: ``None`` only crops, and cuts where asked to.
+        cut: draw cuts of the margins around tumours, and apply them to batches that say how far these may go.
+    """
+    channels, *size = batch.inputs["image"].shape[1:]
+    axes = len(size)
+    moves = None if config is None else make_params(count, axes, config, spacing_mm, generator)[rows]
+    shares = draw_cuts(count, axes, generator)[rows] if cut else None
+    if shares is not None and batch.cuts is not None:
+        moves = still(len(batch), axes) if moves is None else moves
+        batch, shifts = cut_margins(batch, shares)
+        moves = replace(moves, shift_voxels=moves.shift_voxels + shifts)
+    moved = cropped(batch) if moves is None else apply_params(batch, moves)
+    if config is None or config.intensity is None:
+        return moved
+    drawn = draw_intensity(count, channels, axes, config.intensity, generator)[rows]
+    return replace(moved, inputs={**moved.inputs, "image": apply_intensity(moved.inputs["image"], drawn)})
 
 
 @torch.no_grad()
@@ -126,10 +151,7 @@ def apply_params(batch: Batch, params: AugmentationParams) -> Batch:
             outside = batch.outside.get(name, 0)
             mask = _move_masks(target.unsqueeze(2) if flat else target, outside, x, y, shifts, *grid)
             targets[name] = mask.squeeze(2) if flat else mask
-    moved = moved.squeeze(2) if flat else moved
-    if params.intensity is not None:
-        moved = apply_intensity(moved, params.intensity)
-    inputs = {**batch.inputs, "image": moved}
+    inputs = {**batch.inputs, "image": moved.squeeze(2) if flat else moved}
     return replace(batch, inputs=inputs, targets=targets, margin_voxels=(), cuts=None)
 
 

@@ -11,6 +11,8 @@ import torch
 
 from branchpoint.config import Config
 from branchpoint.datasets.batch import Batch
+from branchpoint.datasets.prepared import PreparedCohort
+from branchpoint.datasets.splits import Split
 from branchpoint.training.batches import clinical_values as clinical
 from branchpoint.training.batches.margins import training_loader
 
@@ -96,3 +98,37 @@ def clinical_notes(names: Sequence[str], values: np.ndarray, train: np.ndarray) 
     ]
     handled = "; a missing value is the training mean, and marked as missing" if lacking.any() else ""
     return (f"clinical values: {', '.join(parts)}{handled}",)
+
+
+def check_labels(config: Config, prepared: PreparedCohort, folds: Split) -> None:
+    """Raises ValueError where a task has no target in the cohort, or a trained one nothing to learn from."""
+    for task in config.tasks:
+        kind = prepared.targets.get(task.target)
+        if task.target_kinds and kind not in task.target_kinds:
+            raise ValueError(
+                f"tasks.{task.name}.target is {task.target!r}: cohort {prepared.name!r} has no "
+                f"{' or '.join(task.target_kinds)} target of that name; it has "
+                f"{', '.join(f'{name} ({kind})' for name, kind in prepared.targets.items())}"
+            )
+        if task.centers and len(_known(prepared, task.target, folds.train)) < 2:
+            raise ValueError(
+                f"tasks.{task.name}.domains are {', '.join(task.centers)}: fewer than two of them are "
+                "among the training patients' centres; there is nothing to tell apart"
+            )
+        if task.target_kinds and task.weight > 0 and not prepared.labelled[task.target][folds.train].any():
+            raise ValueError(
+                f"task {task.name!r} has no labelled patient among the {len(folds.train)} of the training "
+                "split; set its weight to 0 or take it out"
+            )
+    trained = [task for task in config.tasks if task.weight > 0]
+    labelled = [prepared.labelled[task.target][folds.validation] for task in trained if task.target_kinds]
+    if labelled and not any(rows.any() for rows in labelled):
+        raise ValueError(
+            f"no patient of the validation split ({len(folds.validation)}) has a label of a trained task: "
+            "the best epoch cannot be told; raise split.validation_fraction"
+        )
+
+
+def _known(prepared: PreparedCohort, target: str, rows: np.ndarray) -> np.ndarray:
+    """Different labels of a target among ``rows``."""
+    return np.unique(prepared.labels[target][rows][prepared.labelled[target][rows]])

@@ -88,3 +88,34 @@ class Workers:
             for tensor in [*network.parameters(), *network.buffers()]:
                 with losses_of_workers_named():
                     dist.broadcast(tensor.detach(), 0)
+
+
+def batch_norms(network: nn.Module) -> list[str]:
+    """Names of the batch norms in ``network``."""
+    return [name for name, module in network.named_modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
+
+
+def refuse_batch_norm(network: nn.Module, micro_batch: int | None) -> None:
+    """Raises ValueError where ``network`` (of a library, say) has a batch norm, which would see parts of a batch."""
+    for name in batch_norms(network):
+        raise ValueError(
+            f"training.micro_batch is {micro_batch}: {name} of this network is a batch norm, whose statistics "
+            "would be those of parts of a batch; leave it out, or take an encoder without batch norm"
+        )
+
+
+def synchronized(network: nn.Module, workers: Workers, device: torch.device) -> nn.Module:
+    """``network`` with batch norms that see the global batch.
+
+    Raises:
+        ValueError: several workers on CPUs, where torch has no such batch norm.
+    """
+    norms = batch_norms(network)
+    if not norms or not workers.together:
+        return network
+    if device.type != "cuda":
+        raise ValueError(
+            f"network.unit is batchnorm ({norms[0]}): over {workers.size} CPU workers its statistics would not be "
+            "those of the global batch; use senorm or instancenorm, or one worker"
+        )
+    return nn.SyncBatchNorm.convert_sync_batchnorm(network)

@@ -10,10 +10,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from branchpoint.balancing import TaskLoss
+from branchpoint.balancing import Step, TaskLoss, collect_gradients
 from branchpoint.datasets.batch import Batch
 from branchpoint.training.run import Run
 from branchpoint.training.step.losses import task_losses, task_shares
+from branchpoint.training.step.optimizer import clip_gradient
 from branchpoint.training.step.semi_supervised import Guidance
 
 
@@ -182,3 +183,25 @@ def frozen_statistics(network: nn.Module) -> Iterator[None]:
     finally:
         for module in norms:
             module.track_running_stats = True
+
+
+def take_step(run: Run, epoch: int, same: SameBatch) -> tuple[Mapping[str, Tensor], dict[str, TaskLoss], Tensor]:
+    """One step of the optimiser.
+
+    Returns:
+        The outputs of this worker's rows, the losses over the global batch, and the norm of its gradient before
+        clipping.
+    """
+    run.optimizer.zero_grad()
+    ahead = run.balancer.weights_ahead
+    if same.in_parts and ahead is not None:
+        outputs, losses = same.add_gradients(ahead)
+        collect_gradients(run.network, run.workers.add_up)
+    else:
+        outputs, losses = same.losses()
+        run.balancer.backward(Step(losses, run.network, run.workers.add_up, epoch))
+    norm = clip_gradient(run.network, run.config.optimizer.clip_norm)
+    run.optimizer.step()
+    if run.balancer.looks_again:
+        run.balancer.look_again(same.values_now())
+    return outputs, losses, norm
