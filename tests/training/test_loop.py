@@ -206,7 +206,7 @@ def test_divergence_in_validation_and_of_the_gradient(
     def infinite(network: torch.nn.Module, limit: float | None) -> Tensor:
         return torch.tensor(float("inf"))
 
-    monkeypatch.setattr("branchpoint.training.epoch.clip_gradient", infinite)
+    monkeypatch.setattr("branchpoint.training.step.same_batch.clip_gradient", infinite)
     with pytest.raises(TrainingDiverged, match="the gradient's norm is inf in epoch 1, step 1"):
         fit(config, MemoryCohort(), device="cpu")
 
