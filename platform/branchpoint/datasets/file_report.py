@@ -42,6 +42,7 @@ class FileReport:
         grid: of a volume; ``None`` where the file could not be read.
         digest: hash of size and voxels; equal for equal content whatever the compression and header.
         foreground_mm: (2, 3) bounds of the labelled voxels of a mask, in (x, y, z).
+        typical_uptake: of PET: the median over the body.
     """
 
     job: FileJob
@@ -49,6 +50,7 @@ class FileReport:
     grid: Grid | None = None
     digest: str | None = None
     foreground_mm: np.ndarray | None = None
+    typical_uptake: float | None = None
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,7 @@ class PictureReport(FileReport):
         counts: of a mask: stored value to pixels.
         corners: of a mask: stored values of the four corners.
         rows: of a mask: stored value to its first and last row.
+        orientation: EXIF orientation, from 1 (stored upright) to 8.
     """
 
     size: tuple[int, ...] | None = None
@@ -68,3 +71,4 @@ class PictureReport(FileReport):
     counts: Mapping[int, int] = field(default_factory=dict)
     corners: tuple[int, ...] = ()
     rows: Mapping[int, tuple[int, int]] = field(default_factory=dict)
+    orientation: int = 1

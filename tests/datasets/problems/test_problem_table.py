@@ -8,12 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from branchpoint.datasets.problems.problem import CohortError
 from branchpoint.datasets.problems.rulebook import problem
 from branchpoint.datasets.problems.table import COLUMNS, condense, print_problems, problems_to_json, write_problems_csv
 
 ROWS = [
     problem("bad-event", "CHUM-001", "survival", "event 'yes, surely'", expected="one of 0, 1"),
-    *(problem("flipped-direction", f"P{i}", "CT", "direction") for i in range(12)),
+    *(problem("oblique-direction", f"P{i}", "CT", "direction") for i in range(12)),
 ]
 
 
@@ -32,6 +33,18 @@ def test_like_warnings_of_many_patients_become_one_line() -> None:
     assert [row.patient for row in rows] == ["CHUM-001", "12 patients"]
     assert "12 times alike" in rows[1].found
     assert condense(ROWS[:5]) == ROWS[:5]
+
+
+def test_errors_of_one_fault_are_grouped_behind_the_first_ten() -> None:
+    rows = condense(problem("bad-event", f"P{i}", "survival", "event 2") for i in range(200_000))
+    assert [row.patient for row in rows] == [*(f"P{i}" for i in range(10)), "199,990 more"]
+    assert "--csv" in rows[-1].found
+    assert {row.severity for row in rows} == {"error"}
+    eleven = [problem("bad-event", f"P{i}", "survival", "event 2") for i in range(11)]
+    assert condense(eleven) == eleven
+    text = str(CohortError([problem("bad-event", f"P{i}", "survival", "event 2") for i in range(200_000)]))
+    assert text.startswith("200000 problem(s) in the cohort:")
+    assert text.endswith("and 199,900 more: `branchpoint check-data` lists them")
 
 
 def test_table(capsys: pytest.CaptureFixture[str]) -> None:

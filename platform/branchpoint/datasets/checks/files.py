@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from branchpoint.datasets.checks.headers import Fault
-from branchpoint.datasets.checks.processes import map_in_processes
+from branchpoint.datasets.checks.processes import LIMIT_S, map_in_processes
 from branchpoint.datasets.file_report import FileJob, FileReport
 from branchpoint.datasets.problems.problem import Problem
 from branchpoint.datasets.problems.rulebook import problem
@@ -56,4 +56,5 @@ def inspect_files(
 
 
 def _crashed(job: FileJob) -> FileReport:
-    return report_of(job, [Fault("reader-crashed", f"the process that read {job.path} died")])
+    why = f"a decoder crashed, memory ran out, or it took more than {LIMIT_S:g} s"
+    return report_of(job, [Fault("reader-crashed", f"the process that read {job.path} died: {why}")])

@@ -11,11 +11,21 @@ from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 
-SPACING_RANGE_MM = (0.1, 15.0)
-"""Clinical CT and PET: 0.3 mm in plane to 10 mm slices. Outside, the unit is another one (cm, m, inch) or lost."""
+from branchpoint.datasets.preparation.volume_files import MAX_BYTES
+
+SPACING_RANGE_MM = (0.02, 100.0)
+"""From micro-CT to the coarsest scintigraphy. Outside, the unit is another one (m, micrometre) or lost."""
+USUAL_SPACING_MM = (0.1, 15.0)
+"""Clinical CT and PET: 0.3 mm in plane to 10 mm slices."""
+LEAST_SLOPE = 1e-12
+"""A smaller scl_slope turns every stored value into zero."""
+SPARE_BYTES = 64 * 1024**2
+"""A file that goes on for longer than this behind its voxels is not what its header says."""
 FORM_TOLERANCE_MM = 1.0
 """Two geometries in one header that put a corner further apart than this give different images in different viewers."""
 _CHUNK = 1 << 22
+_UNITS = {1: "metres", 3: "micrometres"}
+"""Codes of xyzt_units that SimpleITK applies to spacings but not to origins."""
 
 
 class Fault(NamedTuple):
@@ -56,39 +66,71 @@ def _stream_faults(stream: BinaryIO, path: Path) -> list[Fault]:
     if header is None:
         what = "an empty file" if not length else "no NIfTI header"
         return [Fault("truncated-file" if length < 348 else "unreadable-file", f"{path}: {what}")]
+    if why := _signature_fault(header, block, path):
+        return [Fault("unreadable-file", f"{path}: {why}")]
     dim = header["dim"].astype(int)
     shape = dim[1 : 1 + max(0, min(dim[0], 7))]
     if len(shape) == 0 or shape.min() < 1:
         return [Fault("unreadable-file", f"{path}: the header gives the sizes {shape.tolist()}")]
     offset, count = max(int(header["vox_offset"]), len(header.binaryblock)), math.prod(shape.tolist())
-    length, non_finite = _read_voxels(stream, block, offset, header)
     needed = offset + count * int(header["bitpix"]) // 8
+    if needed - offset > MAX_BYTES:
+        sizes = " x ".join(map(str, shape.tolist()))
+        return [Fault("too-large", f"{path}: {sizes} voxels in the header", expected=f"at most {MAX_BYTES >> 30} GiB")]
+    length, non_finite = _read_voxels(stream, block, offset, header, needed + SPARE_BYTES)
+    if length > needed + SPARE_BYTES:
+        return [Fault("too-large", f"{path}: goes on behind its voxels", expected=f"{needed} bytes")]
     if length < needed:
         return [Fault("truncated-file", f"{path}: {length} of {needed} bytes")]
     spacing_faults = _spacing_faults(header, len(shape))
-    if spacing_faults:
+    if any(fault.rule != "unusual-spacing" for fault in spacing_faults):
         return spacing_faults
-    faults = _form_faults(header, shape)
+    faults = [*spacing_faults, *_scaling_faults(header), *_form_faults(header, shape)]
     if non_finite:
         faults.append(Fault("non-finite-voxels", f"{non_finite} of {count} voxels are NaN or infinite"))
     return faults
 
 
-def _read_voxels(stream: BinaryIO, block: bytes, offset: int, header: Any) -> tuple[int, int]:
-    """Bytes of the whole file, read to the end, and its voxels that are NaN or infinite."""
+def _signature_fault(header: Any, block: bytes, path: Path) -> str:
+    """Why the header is not that of a NIfTI file of one part, or ``""``."""
+    magic = bytes(header["magic"].tobytes()[:4])
+    if magic[:3] in (b"ni1", b"ni2"):
+        return "its header says that the voxels lie in another file (.img); save it as one file"
+    if magic[:3] not in (b"n+1", b"n+2"):
+        return f"no NIfTI file: its signature is {magic!r}"
+    little = int.from_bytes(block[:4], "little") in (348, 540)
+    if header.endianness != ("<" if little else ">"):
+        return "the header mixes byte orders"
+    return ""
+
+
+def _scaling_faults(header: Any) -> list[Fault]:
+    """A slope or intercept that leaves no values; slope 0, or both NaN, means that there is no scaling."""
+    if "scl_slope" not in header.keys():  # noqa: SIM118 (a numpy record)
+        return []
+    slope, intercept = float(header["scl_slope"]), float(header["scl_inter"])
+    unset = slope == 0 or (math.isnan(slope) and (math.isnan(intercept) or intercept == 0))
+    if unset or (math.isfinite(slope) and math.isfinite(intercept) and slope >= LEAST_SLOPE):
+        return []
+    return [Fault("bad-scaling", f"scl_slope {slope:g}, scl_inter {intercept:g}")]
+
+
+def _read_voxels(stream: BinaryIO, block: bytes, offset: int, header: Any, most: int) -> tuple[int, int]:
+    """Bytes of the whole file, read to the end or to ``most``, and its voxels that are NaN or infinite."""
     dtype = header.get_data_dtype()
     block += stream.read(max(offset - len(block), 0))
     length, non_finite = len(block), 0
     data = block[offset:]
-    while data:
+    while length <= most:
+        chunk = stream.read(_CHUNK)
+        length += len(chunk)
+        data += chunk
         whole = len(data) // dtype.itemsize * dtype.itemsize
         if dtype.kind in "fc":
             non_finite += int(np.count_nonzero(~np.isfinite(np.frombuffer(data[:whole], dtype))))
-        chunk = stream.read(_CHUNK)
+        data = data[whole:]
         if not chunk:
             break
-        length += len(chunk)
-        data = data[whole:] + chunk
     return length, non_finite
 
 
@@ -106,10 +148,14 @@ def _header(block: bytes) -> Any:
 
 def _spacing_faults(header: Any, dimensions: int) -> list[Fault]:
     spacing = np.abs(header["pixdim"][1 : 1 + min(dimensions, 3)].astype(float))  # a negative one means a flip
-    low, high = SPACING_RANGE_MM
-    if np.all(np.isfinite(spacing)) and spacing.min() >= low and spacing.max() <= high:
-        return []
-    return [Fault("bad-spacing", "spacing " + " x ".join(f"{value:g}" for value in spacing) + " mm in the header")]
+    found = "spacing " + " x ".join(f"{value:g}" for value in spacing) + " mm in the header"
+    unit = _UNITS.get(int(header["xyzt_units"]) & 7)
+    if unit:
+        return [Fault("bad-units", f"{found.replace(' mm', '')}, in {unit}")]
+    if not np.all(np.isfinite(spacing)) or spacing.min() < SPACING_RANGE_MM[0] or spacing.max() > SPACING_RANGE_MM[1]:
+        return [Fault("bad-spacing", found)]
+    usual = spacing.min() >= USUAL_SPACING_MM[0] and spacing.max() <= USUAL_SPACING_MM[1]
+    return [] if usual else [Fault("unusual-spacing", found)]
 
 
 def _form_faults(header: Any, shape: np.ndarray) -> list[Fault]:

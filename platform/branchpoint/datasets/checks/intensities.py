@@ -25,6 +25,8 @@ PET_MAX_PEAK = 1000.0
 """Far above any uptake, bladder included; 1 SUV is some 3,000 to 7,000 Bq/ml."""
 PET_HIGH_PEAK = 200.0
 """Above any tumour or brain; the bladder, or a fault of dose or weight."""
+PET_TYPICAL = 1.6
+"""Cohorts whose patients typically exceed this in most of the body are not in SUV: kBq/ml is 3 to 7 times as much."""
 PET_NEGATIVE = -0.1
 """Reconstruction noise and resampling undershoot stay above this nearly everywhere."""
 PET_MAX_NEGATIVE = 0.01
@@ -78,8 +80,18 @@ def _share(voxels: np.ndarray, low: float, high: float) -> float:
     return float(np.mean((voxels >= low) & (voxels <= high)))
 
 
+def typical_uptake(voxels: np.ndarray) -> float:
+    """Median of the voxels above 5 % of the 99th percentile: of the body without the air around it.
+
+    In SUV it lies between 0.41 and 1.54 on the 32 patients of STS, with a median of 0.65.
+    """
+    finite = voxels[np.isfinite(voxels)]
+    body = finite[finite > 0.05 * np.quantile(finite, 0.99)]
+    return float(np.median(body)) if body.size else 0.0
+
+
 INTENSITY_RULES: dict[str, Callable[..., list[Fault]]] = {
-    "CT": ct_faults,
-    "PET": lambda voxels, air_in_view: pet_faults(voxels),
+    "HU": ct_faults,
+    "SUV": lambda voxels, air_in_view: pet_faults(voxels),
 }
-"""Modality to what its values are judged by; other modalities have no unit."""
+"""Unit to what values are judged by; other modalities have no unit."""

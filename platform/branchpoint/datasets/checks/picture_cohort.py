@@ -103,6 +103,11 @@ def _mask_rows(patient: Patient, name: str, label: MaskLabel, reports: Reports) 
     layers = [(layer, report) for layer in label.files if (report := _sound(layer.path, reports))]
     image = next((report for path in patient.images.values() if (report := _sound(path, reports))), None)
     for _, report in layers:
+        if image is not None and report.orientation != image.orientation:
+            found = (
+                f"{image.job.path.name}: orientation {image.orientation}, {report.job.path.name}: {report.orientation}"
+            )
+            return [problem("turned-image", patient.subject, name, found)]
         if image is not None and report.size != image.size:
             found = f"{report.job.path.name}: {_text(report.size or ())}"
             return [

@@ -12,10 +12,18 @@ import numpy as np
 from branchpoint.datasets.checks.files import fault_rows
 from branchpoint.datasets.checks.headers import Fault, is_nifti, nifti_faults
 from branchpoint.datasets.file_report import FileJob, FileReport, PictureReport
-from branchpoint.datasets.files import listed
-from branchpoint.datasets.preparation.image_files import is_volume, open_picture, read_volume, stored_values
+from branchpoint.datasets.files import listed, unreadable_reason
+from branchpoint.datasets.preparation.image_files import (
+    is_volume,
+    open_picture,
+    orientation_of,
+    read_volume,
+    stored_values,
+)
 from branchpoint.datasets.preparation.volume_files import data_files
 
+NARROW = 1 / 8
+"""Share of the 16-bit range that pictures of 13 bits fill; less comes out nearly black, or nearly of one grey."""
 FEWEST_LEVELS = 24
 """Grey levels of the poorest real picture: more; of a label map, which may stand in a picture's place: fewer."""
 MOST_UNKNOWN = 16
@@ -53,8 +61,8 @@ def _inspect(job: FileJob) -> PictureReport:
 def _file_faults(path: Path) -> list[Fault]:
     """Faults that leave nothing to read."""
     for part in (path, *data_files(path)):
-        if not part.is_file():
-            return [Fault("missing-file", "no such file", expected=str(part))]
+        if reason := unreadable_reason(part):
+            return [Fault("missing-file", reason, expected=f"the file {part}")]
         if not part.stat().st_size:
             return [Fault("truncated-file", f"{part}: an empty file")]
     if is_nifti(path):
@@ -84,20 +92,31 @@ def _metaimage_faults(path: Path) -> list[Fault]:
 
 def _plain(picture: Any) -> Any:
     """The picture in colours, greys or deep greys, without palette and transparency."""
-    return picture if picture.mode.startswith("I") or picture.mode == "L" else picture.convert("RGB")
+    return picture if picture.mode.startswith(("I", "F")) or picture.mode == "L" else picture.convert("RGB")
 
 
 def _image_report(job: FileJob, pixels: np.ndarray | None) -> PictureReport:
     assert pixels is not None
     faults = []
     levels = len(_counts(pixels[..., 1] if pixels.ndim == 3 and not is_volume(job.path) else pixels))
-    if pixels.dtype not in (np.uint8, np.uint16) and not (pixels.dtype == np.int32 and pixels.min() >= 0):
-        faults.append(Fault("pixel-type", f"{job.path}: {pixels.dtype}"))
+    low, high = pixels.min(), pixels.max()
+    as_sixteen = pixels.dtype == np.uint16 or (pixels.dtype == np.int32 and low >= 0 and high < 1 << 16)
+    if pixels.dtype != np.uint8 and not as_sixteen:
+        faults.append(Fault("pixel-type", f"{job.path}: {pixels.dtype}, from {low:g} to {high:g}"))
+    elif as_sixteen and low != high and high - low < NARROW * (1 << 16):
+        faults.append(Fault("narrow-range", f"{job.path}: 16 bits, but values from {low} to {high} only"))
     elif levels == 1:
         faults.append(Fault("constant-image", f"{job.path}: every pixel is {pixels.flat[0]}"))
     elif levels <= FEWEST_LEVELS:
         faults.append(Fault("image-is-mask", f"{job.path}: {levels} grey levels in all"))
-    return _report(job, faults, digest=_digest(pixels), size=_size(job.path, pixels), dtype=str(pixels.dtype))
+    return _report(
+        job,
+        faults,
+        digest=_digest(pixels),
+        size=_size(job.path, pixels),
+        dtype=str(pixels.dtype),
+        orientation=orientation_of(job.path),
+    )
 
 
 def _mask_report(job: FileJob, values: np.ndarray) -> PictureReport:
@@ -121,6 +140,7 @@ def _mask_report(job: FileJob, values: np.ndarray) -> PictureReport:
         faults,
         size=_size(job.path, values),
         dtype=str(values.dtype),
+        orientation=orientation_of(job.path),
         digest=_digest(values),
         rows=extents,
         counts=counts,

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import resource
+import signal
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -11,18 +13,33 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from concurrent.futures.process import BrokenProcessPool
 from typing import TypeVar
 
+LIMIT_S = 300.0
+"""Seconds for one file: a whole-body CT on a slow disk takes some 20."""
+LIMIT_BYTES = 16 * 1024**3
+"""Memory of one process: the largest volume that is read, in single precision, several times over."""
+
 Job = TypeVar("Job")
 Result = TypeVar("Result")
 
 
 def map_in_processes(
-    function: Callable[[Job], Result], jobs: Sequence[Job], crashed: Callable[[Job], Result], *, workers: int
+    function: Callable[[Job], Result],
+    jobs: Sequence[Job],
+    crashed: Callable[[Job], Result],
+    *,
+    workers: int,
+    limit_s: float = LIMIT_S,
+    limit_bytes: int = LIMIT_BYTES,
 ) -> Iterator[tuple[int, Result]]:
     """Position and ``function(job)`` of every job, as they finish; ``crashed(job)`` where it kills its process.
 
     When a process dies, the jobs that were running are suspects: each is run again alone in a process of its own, so
     that an innocent neighbour is not blamed. Processes are spawned: forking beside the threads of torch or SimpleITK
     can hang.
+
+    Args:
+        limit_s: a process that takes longer for one job is killed.
+        limit_bytes: memory that a process may allocate; beyond, the allocation fails in it.
 
     Raises:
         RuntimeError: no process can be started at all.
@@ -31,12 +48,12 @@ def map_in_processes(
     waiting = deque(range(len(jobs)))
     while waiting:
         suspects: list[int] = []
-        with _pool(workers) as pool:
+        with _pool(workers, limit_bytes) as pool:
             running: dict[Future[Result], int] = {}
             while waiting or running:
                 try:
                     while waiting and len(running) < workers and not suspects:
-                        running[pool.submit(function, jobs[waiting[0]])] = waiting[0]
+                        running[pool.submit(_timed, function, jobs[waiting[0]], limit_s)] = waiting[0]
                         waiting.popleft()
                 except BrokenProcessPool:
                     suspects.append(waiting.popleft())
@@ -49,15 +66,15 @@ def map_in_processes(
                 if suspects and not running:
                     break
         for position in suspects:
-            with _pool(1) as alone:
+            with _pool(1, limit_bytes) as alone:
                 try:
-                    yield position, alone.submit(function, jobs[position]).result()
+                    yield position, alone.submit(_timed, function, jobs[position], limit_s).result()
                 except BrokenProcessPool:
                     yield position, crashed(jobs[position])
 
 
 def _try_out() -> None:
-    with _pool(1) as pool:
+    with _pool(1, LIMIT_BYTES) as pool:
         try:
             pool.submit(int).result()
         except BrokenProcessPool as problem:
@@ -65,9 +82,23 @@ def _try_out() -> None:
             raise RuntimeError(f"worker processes cannot start: {advice}") from problem
 
 
-def _pool(workers: int) -> ProcessPoolExecutor:
+def _pool(workers: int, limit_bytes: int) -> ProcessPoolExecutor:
     context = multiprocessing.get_context("spawn")
-    return ProcessPoolExecutor(workers, mp_context=context, initializer=_end_with_parent)
+    return ProcessPoolExecutor(workers, mp_context=context, initializer=_begin, initargs=(limit_bytes,))
+
+
+def _begin(limit_bytes: int) -> None:
+    _end_with_parent()
+    resource.setrlimit(resource.RLIMIT_DATA, (limit_bytes, resource.RLIM_INFINITY))
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)  # ends the process even while a decoder does not return
+
+
+def _timed(function: Callable[[Job], Result], job: Job, limit_s: float) -> Result:
+    signal.setitimer(signal.ITIMER_REAL, limit_s)
+    try:
+        return function(job)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
 
 
 def _end_with_parent() -> None:

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+
+import numpy as np
 
 from branchpoint.datasets.checks.duplicates import duplicates
 from branchpoint.datasets.checks.files import inspect_files
+from branchpoint.datasets.checks.intensities import PET_TYPICAL
 from branchpoint.datasets.checks.volume_files import inspect_volume
 from branchpoint.datasets.checks.volume_geometry import patient_problems
 from branchpoint.datasets.cohort import Cohort, MaskLabel, Patient
 from branchpoint.datasets.file_report import FileJob, FileReport
 from branchpoint.datasets.problems.problem import Problem
+from branchpoint.datasets.problems.rulebook import problem
 from branchpoint.datasets.reader import Reader
 
 
@@ -29,7 +33,20 @@ def check_volumes(cohort: Cohort, reader: Reader, *, workers: int = 0, progress:
         images = {modality: found[modality] for modality in patient.images}
         grids = {name: (modality, found[name]) for name, (modality, _) in masks[patient.id].items()}
         rows += patient_problems(patient, images, grids)
-    return rows + duplicates(reports)
+    return rows + duplicates(reports) + _uptake_problems(reports)
+
+
+def _uptake_problems(reports: Sequence[FileReport]) -> list[Problem]:
+    """A row where the PET of most patients cannot be in SUV, though no single file gives it away."""
+    levels: dict[str, list[float]] = defaultdict(list)
+    for report in reports:
+        if report.typical_uptake is not None:
+            levels[report.job.task].append(report.typical_uptake)
+    return [
+        problem("pet-units", "", task, f"typically {np.median(values):.1f} in the body, over {len(values)} patients")
+        for task, values in levels.items()
+        if np.median(values) > PET_TYPICAL
+    ]
 
 
 def _masks(patient: Patient, release: str, reader: Reader) -> dict[str, tuple[str | None, MaskLabel]]:

@@ -9,11 +9,14 @@ import numpy as np
 
 from branchpoint.datasets.checks.files import report_of
 from branchpoint.datasets.checks.headers import Fault, is_nifti, nifti_faults
-from branchpoint.datasets.checks.intensities import INTENSITY_RULES
+from branchpoint.datasets.checks.intensities import INTENSITY_RULES, typical_uptake
 from branchpoint.datasets.file_report import FileJob, FileReport
-from branchpoint.datasets.files import listed
+from branchpoint.datasets.files import listed, unreadable_reason
+from branchpoint.datasets.preparation.modalities import unit_of
 from branchpoint.datasets.preparation.volume_files import Grid, grid_of, read_image
 
+FATAL = ("truncated-file", "unreadable-file", "bad-spacing", "bad-units", "bad-scaling", "too-large")
+"""Faults of a header that leave nothing to read."""
 MASK_MAX_SHARE = 0.5
 """A tumour fills less than half of any volume; a mask that fills more has background and tumour exchanged."""
 
@@ -27,10 +30,10 @@ def inspect_volume(job: FileJob) -> FileReport:
 
 
 def _inspect(job: FileJob) -> FileReport:
-    if not job.path.is_file():
-        return report_of(job, [Fault("missing-file", "no such file", expected=str(job.path))])
+    if reason := unreadable_reason(job.path):
+        return report_of(job, [Fault("missing-file", reason, expected=f"the file {job.path}")])
     faults = nifti_faults(job.path) if is_nifti(job.path) else []
-    if any(fault.rule in ("truncated-file", "unreadable-file", "bad-spacing") for fault in faults):
+    if any(fault.rule in FATAL for fault in faults):
         return report_of(job, faults)
     import SimpleITK as sitk
 
@@ -38,7 +41,9 @@ def _inspect(job: FileJob) -> FileReport:
     try:
         image = read_image(job.path)
     except ValueError as failure:
-        return report_of(job, [Fault("unreadable-file", str(failure))])
+        rule = "too-large" if "declare" in str(failure) else "unreadable-file"
+        expected = "sizes that the file can hold" if rule == "too-large" else None
+        return report_of(job, [Fault(rule, str(failure), expected)])
     if image.GetDimension() != 3 or image.GetNumberOfComponentsPerPixel() != 1:
         found = f"{image.GetDimension()} dimensions {image.GetSize()}, {image.GetNumberOfComponentsPerPixel()} channels"
         return report_of(job, [Fault("wrong-dimensions", found)])
@@ -52,7 +57,8 @@ def _inspect(job: FileJob) -> FileReport:
     else:
         faults += _image_faults(voxels, job)
     digest = None if job.kind == "mask" else _digest(voxels)
-    return report_of(job, faults, grid=grid, digest=digest, foreground_mm=foreground)
+    level = typical_uptake(voxels) if unit_of(job.kind) == "SUV" and not faults else None
+    return report_of(job, faults, grid=grid, digest=digest, foreground_mm=foreground, typical_uptake=level)
 
 
 def _direction_faults(grid: Grid) -> list[Fault]:
@@ -60,7 +66,7 @@ def _direction_faults(grid: Grid) -> list[Fault]:
     found = "direction " + "; ".join(" ".join(f"{value:.3g}" for value in row) for row in rows)
     if grid.is_oblique:
         return [Fault("oblique-direction", found)]
-    return [Fault("flipped-direction", found)] if grid.is_flipped else []
+    return []
 
 
 def _image_faults(voxels: np.ndarray, job: FileJob) -> list[Fault]:
@@ -71,8 +77,9 @@ def _image_faults(voxels: np.ndarray, job: FileJob) -> list[Fault]:
         if bad:
             faults.append(Fault("non-finite-voxels", f"{bad} of {voxels.size} voxels are NaN or infinite"))
             voxels = voxels[finite]
-    if job.kind in INTENSITY_RULES and voxels.size:
-        faults += INTENSITY_RULES[job.kind](voxels, air_in_view=job.air_in_view)
+    rule = INTENSITY_RULES.get(unit_of(job.kind))
+    if rule is not None and voxels.size:
+        faults += rule(voxels, air_in_view=job.air_in_view)
     return faults
 
 

@@ -78,7 +78,10 @@ def _mask_rows(
     reference = _reference(modality, report, images)
     if reference and reference.grid and report.grid and not report.grid.same_as(reference.grid):
         expected = f"the grid of the {reference.job.task}: {reference.grid}"
-        return [problem("grid-mismatch", patient, name, str(report.grid), expected=expected)]
+        fix = None
+        if _same_counts(reference.grid.size, report.grid.size):
+            fix = "save the mask with the geometry (affine, direction, axes) of the image it was drawn on"
+        return [problem("grid-mismatch", patient, name, str(report.grid), expected=expected, fix=fix)]
     rows: list[Problem] = []
     contour = report.foreground_mm
     for other, image in images.items() if contour is not None else ():
@@ -94,21 +97,20 @@ def _mask_rows(
 def _reference(modality: str | None, mask: FileReport, images: Mapping[str, FileReport]) -> FileReport | None:
     """The image whose grid a mask must share.
 
-    Where it may have its own grid, the image of the same size and spacing: such a mask was drawn on it, and a header
-    was changed since.
+    Where it may have its own grid, an image with as many voxels along its axes, in any order: such a mask was drawn on
+    it, and was saved without the image's geometry (with ``numpy.eye(4)``, say) or with its axes exchanged.
     """
     if modality is not None:
         return images.get(modality)
     alike = [
-        image
-        for image in images.values()
-        if image.grid
-        and mask.grid
-        and image.grid.size == mask.grid.size
-        and np.allclose(image.grid.spacing_mm, mask.grid.spacing_mm, rtol=1e-3)
+        image for image in images.values() if image.grid and mask.grid and _same_counts(image.grid.size, mask.grid.size)
     ]
     shared = [image for image in alike if image.grid and mask.grid and mask.grid.same_as(image.grid)]
     return next(iter(shared or alike), None)
+
+
+def _same_counts(first: tuple[int, ...], second: tuple[int, ...]) -> bool:
+    return sorted(first) == sorted(second)
 
 
 def _masks_apart(patient: str, masks: Mapping[str, tuple[str | None, FileReport]]) -> list[Problem]:

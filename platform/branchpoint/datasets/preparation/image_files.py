@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from branchpoint.datasets.cohort import MaskLabel
-from branchpoint.datasets.files import listed
+from branchpoint.datasets.files import listed, printable, unreadable_reason
 from branchpoint.datasets.preparation.volume_files import read_image
 
 VOLUMES = (".mhd", ".mha", ".nii", ".nii.gz", ".nrrd")
@@ -45,10 +45,13 @@ def open_picture(path: Path) -> Picture:
     """
     from PIL import Image, ImageOps
 
-    if not path.is_file():
-        raise ValueError(f"{path}: no such file; restore it or leave the sample out")
+    if reason := unreadable_reason(path):
+        raise ValueError(f"{printable(str(path))}: {reason}; restore it or leave the sample out")
     try:
         with Image.open(path) as picture:
+            pages = getattr(picture, "n_frames", 1)
+            if pages > 1:
+                raise ValueError(f"it holds {pages} pages, of which only one would be read; save each as its own file")
             picture.load()
             return ImageOps.exif_transpose(picture)
     except (OSError, SyntaxError, ValueError, EOFError, struct.error, Image.DecompressionBombError) as problem:
@@ -79,7 +82,7 @@ def read_picture(path: Path, channels: int, slice_number: int | None = None) -> 
         pixels = read_slice(path, slice_number)
     else:
         picture = open_picture(path)
-        deep = picture.mode.startswith("I")
+        deep = picture.mode.startswith(("I", "F"))  # kept as they are: converting would clip them to 8 bits
         pixels = np.asarray(picture if deep else picture.convert("L" if channels == 1 else "RGB"))
     if pixels.dtype == np.int32 and pixels.min() >= 0 and pixels.max() < 1 << 16:  # Pillow's mode for some 16-bit files
         pixels = pixels.astype(np.uint16)
@@ -141,6 +144,10 @@ def stored_values(picture: Picture, path: Path) -> np.ndarray:
     if picture.mode == "P":
         return np.asarray(picture.convert("L") if _is_grey(picture.getpalette("RGB")) else picture)
     pixels = np.asarray(picture)
+    if picture.mode in ("LA", "RGBA") and (pixels[..., -1] != pixels[0, 0, -1]).any():
+        raise ValueError(
+            f"{path}: parts of it are transparent; put the mask into the colours and save it without alpha"
+        )
     if picture.mode in ("RGB", "RGBA"):
         colours = pixels[..., :3]
         if (colours != colours[..., :1]).any():

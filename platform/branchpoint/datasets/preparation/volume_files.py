@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import gzip
+import math
 import re
+import zlib
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -10,6 +13,14 @@ from typing import Any
 
 import numpy as np
 
+from branchpoint.datasets.files import printable, unreadable_reason
+
+MAX_BYTES = 4 * 1024**3
+"""Voxels of the largest file that is read: 512 x 512 x 4096 in single precision."""
+SHEAR_TOLERANCE = 0.01
+"""Direction cosines that are off by rounding: half a millimetre over 50 mm at most."""
+_BEST_COMPRESSION = 1100
+"""Deflate packs at most 1032 bytes into one."""
 GRID_TOLERANCE_MM = 0.1
 """Headers round: corners closer than a tenth of a millimetre are one place in any clinical scan."""
 _HEADER_BYTES = 10_000
@@ -62,12 +73,6 @@ class Grid:
         cosines = np.abs(np.array(self.direction))
         return bool(np.any((cosines > OBLIQUE_TOLERANCE) & (cosines < 1 - OBLIQUE_TOLERANCE)))
 
-    @property
-    def is_flipped(self) -> bool:
-        """Whether axes are straight, but not along +x, +y, +z in this order."""
-        straight = np.eye(len(self.size)).ravel()
-        return not self.is_oblique and bool(np.abs(np.array(self.direction) - straight).max() > OBLIQUE_TOLERANCE)
-
     def __str__(self) -> str:
         size = " x ".join(map(str, self.size))
         spacing = " x ".join(f"{value:.3g}" for value in self.spacing_mm)
@@ -81,17 +86,83 @@ def read_image(path: Path) -> Any:
     SimpleITK fills up truncated NIfTI files without a word; :mod:`branchpoint.datasets.checks.headers` finds them.
 
     Raises:
-        ValueError: the file is absent or SimpleITK cannot read it; the message names the file.
+        ValueError: the file is absent or not a regular file, declares more than ``MAX_BYTES`` of voxels, or SimpleITK
+            cannot read it; the message names the file.
     """
     import SimpleITK as sitk
 
-    if not path.is_file():
-        raise ValueError(f"{path}: no such file; restore it or leave the patient out")
+    if reason := unreadable_reason(path):
+        raise ValueError(f"{printable(str(path))}: {reason}; restore it or leave the patient out")
+    reader = sitk.ImageFileReader()
+    reader.SetFileName(str(path))
     try:
-        return sitk.ReadImage(str(path))
+        reader.ReadImageInformation()
+        require_size(path, reader)
+        return reader.Execute()
     except RuntimeError as problem:
         reason = str(problem).strip().splitlines()[-1].removeprefix("ITK ERROR: ").removeprefix("sitk::ERROR: ")
+        if path.name.lower().endswith((".nii", ".nii.gz")) and ("orthonormal" in reason or _is_nifti2(path)):
+            return _by_nibabel(path)
         raise ValueError(f"{path}: SimpleITK cannot read it: {reason}") from problem
+
+
+def require_size(path: Path, reader: Any) -> None:
+    """Refuse a header that declares more than ``MAX_BYTES``, or more than an uncompressed file can hold."""
+    import SimpleITK as sitk
+
+    kind = sitk.GetPixelIDValueAsString(reader.GetPixelID())
+    bits = next((int(number) for number in re.findall(r"\d+", kind)), 64)
+    count = math.prod(reader.GetSize()) * max(1, reader.GetNumberOfComponents())
+    if count * bits // 8 > MAX_BYTES:
+        sizes = " x ".join(map(str, reader.GetSize()))
+        raise ValueError(
+            f"{path}: its header declares {sizes} voxels of {bits} bits, more than {MAX_BYTES >> 30} GiB; "
+            "check the header"
+        )
+    held = sum(file.stat().st_size for file in (path, *data_files(path)) if file.is_file())
+    if count * bits // 8 > held * _BEST_COMPRESSION:
+        raise ValueError(f"{path}: {held} bytes cannot hold the {count * bits // 8} that its header declares")
+
+
+def _is_nifti2(path: Path) -> bool:
+    """Whether the file is of the second version of the format, which SimpleITK does not know."""
+    with path.open("rb") as raw:
+        zipped = raw.read(2) == b"\x1f\x8b"
+    try:
+        with gzip.open(path) if zipped else path.open("rb") as file:
+            size = file.read(4)
+    except (OSError, EOFError, zlib.error):
+        return False
+    return 540 in (int.from_bytes(size, "little"), int.from_bytes(size, "big"))
+
+
+def _by_nibabel(path: Path) -> Any:
+    """A NIfTI-2 file, or one whose axes are almost at right angles, with the nearest directions that are.
+
+    Raises:
+        ValueError: the axes are off by more than ``SHEAR_TOLERANCE``, or there are not three.
+    """
+    import nibabel
+    import SimpleITK as sitk
+
+    image: Any = nibabel.load(path)
+    if image.ndim != 3 or math.prod(image.shape) * image.get_data_dtype().itemsize > MAX_BYTES:
+        raise ValueError(f"{path}: a volume of {' x '.join(map(str, image.shape))}; a scan has three axes")
+    affine = np.diag([-1.0, -1.0, 1.0, 1.0]) @ image.affine  # NIfTI's axes point right and to the front
+    spacing = np.linalg.norm(affine[:3, :3], axis=0)
+    left, _, right = np.linalg.svd(affine[:3, :3] / spacing)
+    direction = left @ right
+    shear = np.abs(direction - affine[:3, :3] / spacing).max()
+    if not shear <= SHEAR_TOLERANCE:
+        raise ValueError(
+            f"{path}: its axes are not at right angles (off by {shear:.2g}); resample it to a grid with axes at right "
+            "angles"
+        )
+    volume = sitk.GetImageFromArray(np.asanyarray(image.dataobj).T)
+    volume.SetSpacing(spacing.tolist())
+    volume.SetOrigin(affine[:3, 3].tolist())
+    volume.SetDirection(direction.ravel().tolist())
+    return volume
 
 
 def grid_of(image: Any) -> Grid:

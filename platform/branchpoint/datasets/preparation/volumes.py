@@ -21,6 +21,7 @@ from branchpoint.datasets.checks.volume_cohort import check_volumes
 from branchpoint.datasets.cohort import Box, Cohort, MaskLabel, Patient, RegionRule
 from branchpoint.datasets.input_hashes import InputHashes, fingerprint
 from branchpoint.datasets.preparation.grid import Image, Window, place_back, resample_linear, resample_nearest
+from branchpoint.datasets.preparation.modalities import unit_of
 from branchpoint.datasets.preparation.native import NativeMask, NativeProbabilities
 from branchpoint.datasets.preparation.placement import VolumePlacement
 from branchpoint.datasets.preparation.preparation import STORAGE, Cuts, Placement, Preparation, Prepared
@@ -96,7 +97,7 @@ class VolumePreparation(Preparation):
         return cls(
             modalities=tuple(cohort.modalities),
             channels=(1,) * len(cohort.modalities),
-            intensities=tuple(Clip() if name == "CT" else Standardize() for name in cohort.modalities),
+            intensities=tuple(Clip() if unit_of(name) == "HU" else Standardize() for name in cohort.modalities),
             spacing_mm=dataset.spacing_mm,
             size_voxels=dataset.size_voxels,
             margin_voxels=(margin,) * 3,

@@ -30,13 +30,19 @@ class Problem:
     fix: str
 
 
+_SHOWN = 100
+"""Problems that the text of an error names."""
+
+
 class CohortError(ValueError):
     """A cohort with errors; ``problems`` holds every row, so that they can be shown as one table."""
 
     def __init__(self, problems: Sequence[Problem]) -> None:
         self.problems = tuple(problems)
-        rows = [
+        shown = [
             f"{p.patient or 'cohort'} {p.task}: {p.rule}: found {p.found}, expected {p.expected}; {p.fix}"
-            for p in self.problems
+            for p in self.problems[:_SHOWN]
         ]
-        super().__init__(f"{len(rows)} problem(s) in the cohort:\n" + "\n".join(rows))
+        if len(self.problems) > _SHOWN:
+            shown.append(f"and {len(self.problems) - _SHOWN:,} more: `branchpoint check-data` lists them")
+        super().__init__(f"{len(self.problems)} problem(s) in the cohort:\n" + "\n".join(shown))

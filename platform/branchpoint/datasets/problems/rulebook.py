@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from branchpoint.datasets.files import printable
 from branchpoint.datasets.problems.problem import Problem
 
 
@@ -47,6 +48,9 @@ RULES: dict[str, Rule] = {
         "a row for each patient with images", "add the row or check the identifier; until then its values are missing"
     ),
     "missing-file": _error("", _RESTORE),
+    "unusual-file": _warning(
+        "regular files whose names are UTF-8", "replace or rename it if it belongs to the release: it is left out"
+    ),
     # Outcomes and clinical values
     "bad-event": _error("", _CORRECT),
     "bad-time": _error("days, at most 36525 (100 years)", _CORRECT),
@@ -73,11 +77,14 @@ RULES: dict[str, Rule] = {
     "unreadable-file": _error("a volume that SimpleITK can read", _RESTORE),
     "reader-crashed": _error("a file that can be read", _RESTORE),
     "wrong-dimensions": _error("one volume of three dimensions with one value in each voxel", _EXPORT),
-    "bad-spacing": _error("spacing from 0.1 to 15 mm along each axis", _EXPORT),
-    "header-conflict": _warning("one geometry in the whole header", _EXPORT),
-    "flipped-direction": _warning(
-        "axes along +x, +y, +z", "nothing: the direction is used when the volume is resampled; look at one prediction"
+    "bad-spacing": _error("spacing from 0.02 to 100 mm along each axis", _EXPORT),
+    "unusual-spacing": _warning(
+        "spacing from 0.1 to 15 mm along each axis", "check the unit; thick slices and microscopy can be right"
     ),
+    "bad-scaling": _error("a finite, positive slope and a finite intercept in the header", _EXPORT),
+    "bad-units": _error("lengths in millimetres", "convert the header's lengths to millimetres"),
+    "too-large": _error("", "check the header's sizes; crop or resample a volume that is truly so large"),
+    "header-conflict": _warning("one geometry in the whole header", _EXPORT),
     "oblique-direction": _warning(
         "axes along those of the scanner", "nothing: the volume is resampled to straight axes; look at one prediction"
     ),
@@ -91,6 +98,10 @@ RULES: dict[str, Rule] = {
     "pet-not-suv": _error(
         "standardised uptake values (SUV): from 0, with a maximum from 1 to 1000",
         "convert to SUV by body weight, without normalising: activity x weight / injected dose, decay-corrected",
+    ),
+    "pet-units": _warning(
+        "SUV: about 0.4 to 1 in most of the body",
+        "check the units: kBq/ml looks like SUV, but several times too large; convert by weight and injected dose",
     ),
     "pet-high": _warning("a maximum SUV below 200", "check units, dose and weight; a full bladder can be right"),
     "unknown-label": _error("", "map or remove the other values, or read the release that the masks belong to"),
@@ -116,9 +127,18 @@ PICTURE_RULES: dict[str, Rule] = {
     "pixel-type": _error(
         "pixels of 8 or 16 bits without sign", "export the picture again with 8 bits for each channel"
     ),
-    "constant-image": _error("a picture of more than one grey level", _RESTORE),
-    "image-is-mask": _error(
-        "a picture of many grey levels", "put the picture here: image and mask may have changed places"
+    "constant-image": _warning("a picture of more than one grey level", "look at it: it tells a network nothing"),
+    "image-is-mask": _warning(
+        "a picture of many grey levels",
+        "look at it: image and mask may have changed places; pictures of few levels can be right",
+    ),
+    "narrow-range": _warning(
+        "values that use most of what 16 bits can hold",
+        'rescale the pictures to the full range, or set dataset.intensities to "image": black is 0, white is 65535',
+    ),
+    "turned-image": _error(
+        "image and mask with the same EXIF orientation",
+        "save both upright, without EXIF orientation: nobody can tell on which of the two the mask was drawn",
     ),
     "not-a-mask": _error(
         "one value for each pixel, from a short list",
@@ -152,10 +172,10 @@ def problem(
     book = RULES[rule] if rule in RULES else PICTURE_RULES[rule]
     return Problem(
         severity=book.severity,
-        patient=patient,
+        patient=printable(patient),
         task=task,
         rule=rule,
-        found=found,
+        found=printable(found),
         expected=expected or book.expected,
         fix=fix or book.fix,
     )

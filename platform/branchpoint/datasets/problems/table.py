@@ -14,25 +14,34 @@ from branchpoint.datasets.problems.problem import Problem
 
 COLUMNS = tuple(field.name for field in dataclasses.fields(Problem))
 CONDENSE_ABOVE = 10
-"""Warnings alike for more patients than this fill the screen without telling more; JSON and CSV keep every row."""
+"""Rows alike for more patients than this fill the screen without telling more; JSON and CSV keep every row."""
 
 PIPED_WIDTH = 180
 """Columns of the table where the output is no terminal and COLUMNS does not say."""
 
 
 def condense(problems: Iterable[Problem]) -> list[Problem]:
-    """The rows with like warnings (same rule and task) of more than ``CONDENSE_ABOVE`` patients put into one row."""
+    """The rows with those alike (same rule and task) of more than ``CONDENSE_ABOVE`` patients put into one row.
+
+    Of errors alike the first ``CONDENSE_ABOVE`` stay rows of their own.
+    """
     groups: dict[tuple[str, str, str], list[Problem]] = defaultdict(list)
     for problem in problems:
         groups[problem.severity, problem.rule, problem.task].append(problem)
     rows: list[Problem] = []
     for (severity, _, _), group in groups.items():
-        if severity == "error" or len(group) <= CONDENSE_ABOVE:
+        if len(group) <= CONDENSE_ABOVE + (severity == "error"):
             rows.extend(group)
             continue
         first = group[0]
-        found = f"{len(group)} times alike; the first: {first.patient or 'cohort'}: {first.found}"
-        rows.append(dataclasses.replace(first, patient=f"{len(group)} patients", found=found))
+        if severity == "error":
+            rows.extend(group[:CONDENSE_ABOVE])
+            more = len(group) - CONDENSE_ABOVE
+            found = f"{more:,} more like these; --csv FILE or --json lists them"
+            rows.append(dataclasses.replace(first, patient=f"{more:,} more", found=found))
+            continue
+        found = f"{len(group):,} times alike; the first: {first.patient or 'cohort'}: {first.found}"
+        rows.append(dataclasses.replace(first, patient=f"{len(group):,} patients", found=found))
     return rows
 
 

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
+from pathlib import Path
+
 from branchpoint.config import DatasetConfig
 from branchpoint.datasets.cohort import Cohort
+from branchpoint.datasets.files import unusual_entries
+from branchpoint.datasets.problems.rulebook import problem
 from branchpoint.datasets.reader import Reader
 from branchpoint.datasets.readers import busi, cadis, endovis2017, hecktor, isic2017, origa, ph2, retouch, sts
 from branchpoint.datasets.readers import folder as folder_table
@@ -50,4 +55,8 @@ def read_cohort(dataset: DatasetConfig) -> Cohort:
     reader = reader_of(dataset)
     if not dataset.root:
         raise ValueError(f"dataset.root is empty: give the folder of the {dataset.name} release (--root DIR)")
-    return reader.read(dataset)
+    cohort = reader.read(dataset)
+    rows = [
+        problem("unusual-file", "", "", f"{path}: {reason}") for path, reason in unusual_entries(Path(dataset.root))
+    ]
+    return dataclasses.replace(cohort, problems=(*cohort.problems, *rows)) if rows else cohort

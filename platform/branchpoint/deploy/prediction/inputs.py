@@ -21,7 +21,7 @@ from branchpoint.deploy.prediction.cases import Case
 from branchpoint.training.batches.clinical_values import ordinal
 
 HIGHEST_SUV = 200.0
-_HARMLESS = {"flipped-direction", "oblique-direction", "ct-no-air"}
+_HARMLESS = {"oblique-direction", "ct-no-air"}
 
 
 @dataclass(frozen=True)

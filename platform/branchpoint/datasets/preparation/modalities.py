@@ -1,0 +1,26 @@
+"""What a modality's values are measured in, told from its name."""
+
+from __future__ import annotations
+
+import re
+from typing import Literal
+
+_CT = {"ct", "cect", "ncct", "cta", "ldct", "cbct"}
+_PET = {"pet", "pt", "suv"}
+
+
+def unit_of(modality: str) -> Literal["HU", "SUV", ""]:
+    """``HU`` of CT, ``SUV`` of PET, ``""`` of everything else.
+
+    A modality is CT or PET where a word of its name says so, in any case; ``PET_CT`` says both, and so neither.
+
+    Example:
+        >>> [unit_of(name) for name in ("CT", "ct_venous", "FDG-PET", "PT", "T1c", "PET_CT")]
+        ['HU', 'HU', 'SUV', 'SUV', '', '']
+    """
+    parts = re.findall(r"[a-z0-9]+", re.sub(r"(?<=[a-z])(?=[A-Z])", " ", modality).lower())
+    words = {part.rstrip("0123456789") for part in parts}
+    is_ct, is_pet = bool(words & _CT), bool(words & _PET)
+    if is_ct == is_pet:
+        return ""
+    return "HU" if is_ct else "SUV"
