@@ -488,7 +488,16 @@ def test_each_fault_gives_its_rows(sound: Path, tmp_path: Path, damage: Damage) 
 
 
 def test_every_rule_of_pictures_is_damaged() -> None:
-    elsewhere = {"turned-image", "narrow-range", "pixel-type", "no-images", "too-few-groups", "bad-declaration", "bad-part", "parted-group"}
+    elsewhere = {
+        "turned-image",
+        "narrow-range",
+        "pixel-type",
+        "no-images",
+        "too-few-groups",
+        "bad-declaration",
+        "bad-part",
+        "parted-group",
+    }
     assert set(PICTURE_RULES) - elsewhere <= {rule for damage in DAMAGES for rule, _, _ in damage.rows}
 
 
