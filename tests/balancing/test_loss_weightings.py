@@ -1,6 +1,7 @@
 """Every loss weighting against its closed form; absent tasks, permutations, scales, states."""
 
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -76,6 +77,39 @@ def test_uncertainty(form: str, factor: float) -> None:
     torch.testing.assert_close(
         learned.detach().exp(), 2 * factor * torch.tensor(list(values.values())), rtol=1e-3, atol=0
     )
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "adamw", "sgd"])
+def test_uncertainty_reaches_its_optimum_beside_a_network_that_learns_slowly(optimizer: str) -> None:
+    """Losses of 0.05 and 3 have their optimum at the weights 1 / (2 L), 10 and 1/6 (Kendall et al. 2018, eq. 7)."""
+    balancer = built("uncertainty", {"a": 1.0, "b": 1.0})
+    network = Linear({"a": (1.0,), "b": (1.0,)})
+    train(balancer, network, {"a": 0.05, "b": 3.0}, steps=600, optimizer=optimizer)
+    assert weights(balancer) == pytest.approx({"a": 10.0, "b": 1 / 6}, rel=0.05)
+
+
+def test_gradnorm_reaches_equal_norms_beside_a_network_that_learns_slowly() -> None:
+    """With alpha 0 the optimum is w_a |g_a| = w_b |g_b| and w_a + w_b = 2 (Chen et al. 2018, eq. 1)."""
+    balancer = built("gradnorm", {"a": 1.0, "b": 1.0}, alpha=0.0)
+    network = Linear({"a": (9.0,), "b": (1.0,)})
+    balancer.attach(network)
+    train(balancer, network, {"a": 1.0, "b": 1.0}, steps=400, optimizer="adam")
+    assert weights(balancer) == pytest.approx({"a": 0.2, "b": 1.8}, rel=0.1)
+
+
+def train(balancer: Any, network: Linear, values: dict[str, float], steps: int, optimizer: str) -> None:
+    """Steps of a run from the second epoch on; its learning rate is so small that the losses stay as they are."""
+    from branchpoint.config import OptimizerConfig
+    from branchpoint.training.step.optimizer import build_optimizer, learning_rate, set_learning_rate
+
+    config = OptimizerConfig(name=optimizer, learning_rate=1e-9)  # type: ignore[arg-type]
+    built_optimizer = build_optimizer(config, network, balancer.parameters(), balancer.learning_rate)
+    step(balancer, network, values, epoch=1)
+    for number in range(steps):
+        set_learning_rate(built_optimizer, learning_rate(config, number / steps))
+        step(balancer, network, values, epoch=2)
+        built_optimizer.step()
+    step(balancer, network, values, epoch=2)
 
 
 def test_rlw_is_the_softmax_of_normal_numbers() -> None:

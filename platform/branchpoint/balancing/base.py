@@ -52,11 +52,13 @@ class Balancer(ABC):
 
     Attributes:
         config_class: class of its options; its ``method`` names the balancer.
+        learning_rate: of :meth:`parameters`, whatever the network's rate is.
         looks_again: the loop calls :meth:`look_again` after each step of the optimiser.
         watches_performance: the loop calls :meth:`watch_performance` after each epoch.
     """
 
     config_class: ClassVar[type[BalancingConfig]]
+    learning_rate: float = 0.025
     looks_again: bool = False
     watches_performance: bool = False
 
@@ -103,7 +105,7 @@ class Balancer(ABC):
         return
 
     def parameters(self) -> Sequence[nn.Parameter]:
-        """What the balancer learns; in the optimiser, never decayed."""
+        """What the balancer learns: in the network's optimiser, but never decayed, and at :attr:`learning_rate`."""
         return ()
 
     def state_dict(self) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The combinations of gradients: Gramian to weights, by TorchJD but for Nash-MTL.
+"""The combinations of gradients: Gramian to weights, by TorchJD but for MGDA and Nash-MTL.
 
 TorchJD's solvers take a Gramian whose trace is below 1e-4 for zero and then do not project at all, so Gramians are
 scaled to a trace of N first; the weights do not depend on that scale.
@@ -12,7 +12,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from branchpoint.config.balancing import AlignedMTLConfig, CAGradConfig, GradientBalancingConfig, NashMTLConfig
+from branchpoint.config.balancing import (
+    AlignedMTLConfig,
+    CAGradConfig,
+    GradientBalancingConfig,
+    MGDAConfig,
+    NashMTLConfig,
+)
 
 Combination = Callable[[Tensor], Tensor]
 """Gramian float64 (N, N) on the CPU, with no zero on its diagonal, to weights (N,)."""
@@ -31,6 +37,8 @@ def build_combination(config: GradientBalancingConfig) -> Combination:
     if isinstance(config, NashMTLConfig):
         max_norm = config.max_norm
         return lambda gramian: _shortened(nash_weights(gramian), gramian, max_norm)
+    if isinstance(config, MGDAConfig):
+        return mgda_weights
     try:
         from torchjd import aggregation as jd
 
@@ -41,6 +49,28 @@ def build_combination(config: GradientBalancingConfig) -> Combination:
             "pip install 'branchpoint[balancing]', or choose another method"
         ) from problem
     return lambda gramian: weighting(gramian * (len(gramian) / gramian.trace()))
+
+
+def mgda_weights(gramian: Tensor) -> Tensor:
+    """The convex weights of the shortest combination of gradients (Desideri 2012), float64 (N,).
+
+    The non-negative x that minimises |sum x_i g_i|^2 + (sum x_i - 1)^2 is a multiple of them, for along each ray the
+    least value is f / (1 + f), f the squared length of the ray's convex combination. Lawson and Hanson's method solves
+    that exactly in finitely many steps. TorchJD's Frank-Wolfe iteration stops early: for gradients whose lengths differ
+    a hundredfold its combination harmed a task.
+
+    Gradients are measured in units of the shortest, so that f is at most 1. Their coordinates come from the root of
+    their cosines, which keeps the digits of short gradients beside long ones.
+    """
+    from scipy.optimize import nnls
+
+    lengths = gramian.diagonal().sqrt()
+    rows = (lengths / lengths.min())[:, None] * root(gramian / lengths[:, None] / lengths)
+    columns = torch.cat([rows.T, torch.ones((1, len(rows)), dtype=rows.dtype)])
+    target = torch.zeros(len(columns), dtype=rows.dtype)
+    target[-1] = 1
+    found = torch.from_numpy(nnls(columns.numpy(), target.numpy())[0])
+    return found / found.sum()
 
 
 def nash_weights(gramian: Tensor) -> Tensor:
@@ -112,7 +142,6 @@ def root(gramian: Tensor) -> Tensor:
 
 _WEIGHTINGS: dict[str, Callable[[Any, Any], Combination]] = {
     "upgrad": lambda jd, config: jd.UPGradWeighting(projector=_projector()),
-    "mgda": lambda jd, config: jd.MGDAWeighting(),
     "pcgrad": lambda jd, config: jd.PCGradWeighting(),
     "cagrad": _cagrad,
     "imtl_g": lambda jd, config: jd.IMTLGWeighting(),

@@ -26,16 +26,17 @@ class GradNorm(Balancer):
 
     Args:
         alpha: strength of the pull.
+        learning_rate: of the logits.
     """
 
     config_class = GradNormConfig
 
     @classmethod
     def of(cls, config: GradNormConfig, task_weights: Mapping[str, float], seed: int) -> Self:
-        return cls(task_weights, config.alpha)
+        return cls(task_weights, config.alpha, config.learning_rate)
 
-    def __init__(self, task_weights: Mapping[str, float], alpha: float = 1.5) -> None:
-        self.alpha = alpha
+    def __init__(self, task_weights: Mapping[str, float], alpha: float = 1.5, learning_rate: float = 0.025) -> None:
+        self.alpha, self.learning_rate = alpha, learning_rate
         self._task_weights = dict(task_weights)
         self._names = list(task_weights)
         self._first = RunningMeans()

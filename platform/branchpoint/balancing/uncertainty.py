@@ -23,6 +23,7 @@ class Uncertainty(LossWeighting):
     Args:
         form: ``half`` for the first form, ``full`` for the second.
         log_variance: where s starts; 0 is sigma = 1.
+        learning_rate: of s. At the network's, which is small and falls to 0, s would hardly leave its start.
     """
 
     config_class = UncertaintyConfig
@@ -31,12 +32,17 @@ class Uncertainty(LossWeighting):
 
     @classmethod
     def of(cls, config: UncertaintyConfig, task_weights: Mapping[str, float], seed: int) -> Self:
-        return cls(task_weights, config.form, config.log_variance)
+        return cls(task_weights, config.form, config.log_variance, config.learning_rate)
 
     def __init__(
-        self, task_weights: Mapping[str, float], form: Literal["half", "full"] = "half", log_variance: float = 0.0
+        self,
+        task_weights: Mapping[str, float],
+        form: Literal["half", "full"] = "half",
+        log_variance: float = 0.0,
+        learning_rate: float = 0.025,
     ) -> None:
         super().__init__(task_weights)
+        self.learning_rate = learning_rate
         self.factor = 0.5 if form == "half" else 1.0
         self._names = list(task_weights)
         self.log_variances = nn.Parameter(torch.full((len(self._names),), log_variance))

@@ -120,7 +120,7 @@ def build_run(config: Config, prepared: PreparedCohort, device: torch.device) ->
     sampler = EventBalancedSampler.of(
         samples, folds.train, config.training, next(iter(survival), None), config.seed, labels=labelled
     )
-    optimizer = build_optimizer(config.optimizer, network, balancer.parameters())
+    optimizer = build_optimizer(config.optimizer, network, balancer.parameters(), balancer.learning_rate)
     return Run(
         config,
         samples,

@@ -34,12 +34,14 @@ class UncertaintyConfig(BalancingConfig):
         form: ``half`` is L / (2 sigma^2) + log sigma for every task (the form for regression and segmentation),
             ``full`` is L / sigma^2 + log sigma (cross-entropies).
         log_variance: start of log sigma^2 (0: sigma starts at 1).
+        learning_rate: of log sigma^2, from the first step to the last.
     """
 
     method: ClassVar[str] = "uncertainty"
 
     form: Literal["half", "full"] = "half"
     log_variance: Annotated[float, Range(at_least=-20, at_most=20)] = 0.0
+    learning_rate: Positive = 0.025
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,12 +92,14 @@ class GradNormConfig(BalancingConfig):
 
     Attributes:
         alpha: strength of the pull towards equal rates.
+        learning_rate: of the logits of the weights, from the first step to the last.
     """
 
     method: ClassVar[str] = "gradnorm"
     needs_shared_stage: ClassVar[bool] = True
 
     alpha: NotNegative = 1.5
+    learning_rate: Positive = 0.025
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,20 +15,28 @@ POLYNOMIAL_POWER = 0.9
 """Exponent of nnU-Net's schedule."""
 RATE_FACTOR = "rate_factor"
 """Key of a parameter group: its learning rate is the scheduled one times this."""
+FIXED_RATE = "fixed_rate"
+"""Key of a parameter group whose learning rate is this, whatever the schedule says."""
 
 
 def build_optimizer(
-    config: OptimizerConfig, network: nn.Module, undecayed: Sequence[nn.Parameter] = ()
+    config: OptimizerConfig,
+    network: nn.Module,
+    balancing: Sequence[nn.Parameter] = (),
+    balancing_rate: float = 0.025,
 ) -> torch.optim.Optimizer:
-    """The optimiser over the network's parameters and ``undecayed`` (those that a balancer learns).
+    """The optimiser over the network's parameters and those that a balancer learns.
 
     Weight decay (L2 for ``adam`` and ``sgd``, decoupled for ``adamw``) leaves out vectors: biases and normalisation.
     Parameters of ``network.encoder`` learn at ``config.encoder_rate`` times the rate; at 0 they are left out, and stay
-    as they are.
+    as they are. The parameters of ``balancing`` are not decayed, and learn at ``balancing_rate`` from the first step
+    to the last, without momentum in ``sgd``.
     """
     trainable = [parameter for parameter in network.parameters() if parameter.requires_grad]
     encoder = {id(p) for p in getattr(network, "encoder", nn.ModuleList()).parameters()}
-    groups: list[dict[str, Any]] = [{"params": list(undecayed), "weight_decay": 0.0, RATE_FACTOR: 1.0}]
+    groups: list[dict[str, Any]] = [
+        {"params": list(balancing), "weight_decay": 0.0, "lr": balancing_rate, FIXED_RATE: balancing_rate}
+    ]
     for factor, members in (
         (1.0, [parameter for parameter in trainable if id(parameter) not in encoder]),
         (config.encoder_rate, [parameter for parameter in trainable if id(parameter) in encoder]),
@@ -41,6 +49,9 @@ def build_optimizer(
     groups = [group for group in groups if group["params"]]
     shared: dict[str, Any] = {"lr": config.learning_rate, "weight_decay": config.weight_decay, "fused": True}
     if config.name == "sgd":
+        for group in groups:
+            if FIXED_RATE in group:
+                group |= {"momentum": 0.0, "nesterov": False}
         return torch.optim.SGD(groups, momentum=config.momentum, nesterov=config.momentum > 0, **shared)
     kind = torch.optim.Adam if config.name == "adam" else torch.optim.AdamW
     return kind(groups, betas=config.betas, **shared)
@@ -64,9 +75,9 @@ def _decay(config: OptimizerConfig, progress: float) -> float:
 
 
 def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
-    """Use ``rate``, times the factor of each parameter group, from the next step on."""
+    """Use ``rate``, times the factor of each parameter group without a fixed rate, from the next step on."""
     for group in optimizer.param_groups:
-        group["lr"] = rate * group.get(RATE_FACTOR, 1.0)
+        group["lr"] = group[FIXED_RATE] if FIXED_RATE in group else rate * group.get(RATE_FACTOR, 1.0)
 
 
 def clip_gradient(network: nn.Module, largest_norm: float | None) -> Tensor:
