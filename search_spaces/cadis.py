@@ -1,4 +1,4 @@
-"""CaDIS: frames of cataract operations in 8, 17 and 25 classes, with HOG as an auxiliary task (paper 002).
+"""CaDIS: frames of cataract operations in 8, 17 and 25 classes, with HOG as an auxiliary task (Bhattarai et al. 2022).
 
 The challenge's three tasks are the same frames at three levels of detail, so it is an open question how far a network
 can serve all of them. The official parts share no video.

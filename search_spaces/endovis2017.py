@@ -1,4 +1,4 @@
-"""EndoVis 2017: robotic instruments, their parts and their types, with HOG as an auxiliary task (paper 002).
+"""EndoVis 2017: robotic instruments, their parts and types, with HOG as an auxiliary task (Bhattarai et al. 2022).
 
 Folds keep videos together. The challenge's own test frames (``--scheme official``) go on where training videos end;
 the paper's (``--scheme paper``) are of two other videos.

@@ -1,6 +1,6 @@
 """ISIC 2017: outline and diagnosis of skin lesions from dermoscopy, in the challenge's own parts.
 
-ResFormer learns both tasks in paper 001 (224 x 224, width 64); its two forms, U-Net and U2-Net are choices of the
+ResFormer learns both tasks in Bui et al. 2024 (224 x 224, width 64); its two forms, U-Net and U2-Net are choices of the
 space. Image-level heads may see age and sex as well.
 """
 

@@ -1,7 +1,7 @@
 """RETOUCH: three fluids in slices of OCT volumes, and which of them a slice shows.
 
-Folds keep volumes together; the split of paper 001 (``--scheme paper``) does not. With more than one vendor, telling
-them apart against the network (gradient reversal) is an auxiliary task.
+Folds keep volumes together; the split of Bui et al. 2024 (``--scheme paper``) does not. With more than one vendor,
+telling them apart against the network (gradient reversal) is an auxiliary task.
 """
 
 from __future__ import annotations

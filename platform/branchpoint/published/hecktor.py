@@ -1,4 +1,4 @@
-"""Multi-task segmentation and prognosis from PET/CT (paper 003: Andrearczyk et al., "Multi-task deep segmentation and
+"""Multi-task segmentation and prognosis from PET/CT (Andrearczyk et al. 2021, "Multi-task deep segmentation and
 radiomics for automatic prognosis in head and neck cancer"): tables 1 and 2, the three weightings of the losses."""
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""HOG descriptors as an auxiliary task (paper 002: Bhattarai et al., "Histogram of oriented gradients meet deep
+"""HOG descriptors as an auxiliary task (Bhattarai et al. 2022, "Histogram of oriented gradients meet deep
 learning"): tables 2 to 4, figures 4 and 5 and the comparison of networks, on CaDIS and EndoVis 2017.
 
 Every comparison has a control that was never published: the same heads and loss with zeros as targets, which is what

@@ -1,4 +1,4 @@
-"""ResFormer with dilated feature enhancement (paper 001: Bui et al., "Multi-scale feature enhancement in multi-task
+"""ResFormer with dilated feature enhancement (Bui et al. 2024, "Multi-scale feature enhancement in multi-task
 learning for medical image analysis"): tables 2 to 9, on RETOUCH and ISIC 2017.
 
 The authors' code is not public, so that every choice the text leaves open is made here, and listed.

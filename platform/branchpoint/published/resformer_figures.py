@@ -1,4 +1,4 @@
-"""The figures that paper 001 reports, in per cent: (JI, DSC, Acc, Sen, Spe), one such five for each vendor."""
+"""The figures that Bui et al. 2024 report, in per cent: (JI, DSC, Acc, Sen, Spe), one such five for each vendor."""
 
 from __future__ import annotations
 
