@@ -36,7 +36,7 @@ def test_best_trials_and_sql_as_json(store: Path) -> None:
 def test_tables_keep_their_columns_in_a_pipe(store: Path) -> None:
     done = run("trials", "--store", store)
     assert done.exit_code == 0
-    assert "validation/score" in done.stdout
+    assert "score (validation)" in done.stdout
     assert "0.600" in done.stdout
 
 

@@ -33,12 +33,12 @@ def test_lines_of_a_search() -> None:
     progress.ended(Outcome(name="0003", **failed))  # type: ignore[arg-type]
     progress.finish()
     assert stream.getvalue().splitlines() == [
-        "[00:30] trial 0000 complete: validation/score 0.5000 in 6 epochs, the best so far",
-        "[01:31] 1 of 4 trials ended (1 complete); best validation/score 0.5000 (0000); 2 running; about 5 min left",
-        "[01:31] trial 0001 pruned: validation/score 0.2500 in 2 epochs, best 0.5000 (0000)",
+        "[00:30] trial 0000 complete: validation score 0.5000 in 6 epochs, the best so far",
+        "[01:31] 1 of 4 trials ended (1 complete); best validation score 0.5000 (0000); 2 running; about 5 min left",
+        "[01:31] trial 0001 pruned: validation score 0.2500 in 2 epochs, best 0.5000 (0000)",
         "[01:31] trial 0002 failed: ValueError: CHGJ007: the mask is empty",
         "[01:31] trial 0003 failed: ValueError: CHGJ007: the mask is empty",
-        "[01:31] 4 of 4 trials ended (1 complete, 2 failed, 1 pruned); best validation/score 0.5000 (0000)",
+        "[01:31] 4 of 4 trials ended (1 complete, 2 failed, 1 pruned); best validation score 0.5000 (0000)",
         "",
         *trace.splitlines(),
     ]

@@ -1,4 +1,4 @@
-"""What a user reads while a study runs: one line for each run that ends, one a minute, tracebacks at the end."""
+"""The lines that a user reads while a study runs: one per run that ends, one per minute, tracebacks at the end."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Progress:
     """Lines about the runs of one stage.
 
     Args:
-        stage: ``trial`` or ``final``; begins each line.
+        stage: ``trial`` or ``final``, the first word of each line.
         total: runs of the stage, as far as known.
         objective: name of the metric.
         maximize: whether greater values are better.
@@ -38,7 +38,7 @@ class Progress:
         stream: TextIO | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.stage, self.total, self.objective = stage, total, objective
+        self.stage, self.total, self.objective = stage, total, objective.replace("/", " ")
         self._sign = 1 if maximize else -1
         self._stream, self._clock = stream or sys.stdout, clock
         self._began = self._spoke = clock()
@@ -58,7 +58,7 @@ class Progress:
         self._spoke = self._clock()
 
     def ended(self, outcome: Outcome) -> None:
-        """A run ended."""
+        """Write the line of a run that ended."""
         self._count(outcome)
         self._here += 1
         if outcome.state == "FAILED":
@@ -66,12 +66,12 @@ class Progress:
         self.say(f"{self.stage} {outcome.name} {outcome.state.lower()}: {self._told(outcome)}")
 
     def tick(self, running: int) -> None:
-        """Called often; speaks where a minute has passed without a word."""
+        """Write a line if none was written for a minute. Called often."""
         if self._clock() - self._spoke >= MINUTE:
             self.say(f"{self._summary()}; {running} running{self._remaining()}")
 
     def finish(self) -> None:
-        """The sum, and after it the tracebacks of failures, each kind once: the last thing that is read."""
+        """Write the summary, and after it the traceback of each kind of failure, where it is read last."""
         self.say(self._summary())
         shown: set[str] = set()
         for failure in self._failures:

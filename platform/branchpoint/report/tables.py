@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from branchpoint.report.words import metric_name
 
@@ -33,9 +34,12 @@ def print_rows(columns: Sequence[str], rows: Iterable[Sequence[str]], title: str
     console = Console()
     if not console.is_terminal:
         console = Console(width=200)
-    table = Table(*columns, title=title, title_justify="left", header_style="bold")
+    # Text, not str: names may hold brackets, which Rich would take for markup.
+    table = Table(title=Text(title) if title else None, title_justify="left", header_style="bold")
+    for column in columns:
+        table.add_column(Text(column))
     for row in rows:
-        table.add_row(*row)
+        table.add_row(*map(Text, row))
     console.print(table)
 
 
