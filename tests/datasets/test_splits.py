@@ -56,7 +56,7 @@ def test_order_does_not_matter(cohort: tuple[list[str], np.ndarray, int, int], r
 
 
 def test_published_scheme() -> None:
-    """239 patients with 43 events (paper 003): 8 or 9 events in each test fold, 80/20 of the rest, stratified."""
+    """239 patients with 43 events (Andrearczyk et al. 2021): 8 or 9 events in each test fold, the rest 80/20."""
     ids = [f"P{n}" for n in range(239)]
     events = np.arange(239) < 43
     for part in folds(ids, events.astype(int)):

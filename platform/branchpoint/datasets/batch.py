@@ -11,7 +11,7 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class CutLimits:
-    """What may be cut off B samples that were cropped around the tumour.
+    """Limits of what may be cut off B samples that were cropped around the tumour.
 
     Attributes:
         shown: int64 (B, 3, 2), first voxel of the crop and first behind it, margins counted.

@@ -79,7 +79,7 @@ def _cores() -> int:
 
 @contextmanager
 def _progress(count: int, total: int, shown: bool) -> Iterator[Callable[[], None]]:
-    """What to call after each patient: moves a bar on a terminal; elsewhere one line is printed at the end."""
+    """A function to call after each patient: it moves a bar on a terminal; elsewhere one line is printed at the end."""
     if shown and sys.stderr.isatty():
         from rich.console import Console
         from rich.progress import Progress

@@ -1,4 +1,4 @@
-"""One file to read, and what was found in it."""
+"""One file to read, and the findings in it."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class FileJob:
 
 @dataclass(frozen=True)
 class FileReport:
-    """What was found in one file.
+    """The findings in one file.
 
     Attributes:
         problems: rows of what is wrong with it.
@@ -55,7 +55,7 @@ class FileReport:
 
 @dataclass(frozen=True)
 class PictureReport(FileReport):
-    """What was found in one picture, or volume of slices.
+    """The findings in one picture, or volume of slices.
 
     Attributes:
         size: (width, height), and slices of a volume; ``None`` where the file could not be read.

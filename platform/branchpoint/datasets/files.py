@@ -1,4 +1,4 @@
-"""What lies under a release's root folder, and how to say it in a message."""
+"""The files under a release's root folder, and descriptions of them for messages."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def list_files(root: Path, depth: int = MAX_DEPTH) -> list[Path]:
 
 
 def unusual_entries(root: Path, depth: int = MAX_DEPTH) -> list[tuple[str, str]]:
-    """What :func:`list_files` leaves out: printable path, and the reason.
+    """The entries that :func:`list_files` leaves out: printable path, and the reason.
 
     Raises:
         ValueError: there are more than ``MAX_FILES`` files.
@@ -118,7 +118,7 @@ def printable(text: str) -> str:
 
 
 def describe_folder(root: Path, limit: int = 6) -> str:
-    """What ``root`` holds, for a message: ``hecktor_nii/, notes.txt and 3 more``."""
+    """The content of ``root``, for a message: ``hecktor_nii/, notes.txt and 3 more``."""
     if not root.exists():
         parent = next(folder for folder in root.parents if folder.exists())
         return f"no such folder; {parent} holds {describe_folder(parent, limit)}"

@@ -1,4 +1,4 @@
-"""Which samples make up each training step: resampled so that every global batch has events (paper 003, 2.3).
+"""Which samples make up each training step: resampled so that every global batch has events.
 
 Every worker computes the same list of global batches and takes its rows of each.
 """

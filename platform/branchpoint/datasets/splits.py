@@ -1,4 +1,6 @@
-"""Event-stratified cross-validation (paper 003, 2.6): k folds, and the remainder divided into training and validation.
+"""Event-stratified cross-validation: k folds, and the remainder divided into training and validation.
+
+After Andrearczyk et al. (2021), section 2.6.
 
 Who falls where depends on the patients' identifiers, their strata and the seed alone: not on the order of the cohort,
 nor on the tasks of a trial, so that all candidates of a study are compared on the same folds. Samples of one group

@@ -117,7 +117,7 @@ def _draw(number: int, seed: int, size_scale: float) -> _Picture:
 def _structures(
     generator: np.random.Generator, picture: np.ndarray, mask: np.ndarray, centre: Point, radii: Point, diagnosis: int
 ) -> None:
-    """What tells the diagnoses apart inside the lesion."""
+    """Draw the signs inside the lesion that tell the diagnoses apart."""
     size = mask.shape
     if diagnosis == NEVUS:
         within = np.clip(1 - radius_map(size, centre, radii), 0, 1)

@@ -1,4 +1,4 @@
-"""What lies where in the standard head and neck, and what CT and PET see of it.
+"""The organs of the standard head and neck, and their values in CT and PET.
 
 The frame: millimetres, x to the patient's left, y to the back, z up; the origin is the middle of the oropharynx, at
 the height of the second cervical vertebra. HU and SUV are typical of unenhanced low-dose CT and of FDG.

@@ -37,7 +37,7 @@ class Clinical:
 
 @dataclass(frozen=True, kw_only=True)
 class PhantomPatient:
-    """What is true of one patient.
+    """The truth about one patient.
 
     Attributes:
         index: position in the cohort; with the seed it determines everything but the follow-up.

@@ -56,7 +56,7 @@ class VolumeCache:
             return False
 
     def record(self, key: str) -> dict[str, Any]:
-        """What is known of the volume besides its voxels."""
+        """Everything that is known of the volume besides its voxels."""
         return json.loads((self.folder(key) / "record.json").read_text())
 
     def add(self, key: str, prepared: Prepared) -> None:

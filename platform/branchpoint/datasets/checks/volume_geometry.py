@@ -20,7 +20,7 @@ BOX_MARGIN_MM = 1.0
 def patient_problems(
     patient: Patient, images: Mapping[str, FileReport], masks: Mapping[str, tuple[str | None, FileReport]]
 ) -> list[Problem]:
-    """What does not fit together among a patient's readable files.
+    """Rows for what does not fit together among a patient's readable files.
 
     Args:
         images: modality to report.

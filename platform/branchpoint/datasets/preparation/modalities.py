@@ -1,4 +1,4 @@
-"""What a modality's values are measured in, told from its name."""
+"""The unit of a modality's values, told from its name."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ STORAGE = np.float16
 
 @dataclass(frozen=True)
 class Cuts:
-    """What training may cut off a scan that was cropped around the tumour.
+    """Limits of what training may cut off a scan that was cropped around the tumour.
 
     Attributes:
         shown: along (D, H, W), the first voxel of the crop on the grid with its margin, and the first behind it.

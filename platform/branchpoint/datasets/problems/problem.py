@@ -1,4 +1,4 @@
-"""What is wrong with a cohort: rows that name patient, rule, finding and remedy."""
+"""Problems of a cohort: rows that name patient, rule, finding and remedy."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from branchpoint.datasets.problems.problem import Problem
 
 @dataclass(frozen=True)
 class Rule:
-    """What rows of one rule share. An empty ``expected`` is given with each row."""
+    """The texts that rows of one rule share. An empty ``expected`` is given with each row."""
 
     severity: Literal["error", "warning"]
     expected: str

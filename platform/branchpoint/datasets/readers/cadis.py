@@ -1,6 +1,7 @@
 """CaDIS: frames of 25 cataract operations with 36 classes, and the challenge's three tasks that merge them.
 
-Frames of one video are alike, so folds keep videos together; the official parts do so too and are those of paper 002.
+Frames of one video are alike, so folds keep videos together; the official parts do so too and are those of
+Bhattarai et al. (2023).
 """
 
 from __future__ import annotations

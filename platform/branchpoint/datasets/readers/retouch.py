@@ -25,7 +25,7 @@ FLUIDS = ("IRF", "SRF", "PED")
 TARGETS: dict[str, TargetKind] = {"fluids": "segmentation", "fluids_present": "multilabel"}
 LAYOUT = "RETOUCH-TrainingSet-{Cirrus,Spectralis,Topcon}/TRAINnnn/{oct,reference}.{mhd,raw}"
 PAPER_TEST_SHARE = {"Cirrus": 512 / 3072, "Spectralis": 198 / 1178, "Topcon": 512 / 2688}
-"""Table 1 of paper 001: slices in its test set, of all."""
+"""Slices in the test set, of all (Bui et al. 2024, table 1)."""
 
 _WHOLE = ("", "all", DatasetConfig().release)
 _DEPTH = 5

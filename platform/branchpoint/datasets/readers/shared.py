@@ -1,4 +1,4 @@
-"""What the readers of picture datasets share: files by sample and part, and rows for what is missing."""
+"""Functions that the readers of picture datasets share: files by sample and part, and rows for what is missing."""
 
 from __future__ import annotations
 
