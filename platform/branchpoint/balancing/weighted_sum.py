@@ -1,4 +1,4 @@
-"""The weighted sum of task losses (paper 003, L = w_rad Cox + w_seg Dice)."""
+"""The weighted sum of task losses (Andrearczyk et al. 2021, L = w_rad Cox + w_seg Dice)."""
 
 from __future__ import annotations
 

@@ -64,7 +64,7 @@ class ConvUnit(nn.Module):
 class ResidualUnit(nn.Module):
     """A ConvUnit plus its input; a 1x1 ConvUnit brings the input to ``outputs`` channels where they differ.
 
-    No activation follows the sum (Iantsen et al. 2021; paper 003 builds on it).
+    No activation follows the sum (Iantsen et al. 2021; Andrearczyk et al. 2021 build on it).
     """
 
     def __init__(self, dimensions: int, inputs: int, outputs: int, kernel: int, unit: Unit) -> None:

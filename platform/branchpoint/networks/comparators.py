@@ -1,4 +1,4 @@
-"""The families of multi-task networks that paper 001 compares with (fig. 1), on a common encoder.
+"""The families of multi-task networks that Bui et al. 2024 compare with (fig. 1), on a common encoder.
 
 Each takes a Config with dense and image-level tasks and gives it another network; all else stays.
 """
@@ -13,13 +13,13 @@ from branchpoint.topology import Topology
 
 
 def classification_from_bottleneck(config: Config) -> Config:
-    """Image-level tasks from the deepest encoder level alone; all stages shared (paper 001, fig. 1 a)."""
+    """Image-level tasks from the deepest encoder level alone; all stages shared (Bui et al. 2024, fig. 1 a)."""
     deepest = stage_counts(config)[0] - 1
     return replace(config, network=replace(config.network, topology=None, taps=(deepest,)))
 
 
 def classification_from_decoder(config: Config) -> Config:
-    """Image-level tasks from the last decoder features; all stages shared (paper 001, fig. 1 b)."""
+    """Image-level tasks from the last decoder features; all stages shared (Bui et al. 2024, fig. 1 b)."""
     tasks = [task.name for task in config.tasks]
     topology = Topology.shared(tasks, tasks, *stage_counts(config))
     return replace(config, network=replace(config.network, topology=topology))

@@ -23,7 +23,7 @@ class DenseHead(nn.Module):
 
 
 class ImageHead(nn.Module):
-    """Dropout -> dense with ReLU -> dropout -> dense, on globally averaged features (paper 003, 2.2).
+    """Dropout -> dense with ReLU -> dropout -> dense, on globally averaged features (Andrearczyk et al. 2021, 2.2).
 
     Args:
         features: length of the vector of averages; 0: the head is a linear model of the numbers alone.

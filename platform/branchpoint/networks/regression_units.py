@@ -1,4 +1,4 @@
-"""Units that regress a long vector, such as a HOG descriptor, from maps (paper 002).
+"""Units that regress a long vector, such as a HOG descriptor, from maps (Bhattarai et al. 2022).
 
 Both forms keep the spatial layout: convolutions and pooling, then one linear layer over all places. The paper flattens
 maps of a fixed image size; here they are averaged to a fixed grid first, so that any image size works. At the published
@@ -34,7 +34,7 @@ def flatten_to(dimensions: int, channels: int, grid: int, outputs: int) -> list[
 
 
 def light_unit(dimensions: int, channels: int, outputs: int) -> nn.Sequential:
-    """Twice convolution to 3 channels -> ReLU -> pooling by 2, then linear (paper 002, table 1)."""
+    """Twice convolution to 3 channels -> ReLU -> pooling by 2, then linear (Bhattarai et al. 2022, table 1)."""
     layers: list[nn.Module] = []
     for inputs in (channels, LIGHT_CHANNELS):
         layers += [conv(dimensions, inputs, LIGHT_CHANNELS, 3), nn.ReLU(), pool(dimensions, 2)]

@@ -23,7 +23,7 @@ class ClassificationTask(Task):
       for which it is defined (K > 2). Pairs within a fold alone where the summary has ``fold``: pooled over models,
       even a constant probability would have an AUC far from one half.
     - ``accuracy``.
-    - ``micro_accuracy``, ``micro_sensitivity``, ``micro_specificity`` of paper 001, one class against the rest.
+    - ``micro_accuracy``, ``micro_sensitivity``, ``micro_specificity`` of Bui et al. 2024, one class against the rest.
     - ``sensitivity`` and ``specificity`` of class 1 (K = 2).
     """
 

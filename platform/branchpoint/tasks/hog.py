@@ -1,4 +1,4 @@
-"""HOG regression: an auxiliary task that every picture teaches (paper 002)."""
+"""HOG regression: an auxiliary task that every picture teaches (Bhattarai et al. 2022)."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ class MultilabelTask(Task):
 
     - ``balanced_accuracy``: (sensitivity + specificity) / 2 of each label, then the mean over labels with both.
     - ``auc``: mean over labels of the area under the ROC curve, within folds alone.
-    - ``micro_accuracy``, ``micro_sensitivity``, ``micro_specificity``: paper 001.
+    - ``micro_accuracy``, ``micro_sensitivity``, ``micro_specificity``: Bui et al. 2024.
     """
 
     config_class = MultilabelConfig

@@ -12,7 +12,7 @@ from branchpoint.tasks.base import mean_of_defined, ratio
 
 
 def micro_rates(weights: np.ndarray, predicted: np.ndarray, truth: np.ndarray) -> dict[str, np.ndarray]:
-    """``micro_accuracy``, ``micro_sensitivity``, ``micro_specificity``, each (R,): paper 001, 4.
+    """``micro_accuracy``, ``micro_sensitivity``, ``micro_specificity``, each (R,): Bui et al. 2024, 4.
 
     True and false positives and negatives are summed over the labels before the rates are taken.
 

@@ -44,8 +44,8 @@ class SegmentationTask(Task):
     - ``n_empty``: number of empty truth masks (of each patient and class).
     - with several classes, ``dice_k`` and ``dice_aggregated_k`` for each class k.
     - where the Config ranks by them, ``miou`` and ``miou_aggregated``: as ``ji`` and ``ji_aggregated``, but with
-      class 0 among the classes. ``miou`` is that of paper 002's code: the mean over the labels in a picture's truth,
-      then over pictures.
+      class 0 among the classes. ``miou`` is that of the code of Bhattarai et al. 2022: the mean over the
+      labels in a picture's truth, then over pictures.
 
     Where the summary is of the files' own grids (:mod:`branchpoint.evaluation.native_scores`), also those of
     :func:`branchpoint.tasks.native_metrics.native_metrics`.

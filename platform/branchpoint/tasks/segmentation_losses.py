@@ -19,7 +19,9 @@ FOCAL_CLAMP = 1e-3
 
 
 def dice_loss(probability: Tensor, truth: Tensor, *, squared: bool = False, smooth: float = 0.0) -> Tensor:
-    """1 - (2 sum(p y) + smooth) / (sum(p) + sum(y) + smooth), for each sample and class (paper 003, eq. 1, plus 1).
+    """1 - (2 sum(p y) + smooth) / (sum(p) + sum(y) + smooth), for each sample and class.
+
+    This is equation 1 of Andrearczyk et al. 2021, plus 1.
 
     The paper's -Dice has the same gradient but is negative, and the balancing methods that divide by a loss or take
     its logarithm need positive losses. Without smoothing, as in the paper, an empty ``truth`` gives exactly 1 with
@@ -47,7 +49,8 @@ def segmentation_loss(
 ) -> Tensor:
     """Loss of each sample, float32 (B,); 0 for one without a voxel that counts (Dice: 1, without gradient).
 
-    - ``dice``: :func:`dice_loss` of paper 003, averaged over the K foreground classes (over all, without background).
+    - ``dice``: :func:`dice_loss` of Andrearczyk et al. 2021, averaged over the K foreground classes (over all,
+      without background).
     - ``ce``: voxel mean of weight[class] * cross-entropy, divided by the number of voxels, not the sum of weights.
     - ``focal``: voxel mean of -(1 - p)^2 log p, p the probability of the true class (Lin et al. 2017).
     - ``dice_ce``: the sum of both.

@@ -23,7 +23,7 @@ def cox_loss(
     *,
     ties: Literal["breslow", "efron"] = "breslow",
 ) -> Tensor:
-    """Negative Cox partial log-likelihood, the mean over events (paper 003, eq. 2).
+    """Negative Cox partial log-likelihood, the mean over events (Andrearczyk et al. 2021, eq. 2).
 
     The risk set of an event at T holds every labelled sample whose time is at least T, itself included. Breslow
     leaves tied events in each other's risk sets whole, as the paper does; Efron (1977) weights the r-th of m tied

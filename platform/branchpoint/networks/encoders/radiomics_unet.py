@@ -1,4 +1,4 @@
-"""The encoder and decoder of paper 003 (Andrearczyk et al. 2021, fig. 1)."""
+"""the encoder and decoder of Andrearczyk et al. 2021 (fig. 1)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""ResFormer with dilated feature enhancement (paper 001), in two and three dimensions.
+"""ResFormer with dilated feature enhancement (Bui et al. 2024), in two and three dimensions.
 
 What the paper leaves open is chosen here: a stem of kernel 7 and stride 1 with normalisation and ReLU; one residual
 block at each level; windows of ``config.window``; linear upsampling; decoder widths those of the level joined.
@@ -63,7 +63,7 @@ def batch_norm(dimensions: int, channels: int) -> nn.Module:
 
 
 class BasicBlock(nn.Module):
-    """ReLU(x + BN(conv(ReLU(BN(conv x))))): the block of ResNet34 (He et al. 2016; paper 001, 3.1)."""
+    """ReLU(x + BN(conv(ReLU(BN(conv x))))): the block of ResNet34 (He et al. 2016; Bui et al. 2024, 3.1)."""
 
     def __init__(self, dimensions: int, channels: int) -> None:
         super().__init__()
@@ -77,7 +77,7 @@ class BasicBlock(nn.Module):
 
 
 class ResFormerBlock(nn.Module):
-    """Sequential: Swin(residual(x)). Parallel: residual(x) + Swin(x) (paper 001, 3.1)."""
+    """Sequential: Swin(residual(x)). Parallel: residual(x) + Swin(x) (Bui et al. 2024, 3.1)."""
 
     def __init__(self, dimensions: int, channels: int, heads: int, window: int, parallel: bool) -> None:
         super().__init__()
@@ -91,7 +91,7 @@ class ResFormerBlock(nn.Module):
 
 
 class DilatedEnhancement(nn.Module):
-    """Three dilated convolutions in parallel, summed, then spatial attention (paper 001, 3.2, eq. of DFE)."""
+    """Three dilated convolutions in parallel, summed, then spatial attention (Bui et al. 2024, 3.2, eq. of DFE)."""
 
     def __init__(self, dimensions: int, channels: int) -> None:
         super().__init__()

@@ -25,7 +25,7 @@ class UNet(Pyramid):
 
 
 class TransformerUNet(UNet):
-    """A U-Net whose deepest encoder stage ends in transformer layers, the hybrid design that paper 001 compares with.
+    """A U-Net whose deepest encoder stage ends in transformer layers, a hybrid that Bui et al. 2024 compare with.
 
     Two layers of pre-norm self-attention over all voxels of the deepest level, with heads of 32 channels (or one
     head where there are fewer). Positions enter through a depth-wise convolution, which works at any size.

@@ -1,4 +1,4 @@
-"""Segmentation networks of other libraries, whole, as the single-task comparators of paper 001's tables."""
+"""Segmentation networks of other libraries, whole, as the single-task comparators of Bui et al. 2024's tables."""
 
 from __future__ import annotations
 
