@@ -20,16 +20,10 @@ class Checked:
     """Base of frozen dataclasses that check and normalise each field by its annotation on construction.
 
     Example:
-        >>> from dataclasses import dataclass
-        >>> from typing import Annotated
-        >>> from branchpoint.values import Range
-        >>> @dataclass(frozen=True)
-        ... class Window(Checked):
-        ...     section = "window"
-        ...     size: Annotated[int, Range(at_least=1, at_most=64)] = 8
-        >>> Window(size=8.5)
+        >>> from branchpoint.config import NetworkConfig
+        >>> NetworkConfig(width=8.5)
         Traceback (most recent call last):
-        ValueError: window.size is 8.5: must be a whole number
+        ValueError: network.width is 8.5: must be a whole number
 
     Attributes:
         section: name of the part in messages, such as ``network``.

@@ -70,8 +70,8 @@ def balancing_config(method: str, **options: Any) -> BalancingConfig:
         ValueError: there is no such method, or it has no such option.
 
     Example:
-        >>> balancing_config("gradnorm", alpha=1)
-        GradNormConfig(alpha=1.0)
+        >>> balancing_config("cagrad", c=1)
+        CAGradConfig(gradients='parameters', c=1.0, rescale='none')
     """
     found: BalancingConfig = conform(BalancingConfig, {"method": method, **options}, "balancing")
     return found
