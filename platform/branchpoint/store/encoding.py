@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import zlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -17,7 +16,6 @@ ROW_GROUP_ROWS = 4096
 _PLAIN_ROWS = 64
 _BOUNDS = b"branchpoint.metric_bounds"
 _SCHEMA = b"branchpoint.schema"
-_SEAL = b"branchpoint.seal"
 _DICTIONARY = (
     "study",
     "stage",
@@ -64,43 +62,23 @@ def encode(rows: pa.Table) -> pa.Buffer:
     if not few:
         dictionary = [name for name in _DICTIONARY if name.split(".")[0] in rows.column_names]
         how = {"compression": "zstd", "use_dictionary": dictionary}
-    with pq.ParquetWriter(sink, rows.schema, store_schema=False, write_page_checksum=True, **how) as out:
+    with pq.ParquetWriter(sink, rows.schema, store_schema=False, **how) as out:
         out.add_key_value_metadata({_SCHEMA: str(SCHEMA_VERSION)})
         if few:
             out.write_table(rows)
-            out.add_key_value_metadata({_SEAL: _seal(rows.num_rows, rows.column_names, b"")})
             return _closed(out, sink)
         bounds = []
         for start in range(0, rows.num_rows, ROW_GROUP_ROWS):
             group = rows.slice(start, ROW_GROUP_ROWS)
             out.write_table(group, row_group_size=ROW_GROUP_ROWS)
             bounds.append(_metric_bounds(group) if "state" in rows.column_names else {})
-        text = json.dumps(bounds)
-        out.add_key_value_metadata({_BOUNDS: text, _SEAL: _seal(rows.num_rows, rows.column_names, text.encode())})
+        out.add_key_value_metadata({_BOUNDS: json.dumps(bounds)})
         return _closed(out, sink)
 
 
 def _closed(out: pq.ParquetWriter, sink: pa.BufferOutputStream) -> pa.Buffer:
     out.close()
     return sink.getvalue()
-
-
-def _seal(rows: int, columns: Sequence[str], bounds: bytes) -> str:
-    """Checksum of what Parquet's page checksums do not cover, the names of the columns above all."""
-    return f"{zlib.crc32(bounds, zlib.crc32(repr((rows, list(columns))).encode())):08x}"
-
-
-def check_seal(file: pq.ParquetFile) -> None:
-    """Refuse a file of version 2 or later whose footer was changed.
-
-    Raises:
-        ValueError: it was.
-    """
-    stated = file.metadata.metadata or {}
-    if schema_version(file.metadata) > 1:
-        found = _seal(file.metadata.num_rows, file.schema_arrow.names, stated.get(_BOUNDS, b""))
-        if stated.get(_SEAL, b"").decode(errors="replace") != found:
-            raise ValueError("its footer does not match its checksum")
 
 
 def schema_version(metadata: pq.FileMetaData) -> int:

@@ -1,4 +1,4 @@
-"""Where the rows lie: immutable Parquet files, ``<root>/<table>/<study>/<written_ns>-<rows>-<origin>.parquet``.
+"""Where the rows lie: immutable Parquet files, ``<root>/<table>/<study>/<written_ns>-<rows>-<origin>-<crc32>.parquet``.
 
 A file appears whole or not at all, is never changed, and vanishes only after another one holds its rows. No file is
 ever written twice, so that writers need no locks. Names tell all that is needed to plan a read or a compaction.
@@ -18,6 +18,7 @@ import logging
 import re
 import time
 import uuid
+import zlib
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -32,12 +33,12 @@ from pyarrow import fs as pafs
 
 from branchpoint.io.storage import put_object, sync_folder, write_atomically
 from branchpoint.store.schema import TABLES, Table
-from branchpoint.store.usable import check_footer, reason_against
+from branchpoint.store.usable import check_content, check_footer, reason_against
 
 T = TypeVar("T")
 S = TypeVar("S")
 
-_NAME = re.compile(r"(?P<ns>\d{19})-(?P<rows>\d+)-(?P<origin>c?[0-9a-f]{16})\.parquet")
+_NAME = re.compile(r"(?P<ns>\d{19})-(?P<rows>\d+)-(?P<origin>c?[0-9a-f]{16})(?:-(?P<crc>[0-9a-f]{8}))?\.parquet")
 _HIDDEN = re.compile(rf"\.(?P<name>{_NAME.pattern})\.tmp")
 _DEAD_SECONDS = 10.0  # a writer takes milliseconds from the hidden name to the final one
 _TORN_SECONDS = 7 * 86_400.0  # far more than clocks of hosts that share a disk differ
@@ -57,6 +58,7 @@ class DataFile:
         path: path on the file system.
         study: study of its rows.
         compacted: whether a compaction wrote it.
+        checksum: CRC-32 of its content; ``None`` for files of version 1.
     """
 
     written_ns: int
@@ -64,6 +66,7 @@ class DataFile:
     path: str
     study: str
     compacted: bool
+    checksum: int | None = None
 
 
 Listing = dict[str, list[DataFile]]
@@ -111,6 +114,7 @@ class Files:
             self.fs, self.root = pafs.LocalFileSystem(), str(Path(uri).expanduser().absolute())
         self.is_local = isinstance(self.fs, pafs.LocalFileSystem)
         self._made: set[Path] = set()
+        self._whole: set[str] = set()
         self._left_out: dict[str, LeftOut] = {}
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -186,7 +190,8 @@ class Files:
             self._left_out.pop(info.path, None)
             owner = unquote(info.path.rsplit("/", 2)[1])
             rows, compacted = int(name["rows"]), name["origin"].startswith("c")
-            files[info.path] = DataFile(int(name["ns"]), rows, info.path, owner, compacted)
+            checksum = None if name["crc"] is None else int(name["crc"], 16)
+            files[info.path] = DataFile(int(name["ns"]), rows, info.path, owner, compacted, checksum)
         return files, left_behind
 
     def _foreign(self, table: str, study: str | None, info: pafs.FileInfo, name: re.Match[str] | None) -> str | None:
@@ -257,10 +262,18 @@ class Files:
         return any(info.type == pafs.FileType.NotFound for info in infos)
 
     def open(self, table: Table, file: DataFile) -> pq.ParquetFile:
-        """Its footer is read and checked at once, its columns when they are asked for."""
-        opened = pq.ParquetFile(
-            file.path, filesystem=None if self.is_local else self.fs, page_checksum_verification=True
-        )
+        """Its footer is read and checked at once, its columns when they are asked for.
+
+        On a disk the checksum of the whole content is compared first, once for each file.
+
+        Raises:
+            UnusableError: the file is damaged or none of this store.
+        """
+        # Object stores keep checksums themselves; there, reading all of a file to check it would cost a download.
+        if self.is_local and file.checksum is not None and file.path not in self._whole:
+            check_content(file, _checksum(file.path))
+            self._whole.add(file.path)
+        opened = pq.ParquetFile(file.path, filesystem=None if self.is_local else self.fs)
         check_footer(table, file, opened)
         return opened
 
@@ -276,13 +289,14 @@ class Files:
     def put(self, table: str, study: str, written_ns: int, rows: int, origin: str, data: pa.Buffer) -> DataFile:
         """Makes a new data file visible: whole, and its rows (local disks) safe from a loss of power on return."""
         folder = self.folder(table, study)
-        name = f"{written_ns:019d}-{rows}-{origin}.parquet"
+        checksum = zlib.crc32(data)
+        name = f"{written_ns:019d}-{rows}-{origin}-{checksum:08x}.parquet"
         path, hidden = f"{folder}/{name}", f"{folder}/.{name}.tmp"
         if self.is_local:
             self._put_local(Path(folder), Path(hidden), Path(path), data)
         else:
             put_object(self.fs, path, data, hidden)
-        return DataFile(written_ns, rows, path, study, origin.startswith("c"))
+        return DataFile(written_ns, rows, path, study, origin.startswith("c"), checksum)
 
     def _put_local(self, folder: Path, hidden: Path, path: Path, data: pa.Buffer, again: bool = True) -> None:
         if folder not in self._made:
@@ -327,6 +341,15 @@ class Files:
         except pa.ArrowInvalid:
             return False
         return True
+
+
+def _checksum(path: str) -> int:
+    """CRC-32 of a file, 4 MiB at a time."""
+    found = 0
+    with open(path, "rb") as stream:
+        while piece := stream.read(2**22):
+            found = zlib.crc32(piece, found)
+    return found
 
 
 def _state(info: pafs.FileInfo) -> tuple[Any, ...]:

@@ -119,11 +119,10 @@ def _rows(files: Files, view: View, listed: list[DataFile]) -> Any:
     if not clean:
         return dirty
     schema = _schema(view.table, [dirty.schema, *(files.open(view.table, file).schema_arrow for file in clean)])
-    options = pads.ParquetFragmentScanOptions(page_checksum_verification=True)
     dataset = pads.FileSystemDataset.from_paths(
         [file.path for file in clean],
         schema=schema,
-        format=pads.ParquetFileFormat(default_fragment_scan_options=options),
+        format=pads.ParquetFileFormat(),
         filesystem=files.fs,
     )
     return pads.dataset([dataset, pads.dataset(dirty)], schema=schema) if dirty.num_rows else dataset

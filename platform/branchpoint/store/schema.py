@@ -15,7 +15,7 @@ import pyarrow as pa
 ORDER = ("written_ns", "writer")
 
 SCHEMA_VERSION = 2
-"""Stated in each file's metadata. 1: nothing is stated, pages bear no checksums. 2: both. Columns that a later
+"""Stated in each file's metadata. 1: nothing is stated, and names bear no checksum. 2: both. Columns that a later
 version adds do not raise it; a change that an older reader would misread does."""
 
 _TEXT, _INT, _COUNT, _REAL = pa.string(), pa.int32(), pa.int64(), pa.float64()

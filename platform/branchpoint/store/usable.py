@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -19,6 +20,16 @@ class UnusableError(ValueError):
     """A file that cannot be read as rows of its table; the text says why."""
 
 
+def check_content(listed: DataFile, checksum: int) -> None:
+    """Refuse a file whose bytes changed, before a Parquet reader sees them: some damages end the whole process there.
+
+    Raises:
+        UnusableError: its CRC-32 is not the one that its name states.
+    """
+    if listed.checksum is not None and listed.checksum != checksum:
+        raise UnusableError("it is damaged: its content does not match the checksum in its name")
+
+
 def check_footer(table: Table, listed: DataFile, file: pq.ParquetFile) -> None:
     """Refuse a file by what its footer says, and by the studies of its rows.
 
@@ -31,7 +42,6 @@ def check_footer(table: Table, listed: DataFile, file: pq.ParquetFile) -> None:
             f"a newer Branchpoint wrote it (schema version {version}; this one reads up to {SCHEMA_VERSION}): "
             "update Branchpoint to read it"
         )
-    encoding.check_seal(file)
     names = file.schema_arrow.names
     absent = [name for name in (*table.key, *ORDER) if name not in names]
     if absent:
@@ -60,7 +70,8 @@ def _studies(file: pq.ParquetFile) -> set[str | None]:
 def reason_against(table: Table, listed: DataFile, content: bytes) -> str | None:
     """Why a file cannot be used, after reading every row of it; ``None`` where it can."""
     try:
-        with pq.ParquetFile(pa.BufferReader(content), page_checksum_verification=True) as file:
+        check_content(listed, zlib.crc32(content))
+        with pq.ParquetFile(pa.BufferReader(content)) as file:
             check_footer(table, listed, file)
             rows = encoding.read_columns(table, file, None)
             encoding.metric_bounds(file.metadata)
