@@ -55,7 +55,13 @@ def _header(table: str, line: str) -> Callable[[Release], None]:
     return lambda release: release.write_rows(table, [line.split(","), *release.rows(table)[1:]])
 
 
+def _decimal_comma(release: Release) -> None:
+    with release.tables["endpoint"].open("a") as table:
+        table.write("CHUM-998,0,20,5,7\n")
+
+
 TABLES = (
+    one("a decimal comma", _decimal_comma, "ragged-row", "", "5 cells for 3 columns", patient="CHUM-998"),
     one("event in words", cell("endpoint", EVENT, "yes"), "bad-event", "survival", "'yes'"),
     one("event of 2", cell("endpoint", EVENT, "2"), "bad-event", "survival", "'2'"),
     one("time in words", cell("endpoint", DAYS, "five years"), "bad-time", "survival", "'five years'"),

@@ -10,7 +10,9 @@ from hypothesis import strategies as st
 
 from branchpoint.datasets.cohort import SurvivalLabel
 from branchpoint.datasets.readers.tables import (
+    code,
     normalized,
+    number,
     parse_event,
     parse_time,
     parse_value,
@@ -82,7 +84,96 @@ def test_numbers_round_trip(event: bool, days: float) -> None:
     assert (label, rows) == (SurvivalLabel(days, event), [])
 
 
-@pytest.mark.parametrize("text", ["", "NaN", " nan ", "N/A", "null"])
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("61,5", 61.5),
+        ("0,125", 0.125),
+        ("-3", -3.0),
+        ("1e2", 100.0),
+        (".5", 0.5),
+        ("1,204", None),
+        ("1_2", None),
+        ("١٢", None),
+        ("0x10", None),
+        ("1.2.3", None),
+        ("1e999", None),
+        ("12 mm", None),
+        ("infinity", None),
+    ],
+)
+def test_numbers(text: str, value: float | None) -> None:
+    assert number(text) == value
+
+
+@pytest.mark.parametrize(
+    ("text", "canonical"),
+    [
+        ("1", "1"),
+        ("1.0", "1"),
+        ("1,0", "1"),
+        ("+1", "1"),
+        ("01", "01"),
+        ("1_2", "1_2"),
+        ("0", "0"),
+        ("1.5", "1.5"),
+        ("1234567", "1234567"),
+        ("1234568.0", "1234568"),
+        ("benign", "benign"),
+    ],
+)
+def test_codes_that_look_like_numbers_stay_apart(text: str, canonical: str) -> None:
+    assert code(text) == canonical
+
+
+BROKEN = {
+    "nothing": (b"", "no content"),
+    "blank": (b"\n \n,,\n", "no content"),
+    "a page": (b"<!DOCTYPE html><html><body>404</body></html>", "a web page"),
+    "a workbook": (b"PK\x03\x04\0\0", "an Excel workbook"),
+    "an unclosed quote": (b'PatientID,Note\nA,"fell\nB,x\n', "a quotation mark is not closed"),
+    "a decimal comma": (b"PatientID,Age,Site\nA,61,5,Lund\n", "line 2 has 4 cells for 3 columns"),
+    "a short row": (b"PatientID,Age,Site\nA,61\n", "line 2 has 2 cells for 3 columns"),
+    "row names of R": (b"PatientID,Age\n1,A,61\n", "line 2 has 3 cells for 2 columns"),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_broken_tables_are_rows(tmp_path: Path, name: str) -> None:
+    data, found = BROKEN[name]
+    path = tmp_path / "table.csv"
+    path.write_bytes(data)
+    (row,) = read_table(path).problems
+    assert row.severity == "error"
+    assert found in row.found
+
+
+def test_utf_16_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "table.csv"
+    path.write_bytes("PatientID\tSite\nA\tSète\n".encode("utf-16"))
+    assert read_table(path).rows["A"]["site"] == "Sète"
+
+
+UNKNOWN = [
+    "",
+    "NaN",
+    " nan ",
+    "N/A",
+    "null",
+    "#N/A",
+    "-",
+    "?",
+    "unknown",
+    "Unknown",
+    "n.a.",
+    ".",
+    "NaT",
+    "#VALUE!",
+    "NA",
+]
+
+
+@pytest.mark.parametrize("text", UNKNOWN)
 def test_missing_is_not_wrong(text: str) -> None:
     assert parse_event("P", "s", text, EVENTS) == (None, [])
     assert parse_time("P", "s", text) == (None, [])

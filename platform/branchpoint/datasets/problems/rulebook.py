@@ -35,6 +35,10 @@ RULES: dict[str, Rule] = {
     # Folders and tables
     "no-patients": _error("", "point --root to the folder that holds them"),
     "unreadable-table": _error("a table in CSV format", "save the table as CSV (UTF-8) again"),
+    "ragged-row": _error(
+        "one cell for each column in each row",
+        "quote cells that hold the separator (a decimal comma, a remark), and write tables without names of rows",
+    ),
     "missing-table": _warning("", "put the release's CSV file beside the images' folder"),
     "missing-column": _warning("", "restore the header line of the published table"),
     "row-without-id": _warning("an identifier in each row", "fill in the identifier or delete the row"),

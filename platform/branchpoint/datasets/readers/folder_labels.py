@@ -19,9 +19,9 @@ from branchpoint.datasets.readers.folder_declaration import (
 )
 from branchpoint.datasets.readers.tables import (
     Row,
+    code,
     is_missing,
     normalized,
-    number,
     parse_class,
     parse_event,
     parse_time,
@@ -87,8 +87,7 @@ def mask_of(target: SegmentationDeclaration, files: Sequence[Path], volumes: boo
 def _classification(sample: str, name: str, target: ClassificationDeclaration, row: Row) -> Parsed:
     codes: dict[str, int] = {}
     for place, text in enumerate(map(str, target.classes)):
-        value = number(text)
-        codes[f"{value:g}" if value is not None else text] = place
+        codes[code(text)] = place
     return parse_class(sample, name, row.get(normalized(target.column), ""), codes)
 
 

@@ -14,7 +14,24 @@ from branchpoint.datasets.cohort import SurvivalLabel
 from branchpoint.datasets.problems.problem import Problem
 from branchpoint.datasets.problems.rulebook import problem
 
-MISSING = frozenset({"", "nan", "na", "n/a", "<na>", "null", "none"})
+MISSING = frozenset(
+    {"", "nan", "-nan", "na", "n/a", "n.a.", "n.a", "<na>", "#n/a", "#na", "null", "#null!", "(null)", "nil", "none"}
+    | {"-", "\u2013", "\u2014", "?", "??", ".", "..", "nat", "unknown", "unk", "unbekannt", "k.a.", "not available"}
+    | {
+        "not known",
+        "missing",
+        "undefined",
+        "\\n",
+        "#value!",
+        "#ref!",
+        "#div/0!",
+        "#name?",
+        "#num!",
+        "1.#qnan",
+        "-1.#ind",
+    }
+)
+"""Texts, in lower case, that say that a value is unknown."""
 MAX_DAYS = 36_525.0
 """100 years: a longer follow-up is a date or another unit."""
 
@@ -42,13 +59,30 @@ def is_missing(text: str) -> bool:
     return text.strip().lower() in MISSING
 
 
+_NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
+_DECIMAL_COMMA = re.compile(r"[+-]?(?:[0-9]+,(?:[0-9]{1,2}|[0-9]{4,})|0,[0-9]+)")
+
+
 def number(text: str) -> float | None:
-    """The finite number a cell holds, or ``None``."""
-    try:
-        value = float(text)
-    except ValueError:
+    """The finite number that a cell holds, or ``None``.
+
+    Digits are ASCII, without separators between them (``1_2`` is a code). A comma is a decimal one where it cannot
+    separate thousands: ``61,5`` and ``0,125`` are numbers, ``1,204`` may be either and is none.
+    """
+    text = text.strip()
+    if _DECIMAL_COMMA.fullmatch(text):
+        text = text.replace(",", ".")
+    if len(text) > 400 or not _NUMBER.fullmatch(text):
         return None
+    value = float(text)
     return value if math.isfinite(value) else None
+
+
+def code(text: str) -> str:
+    """A cell as a code: ``1.0`` is ``1``; what a number would lose stays (``01``, ``1_2``, seven digits)."""
+    text = text.strip()
+    plain = re.fullmatch(r"([+-]?(?:0|[1-9][0-9]*))(?:[.,]0+)?", text)
+    return plain[1].removeprefix("+") if plain else text
 
 
 def read_table(path: Path, id_columns: tuple[str, ...] = ("patientid", "patient", "subjectid")) -> Table:
@@ -62,13 +96,13 @@ def read_table(path: Path, id_columns: tuple[str, ...] = ("patientid", "patient"
     except OSError as failure:
         return Table(path, (), {}, (_unreadable(path, failure.strerror or str(failure)),))
     text = _decoded(data)
-    if "\0" in text:
-        return Table(path, (), {}, (_unreadable(path, "binary content"),))
+    if reason := _no_table(data, text):
+        return Table(path, (), {}, (_unreadable(path, reason),))
     header = text.partition("\n")[0]
     try:
-        lines = list(csv.reader(io.StringIO(text, newline=""), delimiter=max(",;\t", key=header.count)))
+        lines = list(csv.reader(io.StringIO(text, newline=""), delimiter=max(",;\t", key=header.count), strict=True))
     except csv.Error as failure:
-        return Table(path, (), {}, (_unreadable(path, str(failure)),))
+        return Table(path, (), {}, (_unreadable(path, f"a quotation mark is not closed or not alone: {failure}"),))
     columns = tuple(normalized(name) for name in lines[0]) if lines else ()
     id_column = next((name for name in id_columns if name in columns), None)
     if id_column is None:
@@ -86,6 +120,9 @@ def _keyed(path: Path, columns: tuple[str, ...], lines: list[list[str]], key: in
         where = f"{path.name} line {position}"
         if not patient:
             problems.append(problem("row-without-id", "", "", f"{where} names no patient"))
+        elif any(cell.strip() for cell in cells[len(columns) :]) or len(cells) < len(columns):
+            found = f"{where} has {len(cells)} cells for {len(columns)} columns"
+            problems.append(problem("ragged-row", patient, "", found))
         elif patient in rows:
             problems.append(problem("duplicate-row", patient, "", f"{where} is a second row for this patient"))
         else:
@@ -94,10 +131,29 @@ def _keyed(path: Path, columns: tuple[str, ...], lines: list[list[str]], key: in
 
 
 def _decoded(data: bytes) -> str:
+    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return data.decode("utf-16", errors="replace")
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError:
         return data.decode("latin-1")
+
+
+_MAGIC = {b"PK\x03\x04": "an Excel workbook (xlsx)", b"\xd0\xcf\x11\xe0": "an Excel workbook (xls)", b"%PDF": "a PDF"}
+
+
+def _no_table(data: bytes, text: str) -> str:
+    """Why the content of a file is no table; empty where it may be one."""
+    for magic, kind in _MAGIC.items():
+        if data.startswith(magic):
+            return f"{kind}, binary content: save it as CSV"
+    if "\0" in text:
+        return "binary content"
+    if not text.strip("\ufeff\r\n\t ,;"):
+        return "no content"
+    if re.match(r"\s*<(!doctype|html|\?xml)", text, re.IGNORECASE):
+        return "a web page, not a table: download the file itself"
+    return ""
 
 
 def _unreadable(path: Path, reason: str) -> Problem:
@@ -106,8 +162,7 @@ def _unreadable(path: Path, reason: str) -> Problem:
 
 def parse_event(patient: str, task: str, text: str, codes: Mapping[str, bool]) -> tuple[bool | None, list[Problem]]:
     """Whether the event happened; ``None`` where unknown. ``codes`` holds what the texts mean; 1.0 counts as 1."""
-    value = number(text)
-    key = f"{value:g}" if value is not None else text.strip()
+    key = code(text)
     if key in codes:
         return codes[key], []
     if is_missing(text):
@@ -153,8 +208,7 @@ def survival_label(
 
 def parse_class(patient: str, task: str, text: str, codes: Mapping[str, int]) -> tuple[int | None, list[Problem]]:
     """Class id of a cell; ``None`` where unknown."""
-    value = number(text)
-    key = f"{value:g}" if value is not None else text.strip()
+    key = code(text)
     if key in codes:
         return codes[key], []
     if is_missing(text):
