@@ -72,7 +72,9 @@ def empty_fit(config: Config, prepared: Any, *, report: Callable[[Any], bool], *
     metrics = {"validation/score": 0.5}
     report(SimpleNamespace(epoch=1, metrics=metrics, seconds=0.0))
     cost = SimpleNamespace(parameters=0, macs=0, peak_memory_bytes=0, epoch_seconds=0.0, gpu_seconds=0.0)
-    return SimpleNamespace(best_epoch=1, metrics=metrics, history=[metrics], network=None, stopped=False, cost=cost)
+    return SimpleNamespace(
+        best_epoch=1, metrics=metrics, history=[metrics], network=None, stopped=False, cost=cost, notes=(), by_rule={}
+    )
 
 
 def in_a_pool(configs: list[Config], manifest: Path, cores: int) -> tuple[float, float]:

@@ -45,6 +45,7 @@ class ToyResult:
     stopped: bool = False
     network: Any = None
     notes: tuple[str, ...] = ()
+    by_rule: dict[str, float] = field(default_factory=dict)
     cost: Any = field(
         default_factory=lambda: SimpleNamespace(
             parameters=10, macs=20, peak_memory_bytes=30, epoch_seconds=0.1, gpu_seconds=0.0

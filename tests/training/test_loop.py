@@ -15,6 +15,7 @@ from branchpoint.datasets.batch import Batch
 from branchpoint.training.errors import TrainingDiverged, TrainingOutOfMemory
 from branchpoint.training.loop import EpochReport, FitResult, fit
 from branchpoint.training.run import build_run
+from branchpoint.training.step.teacher import WeightAverage
 from branchpoint.training.validation import validate
 from tests.training.spheres import MemoryCohort, small_config
 
@@ -92,6 +93,38 @@ def test_network_has_the_weights_of_the_best_epoch(cohort: MemoryCohort, select_
     assert again["score"] == pytest.approx(result.metrics["validation/score"])
 
 
+def test_the_last_epoch_and_the_average_are_ends_that_choose_nothing(cohort: MemoryCohort) -> None:
+    """One training gives both: the figures under the other rule are those of a run that ends so."""
+    config = with_training(small_config(), epochs=3)
+    last, average, best = (
+        fit(with_training(config, select_by=rule), cohort, device="cpu") for rule in ("last", "average", "loss")
+    )
+    assert last.best_epoch == average.best_epoch == 3
+    for name in ("tumour/dice", "survival/c_index"):
+        ends = last.metrics[f"validation/{name}"], average.metrics[f"validation/{name}"]
+        for result in (last, average, best):
+            assert (result.by_rule[f"rule/last/{name}"], result.by_rule[f"rule/average/{name}"]) == ends
+        seen = [entry.metrics[f"validation/{name}"] for entry in last.history]
+        assert last.by_rule[f"rule/own_best/{name}"] == best.by_rule[f"rule/own_best/{name}"] == max(seen)
+    weights = zip(last.network.parameters(), average.network.parameters(), strict=True)
+    assert any(not torch.equal(one, other) for one, other in weights)
+    stopped = fit(config, cohort, report=lambda entry: False, device="cpu")
+    assert not stopped.by_rule
+
+
+def test_the_average_of_weights_follows_its_formula() -> None:
+    """(1 + t) / (10 + t) of the average at step t, and never more than the decay."""
+    network = torch.nn.Linear(1, 1)
+    average, expected = WeightAverage(network), None
+    for step, value in enumerate([5.0, 1.0, -2.0, 7.0]):
+        with torch.no_grad():
+            network.weight.fill_(value)
+        average.add(network, 0.2, step)
+        decay = min(0.2, (1 + step) / (10 + step)) if step else 0.0
+        expected = value if expected is None else decay * expected + (1 - decay) * value
+        assert float(average.network.weight) == pytest.approx(expected)
+
+
 def test_same_seed_same_run_whatever_the_caller_drew(config: Config, cohort: MemoryCohort) -> None:
     torch.manual_seed(1)
     first = fit(config, cohort, device="cpu")
@@ -113,9 +146,14 @@ class KilledError(Exception):
     """Stands for a killed process: nothing after it runs."""
 
 
-@pytest.mark.parametrize("moment", ["after epoch 2", "in epoch 3", "after epoch 5"])
-def test_resumed_run_equals_the_unbroken_one_bit_for_bit(tmp_path: Path, cohort: MemoryCohort, moment: str) -> None:
-    config = with_training(small_config(), epochs=5)
+@pytest.mark.parametrize(
+    ("moment", "select_by"),
+    [("after epoch 2", "loss"), ("in epoch 3", "loss"), ("after epoch 5", "loss"), ("in epoch 3", "average")],
+)
+def test_resumed_run_equals_the_unbroken_one_bit_for_bit(
+    tmp_path: Path, cohort: MemoryCohort, moment: str, select_by: str
+) -> None:
+    config = with_training(small_config(), epochs=5, select_by=select_by)
     config = replace(config, optimizer=replace(config.optimizer, name="adamw", weight_decay=0.01, clip_norm=1.0))
     unbroken = fit(config, cohort, device="cpu")
 
@@ -147,6 +185,7 @@ def test_resumed_run_equals_the_unbroken_one_bit_for_bit(tmp_path: Path, cohort:
     assert reported == expected, "the report of the checkpointed epoch may have been lost"
     assert same(curves(resumed), curves(unbroken))
     assert resumed.best_epoch == unbroken.best_epoch
+    assert resumed.by_rule == unbroken.by_rule
     for name, weight in unbroken.network.state_dict().items():
         assert torch.equal(weight, resumed.network.state_dict()[name]), name
 

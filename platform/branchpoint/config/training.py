@@ -65,8 +65,12 @@ class TrainingConfig(Checked):
         event_fraction: share of samples with an event that resampling aims at (Andrearczyk et al. 2021: 0.5);
             ``None`` keeps the natural share.
         precision: of the forward pass.
-        select_by: validation figure that names the best epoch: the weighted sum of losses (Andrearczyk et al. 2021),
-            or the mean of the tasks' primary metrics; auxiliary tasks count in neither.
+        select_by: which weights a run ends with: those of the epoch with the best validation ``loss`` (weighted sum,
+            Andrearczyk et al. 2021) or ``score`` (mean of the tasks' primary metrics; auxiliary tasks count in
+            neither), those of the ``last`` epoch, or the ``average`` of the weights over the last steps. The last two
+            choose nothing by validation, so that networks of one task and of several are compared by one rule.
+        average_decay: largest decay of the moving average of the weights, for each step; over the first steps it is
+            (1 + t) / (10 + t), so that the average spans about a tenth of a short training.
         semi_supervised: how samples without a label teach the tasks that lack it; ``None``: not at all.
         start_from: absolute path, or URI, of weights to start from: a run's checkpoint folder or file, or a file of a
             network's weights. What fits is taken and reported.
@@ -79,7 +83,8 @@ class TrainingConfig(Checked):
     micro_batch: Annotated[int, Range(at_least=1)] | None = field(default=None, metadata={"identity": False})
     event_fraction: Annotated[float, Range(above=0, below=1)] | None = 0.5
     precision: Literal["fp32", "bf16"] = "fp32"
-    select_by: Literal["loss", "score"] = "loss"
+    select_by: Literal["loss", "score", "last", "average"] = "loss"
+    average_decay: Annotated[float, Range(at_least=0, below=1)] = 0.999
     augmentation: AugmentationConfig | None = field(default_factory=AugmentationConfig)
     semi_supervised: SemiSupervisedConfig | None = None
     start_from: str = ""

@@ -152,7 +152,7 @@ class _Attempt:
                 self.record,
                 state=outcome.state,
                 reason=outcome.reason,
-                metrics=outcome.metrics or {},
+                metrics={**(outcome.metrics or {}), **(result.by_rule if result is not None else {})},
                 notes=result.notes if result is not None else (),
                 finished=datetime.now(UTC),
                 **cost,

@@ -110,8 +110,9 @@ def train_epoch(run: Run, epoch: int, before_step: Callable[[SameBatch], None] |
                 performance.add(outputs, same.batch, same.count)
             means.add(losses, run.balancer.weights())
             finite.watch(step + 1, indices.tolist(), {name: loss.value for name, loss in losses.items()}, norm)
+            taken = (epoch - 1) * len(batches) + step
+            run.average.add(run.network, run.config.training.average_decay, taken)
             if run.teacher is not None and run.config.training.semi_supervised is not None:
-                taken = (epoch - 1) * len(batches) + step
                 run.teacher.follow(run.network, run.config.training.semi_supervised.decay, taken)
     finite.check()
     if run.balancer.watches_performance:

@@ -33,7 +33,9 @@ def fit(
     report: Callable[[EpochReport], bool] | None = None,
     device: torch.device | str | None = None,
 ) -> FitResult:
-    """Train on the training split, choose the best epoch on the validation split; the test split is not touched.
+    """Train on the training split and end with the weights that ``training.select_by`` names.
+
+    The test split is not touched.
 
     With ``torch.distributed`` initialised, every worker calls this with the same arguments; the global batches, and
     with them the result, are those of one worker, up to rounding. A run that is cut off and called again with the

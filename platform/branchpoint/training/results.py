@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from torch import nn
 
@@ -49,12 +49,15 @@ class FitResult:
     """A trained network.
 
     Attributes:
-        best_epoch: the one whose weights ``network`` has, from 1.
+        best_epoch: the epoch that the weights of ``network`` are of, from 1; the last where ``training.select_by`` is
+            ``last`` or ``average``.
         metrics: of that epoch.
         history: every epoch, those before a resumption included.
         network: in evaluation mode, on the device it was trained on.
         stopped: ``report`` ended the run before its budget.
         cost: what it took.
+        by_rule: validation figures under each rule that weights could be chosen by, ``rule/<rule>/<task>/<metric>``:
+            ``own_best`` (each task at its own best epoch), ``last`` and ``average``; empty where it was stopped.
         notes: what a reader should know of the run: missing clinical values, weights that it started from.
     """
 
@@ -65,3 +68,4 @@ class FitResult:
     stopped: bool
     cost: RunCost
     notes: tuple[str, ...] = ()
+    by_rule: Mapping[str, float] = field(default_factory=dict)

@@ -22,7 +22,7 @@ from branchpoint.training.devices.layout import memory_format
 from branchpoint.training.devices.randomness import BALANCING, BatchDropout, derived_seed, install_batch_dropout
 from branchpoint.training.state.warm_start import start_from
 from branchpoint.training.step.optimizer import build_optimizer
-from branchpoint.training.step.teacher import Teacher
+from branchpoint.training.step.teacher import Teacher, WeightAverage
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,7 @@ class Run:
         tasks: all of them; :attr:`trained` are those with a positive weight.
         dropouts: layers that must be told which rows of the global batch they see.
         layout: memory format of images and weights.
+        average: the moving average of the network's weights.
         teacher: of semi-supervised learning.
         notes: what a reader of the results should know, such as which clinical values were missing.
     """
@@ -49,6 +50,7 @@ class Run:
     workers: Workers
     device: torch.device
     layout: torch.memory_format
+    average: WeightAverage
     notes: tuple[str, ...] = ()
     teacher: Teacher | None = None
 
@@ -66,6 +68,11 @@ class Run:
     def identity(self) -> str:
         """Names Config and prepared cohort: what a checkpoint must agree with."""
         return f"{self.config.fingerprint}-{self.prepared.path.stem}"
+
+    @property
+    def validated(self) -> nn.Module:
+        """The network that validation looks at: the one that the run would end with now."""
+        return self.average.network if self.config.training.select_by == "average" else self.network
 
     def forward(self, batch: Batch, network: nn.Module | None = None) -> Mapping[str, Tensor]:
         """Logits of every task by the run's network (or another), computed in the precision of the Config."""
@@ -112,6 +119,7 @@ def build_run(config: Config, prepared: PreparedCohort, device: torch.device) ->
         refuse_batch_norm(drawn, config.training.micro_batch)
     network = synchronized(drawn.to(memory_format=layout), workers, device)
     workers.copy_from_first(network)
+    average = WeightAverage(network)
     task_weights = {task.name: task.weight for task in config.tasks if task.weight > 0}
     balancer = build_balancer(config.balancing, task_weights, derived_seed(config.seed, BALANCING))
     balancer.attach(network)
@@ -134,6 +142,7 @@ def build_run(config: Config, prepared: PreparedCohort, device: torch.device) ->
         workers,
         device,
         layout,
+        average,
         notes,
         Teacher(network) if config.training.semi_supervised else None,
     )

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from branchpoint.datasets.batch import Batch
 from branchpoint.tasks.base import Summary, Task
@@ -46,17 +46,25 @@ class _Seen:
             self.loss_sum += float(task.loss(logits, target, labelled)) * count
 
 
-def validate(run: Run, indices: np.ndarray, epoch: int) -> dict[str, float]:
+def validate(run: Run, indices: np.ndarray, epoch: int, network: nn.Module | None = None) -> dict[str, float]:
     """``loss`` (weighted sum over trained tasks), ``score``, and ``<task>/loss``, ``<task>/n`` (labelled samples) and
     ``<task>/<metric>`` of each task.
 
     Losses that compare samples (Cox) are computed once on the whole fold. A task without a labelled sample has no
     loss. Auxiliary tasks count neither in ``loss`` nor in ``score``, unless nothing else is trained.
 
+    Args:
+        run: whose tasks and network.
+        indices: samples to look at.
+        epoch: for the error's message.
+        network: another than the one that the run would end with now.
+
     Raises:
         TrainingDiverged: the loss of a trained task is not finite.
     """
-    everyone = run.workers.gather_objects(_collect(run, indices[run.workers.part(len(indices))]))
+    everyone = run.workers.gather_objects(
+        _collect(run, indices[run.workers.part(len(indices))], network or run.validated)
+    )
     values: dict[str, float] = {}
     losses: dict[str, float] = {}
     for task in run.tasks:
@@ -74,6 +82,26 @@ def validate(run: Run, indices: np.ndarray, epoch: int) -> dict[str, float]:
             patients = [run.prepared.patient_ids[index] for index in indices]
             raise TrainingDiverged(epoch, None, task.name, losses[task.name], patients)
     return {"loss": sum(task.config.weight * losses[task.name] for task in decisive), **values}
+
+
+def figures_by_rule(run: Run, history: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """``rule/<rule>/<task>/<metric>``: primary metrics on validation under each rule of choosing weights.
+
+    ``own_best`` takes each task at its own best epoch, which no single network reaches; ``last`` and ``average`` are
+    those of the network and of its averaged weights after the last epoch. One further pass over the validation split.
+    """
+    validated, average = run.config.training.select_by == "average", run.average.network
+    other = validate(run, run.folds.validation, len(history), run.network if validated else average)
+    last = {name.removeprefix("validation/"): value for name, value in history[-1].items()}
+    found: dict[str, float] = {}
+    for task in run.trained:
+        name = f"{task.name}/{task.primary_metric}"
+        seen = [epoch[f"validation/{name}"] for epoch in history]
+        known = [value for value in seen if not math.isnan(value)]
+        found[f"rule/own_best/{name}"] = max(known, default=math.nan)
+        found[f"rule/last/{name}"] = other[name] if validated else last[name]
+        found[f"rule/average/{name}"] = last[name] if validated else other[name]
+    return found
 
 
 def score(tasks: Sequence[Task], values: Mapping[str, float]) -> float:
@@ -102,13 +130,13 @@ def deciding(tasks: Sequence[Task]) -> list[Task]:
 
 
 @torch.no_grad()
-def _collect(run: Run, indices: np.ndarray) -> dict[str, _Seen]:
+def _collect(run: Run, indices: np.ndarray, network: nn.Module) -> dict[str, _Seen]:
     seen = {task.name: _Seen() for task in run.tasks}
     size = run.local_batch_size
     batches = [indices[start : start + size] for start in range(0, len(indices), size)]
-    run.network.eval()
+    network.eval()
     for batch in prefetch(run.prepared.batch, batches, run.device):
-        outputs = run.forward(batch)
+        outputs = run.forward(batch, network)
         for task in run.tasks:
             seen[task.name].add(task, outputs[task.name], batch)
     return seen

@@ -36,11 +36,13 @@ def results(folder: Path) -> dict[str, Any]:
     config = small_config()
     instancenorm = replace(config, network=replace(config.network, unit="instancenorm"))
     efron = replace(config, tasks=(*config.tasks[:1], replace(config.tasks[1], ties="efron"), *config.tasks[2:]))  # type: ignore[call-arg]
+    averaged = replace(config, training=replace(config.training, select_by="average"))
     found: dict[str, Any] = {
         "senorm": gradients(config, MemoryCohort(), (8, 5, 1)),
         "instancenorm": gradients(instancenorm, MemoryCohort(), (6,)),
         "few masks": gradients(efron, one_labelled_mask(), (4, 7)),
         "bf16": history(in_bf16(config), MemoryCohort(), folder / "bf16"),
+        "averaged": history(averaged, MemoryCohort(), folder / "averaged"),
         "run": history(config, MemoryCohort(), folder / "run"),
         "resumed": history(config, MemoryCohort(), folder / "resumed", stop_rank=SIZE - 1),
     }
@@ -75,13 +77,14 @@ def test_workers_hold_the_same_bits(computed: Computed) -> None:
     assert repr(first["run"]["history"]) == repr(second["run"]["history"])
 
 
-@pytest.mark.parametrize("name", ["run", "resumed"])
+@pytest.mark.parametrize("name", ["run", "resumed", "averaged"])
 def test_whole_run_equals_one_process(computed: Computed, name: str) -> None:
     """Three epochs with augmentation, dropout and event-balanced batches."""
     alone, several = computed
+    unbroken = alone["averaged" if name == "averaged" else "run"]
     for worker in several:
         assert len(worker[name]["history"]) == len(alone[name]["history"]) == 3
-        for found, expected in zip(worker[name]["history"], alone["run"]["history"], strict=True):
+        for found, expected in zip(worker[name]["history"], unbroken["history"], strict=True):
             assert found.keys() == expected.keys()
             for metric, value in expected.items():
                 assert found[metric] == pytest.approx(value, rel=2e-4, abs=2e-5, nan_ok=True), metric

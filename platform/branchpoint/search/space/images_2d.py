@@ -100,7 +100,7 @@ class PictureSpace:
             split=SplitConfig(scheme=self.scheme),
             optimizer=OptimizerConfig(name="adamw", weight_decay=1e-4),
             # Losses of masks, classes and ratios have different scales and overfit at different times.
-            training=TrainingConfig(event_fraction=None, augmentation=augmentation, select_by="score"),
+            training=TrainingConfig(event_fraction=None, augmentation=augmentation, select_by="average"),
         )
 
     def space(self, trial: Trial, base: Config) -> Config:

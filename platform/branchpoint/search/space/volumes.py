@@ -53,7 +53,7 @@ class VolumeSpace:
 
     def base(self, dataset: DatasetConfig) -> Config:
         """What all candidates share; budget and seed are left to the job."""
-        training = TrainingConfig(select_by="score")
+        training = TrainingConfig(select_by="average")
         if all(task.kind != "survival" for task in self.tasks):
             training = replace(training, event_fraction=None)
         return Config(

@@ -1,4 +1,4 @@
-"""What a run has reached: its history, the weights of its best epoch, and the checkpoints that keep both."""
+"""What a run has reached: its history, the weights that it would end with, and the checkpoints that keep both."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from branchpoint.training.devices.memory import peak_memory_bytes
 from branchpoint.training.results import EpochReport, FitResult, RunCost
 from branchpoint.training.run import Run
 from branchpoint.training.state.checkpoint import BackgroundWriter, Checkpoints
+from branchpoint.training.validation import figures_by_rule
 
 
 class Progress:
@@ -69,7 +70,7 @@ class Progress:
             self._best_epoch = entry.epoch
             self._best_weights = {
                 name: tensor.detach().to("cpu", copy=True, memory_format=torch.contiguous_format)
-                for name, tensor in self._run.network.state_dict().items()
+                for name, tensor in self._run.validated.state_dict().items()
             }
         peaks = self._run.workers.gather_objects(peak_memory_bytes(self._run.device))
         self._peak_memory_bytes = max(self._peak_memory_bytes, *peaks)
@@ -78,8 +79,9 @@ class Progress:
             self._saved = time.monotonic()
 
     def result(self, stopped: bool) -> FitResult:
-        """The network with the weights of the best epoch, in evaluation mode, and what the run took."""
+        """The network with the weights that ``training.select_by`` names, in evaluation mode, and what the run took."""
         run = self._run
+        by_rule = {} if stopped else figures_by_rule(run, [entry.metrics for entry in self.history])
         run.network.load_state_dict(self._best_weights)
         run.network.eval().to(memory_format=torch.contiguous_format)
         seconds = [entry.seconds for entry in self.history]
@@ -91,6 +93,7 @@ class Progress:
             network=run.network,
             stopped=stopped,
             notes=run.notes,
+            by_rule=by_rule,
             cost=RunCost(
                 parameters=cost.parameters,
                 macs=cost.macs,
@@ -106,6 +109,7 @@ class Progress:
             "weights": run.network.state_dict(),
             "optimizer": run.optimizer.state_dict(),
             "balancer": run.balancer.state_dict(),
+            "average": run.average.network.state_dict(),
             "teacher": run.teacher.network.state_dict() if run.teacher is not None else {},
             "config": run.config.to_json(),
             "history": [(entry.epoch, dict(entry.metrics), entry.seconds) for entry in self.history],
@@ -119,6 +123,7 @@ class Progress:
         run.network.load_state_dict(state["weights"])
         run.optimizer.load_state_dict(state["optimizer"])
         run.balancer.load_state_dict(state["balancer"])
+        run.average.network.load_state_dict(state["average"])
         if run.teacher is not None:
             run.teacher.network.load_state_dict(state["teacher"])
         self.history = [EpochReport(*entry) for entry in state["history"]]
@@ -127,6 +132,8 @@ class Progress:
 
 
 def _better(config: Config, metrics: Mapping[str, float], best: Mapping[str, float]) -> bool:
+    if config.training.select_by in ("last", "average"):
+        return True
     if config.training.select_by == "score":
         return metrics["validation/score"] > best["validation/score"]
     return metrics["validation/loss"] < best["validation/loss"]
