@@ -15,16 +15,20 @@ import argparse
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
+from typing import Literal, get_args
 
 import numpy as np
 
-from branchpoint.config import RegressionConfig, SurvivalConfig
+from branchpoint.config import RegressionConfig, SegmentationConfig, SurvivalConfig
 from branchpoint.evaluation.bootstrap import Interval, intervals, paired_differences
+from branchpoint.evaluation.selection import choose_by_fold
 from branchpoint.tasks import build_task
 from branchpoint.tasks.base import Summary
 
 MEAN = build_task(RegressionConfig(name="mean", target="mean"))
+OUTLINE = build_task(SegmentationConfig(name="outline", target="outline"))
 SURVIVAL = build_task(SurvivalConfig(name="survival", target="survival"))
+Choice = Literal["once", "by fold"]
 RESAMPLES = 500
 CENTRE = 100.0
 """Added to all values: the mean absolute error of positive values is their mean."""
@@ -167,6 +171,40 @@ def coverage(case: Case, repetitions: int, seed: int = 0) -> tuple[float, float]
     return float(held), float(np.mean([interval.high - interval.low for interval in found]))
 
 
+def selection_bias(mode: Choice, repetitions: int, seed: int = 0) -> tuple[float, float]:
+    """Mean of "best found minus reference" and its standard error, where all finalists are equally good.
+
+    Ten finalists and 60 patients in five folds, the validation part of a fold being the next fold's test part; a
+    finalist does better on some patients than on others, in validation and test alike.
+    """
+    finalists, patients, folds = 10, 60, 5
+    test = np.array_split(np.arange(patients), folds)
+    found = []
+    for repetition in range(repetitions):
+        rng = np.random.default_rng([seed, repetition])
+        hard, own = rng.normal(0.6, 0.1, patients), rng.normal(0, 0.1, (finalists + 1, patients))
+        seen, tested = (np.clip(hard + own + rng.normal(0, 0.03, own.shape), 0, 1) for _ in range(2))
+        if mode == "once":
+            chosen = [int(seen[:-1].mean(1).argmax())] * folds
+        else:
+            names = [str(number) for number in range(finalists)]
+            validation = {
+                name: [{"outline": _outlines(seen[int(name)], test[(fold + 1) % folds])} for fold in range(folds)]
+                for name in names
+            }
+            chosen = [int(name) for name in choose_by_fold({key: [OUTLINE] for key in names}, validation, test)]
+        best = np.concatenate([tested[number, part] for number, part in zip(chosen, test, strict=True)])
+        found.append(best.mean() - tested[-1].mean())
+    return float(np.mean(found)), float(np.std(found) / np.sqrt(repetitions))
+
+
+def _outlines(dice: np.ndarray, index: np.ndarray) -> Summary:
+    size = np.full((len(index), 1), 10_000)
+    overlap = np.round(dice[index][:, None] * size).astype(np.int64)
+    labelled = np.ones(len(index), dtype=bool)
+    return {"overlap": overlap, "predicted": size, "truth": size, "labelled": labelled, "index": index}
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Simulate and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -176,6 +214,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for case in cases():
         held, width = coverage(case, options.repetitions)
         print(f"| {case.name} | {held:.3f} | {width:.3f} |", flush=True)
+    print("\n| best found minus reference, all equally good | mean | standard error |\n|---|---|---|")
+    for mode in get_args(Choice):
+        mean, error = selection_bias(mode, options.repetitions)
+        print(f"| chosen {mode} | {mean:+.4f} | {error:.4f} |", flush=True)
 
 
 if __name__ == "__main__":

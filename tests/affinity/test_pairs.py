@@ -57,7 +57,7 @@ def most(config: Config, pair: tuple[str, str]) -> int:
 
 def share(r2: float) -> float:
     """What an R2 gives to a score."""
-    return 1 / (2 - r2)
+    return max(r2 / (2 - r2), 0.0)
 
 
 @pytest.mark.parametrize("budget", [float("inf"), 1.6])

@@ -28,10 +28,12 @@ NEGATIVE = (*UNBOUNDED, OrdinalConfig(name="grade", target="grade", classes=3))
 
 @pytest.mark.parametrize(
     ("weight", "c_index", "expected"),
-    [(1.0, 0.9, 0.7), (1.0, math.nan, 0.5), (0.0, 0.9, 0.25)],
-    ids=["both known", "undefined counts as chance", "untrained counts as nothing, however lucky"],
+    [(1.0, 0.9, 0.65), (1.0, math.nan, 0.25), (1.0, 0.4, 0.25), (0.0, 0.9, 0.25)],
+    ids=["both known", "undefined counts as chance", "worse than chance", "untrained counts as nothing, however lucky"],
 )
-def test_score_is_the_mean_of_primary_metrics(weight: float, c_index: float, expected: float) -> None:
+def test_score_is_the_mean_of_primary_metrics_corrected_for_chance(
+    weight: float, c_index: float, expected: float
+) -> None:
     tasks = [
         build_task(SegmentationConfig(name="tumour", target="tumour")),
         build_task(SurvivalConfig(name="survival", target="survival", weight=weight)),
@@ -39,7 +41,7 @@ def test_score_is_the_mean_of_primary_metrics(weight: float, c_index: float, exp
     assert score(tasks, {"tumour/dice": 0.5, "survival/c_index": c_index}) == pytest.approx(expected)
 
 
-@pytest.mark.parametrize(("r2", "share"), [(1.0, 1.0), (0.5, 2 / 3), (0.0, 0.5), (-2.0, 0.25), (math.nan, 0.5)])
+@pytest.mark.parametrize(("r2", "share"), [(1.0, 1.0), (0.5, 1 / 3), (0.0, 0.0), (-2.0, 0.0), (math.nan, 0.0)])
 def test_an_explained_variance_counts_between_nothing_and_one(r2: float, share: float) -> None:
     """Perfect, half of the variance, the mean, three times its error, and what cannot be told."""
     tasks = [build_task(LESION), build_task(RATIO)]

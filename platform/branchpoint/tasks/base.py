@@ -62,12 +62,13 @@ def ratio(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
 
 
 def explained_share(explained: float) -> float:
-    """1 / (2 - ``explained``), the normalised Nash-Sutcliffe efficiency (Nossent and Bauwens 2012).
+    """``explained`` / (2 - ``explained``), and 0 where that is negative: 0 is what the mean gets, 1 is perfect.
 
-    It orders shares of explained variance as they are, but from 0 to 1: 1 is perfect, 0.5 what the mean gets. Such
-    shares have no lower bound: one bad answer would outweigh all that other tasks do in a mean.
+    It is the normalised Nash-Sutcliffe efficiency 1 / (2 - ``explained``) (Nossent and Bauwens 2012), corrected for
+    chance. Shares of explained variance have no lower bound: one bad answer would outweigh all that other tasks do in a
+    mean.
     """
-    return 1 / (2 - explained)
+    return max(explained / (2 - explained), 0.0)
 
 
 class Task(ABC):
@@ -136,8 +137,12 @@ class Task(ABC):
         return None
 
     def share(self, value: float) -> float:
-        """What a ``value`` of the primary metric adds to a score, from 0 to 1; never less for a better value."""
-        return max(value, 0.0)
+        """``value`` of the primary metric corrected for chance: (value - chance) / (1 - chance), at least 0.
+
+        What a model without knowledge gets (Dice 0, C-index 0.5, balanced accuracy 1 / K, kappa 0) counts 0, a perfect
+        one 1; never less for a better value.
+        """
+        return max((value - self.chance) / (1 - self.chance), 0.0)
 
     def entered(self, summary: Summary, metric: str) -> int:
         """How many of the labelled samples ``metric`` rests on."""

@@ -105,13 +105,12 @@ def figures_by_rule(run: Run, history: Sequence[Mapping[str, float]]) -> dict[st
 
 
 def score(tasks: Sequence[Task], values: Mapping[str, float]) -> float:
-    """Mean over :func:`deciding` tasks of the :meth:`~branchpoint.tasks.base.Task.share` of the primary metric.
+    """Mean over :func:`deciding` tasks of :meth:`~branchpoint.tasks.base.Task.share` of the primary metric.
 
-    The share is the metric itself, 0 where that is negative; for explained variance, which has no lower bound, it is
-    1 / (2 - R2). So no task takes more than it gives: each share is from 0 to 1.
-    An undefined metric counts as chance, a task that is not trained as 0.
-    A study asks for a network that does all its tasks: not learning one must not pay, however unlucky the others
-    are on a few validation patients.
+    Each share is corrected for chance, from 0 (what no knowledge gets) to 1 (perfect), so that tasks count alike. An
+    undefined metric counts as chance, as does a task that is not trained: a study asks for a network that does all its
+    tasks, and not learning one must not pay. :func:`branchpoint.evaluation.study_score.study_score` gives the same
+    number of test or validation samples with its standard error.
     """
 
     def known(task: Task) -> float:

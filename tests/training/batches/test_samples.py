@@ -189,7 +189,9 @@ def test_auxiliary_tasks_choose_no_epoch() -> None:
     metrics = fit(config, FlatCohort(), device="cpu").metrics
     assert metrics["validation/loss"] == pytest.approx(metrics["validation/large/loss"])
     accuracy = metrics["validation/large/balanced_accuracy"]  # undefined, so chance, where the fold has one class
-    assert metrics["validation/score"] == pytest.approx(0.5 if np.isnan(accuracy) else accuracy)
+    assert metrics["validation/score"] == pytest.approx(
+        build_task(LARGE).share(0.5 if np.isnan(accuracy) else accuracy)
+    )
     assert metrics["validation/hog/n"] == metrics["validation/domain/n"] == metrics["validation/large/n"] > 0
     alone = fit(flat_config(HOG, epochs=1), FlatCohort(), device="cpu").metrics
     assert alone["validation/loss"] == pytest.approx(0.5 * alone["validation/hog/loss"])
