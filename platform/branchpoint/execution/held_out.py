@@ -60,14 +60,19 @@ def _evaluate(
 
     from branchpoint.evaluation.evaluation import evaluate
     from branchpoint.networks import build
+    from branchpoint.training.batches.samples import Samples
 
     torch.set_num_threads(setup.cpus)
     prepared = setup.cohort()
     network = build(config)
+    parts = split(prepared, config.split)
     if weights is not None:
         network.load_state_dict(dict(weights))
+    elif network.clinical is not None:
+        values = Samples.of(config, prepared).clinical[parts.train]
+        network.clinical.fit(torch.from_numpy(values).float())  # standardised as those of a trained network
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    return evaluate(network.to(device), config, prepared, getattr(split(prepared, config.split), part), device)
+    return evaluate(network.to(device), config, prepared, getattr(parts, part), device)
 
 
 def references_of_folds(config: Config, setup: Setup, folds: Sequence[int]) -> list[list[Reference]]:

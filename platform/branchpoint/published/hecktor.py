@@ -25,7 +25,7 @@ WEIGHTINGS = {
 RADIOMICS, MULTI_TASK, SEGMENTATION = WEIGHTINGS
 
 DEVIATIONS = (
-    "The release is HECKTOR 2021 (progression-free survival, 224 patients with labels); the paper's 2020 release with "
+    "The release is HECKTOR 2021 (progression-free survival, 222 patients with labels); the paper's 2020 release with "
     "disease-free survival of 239 patients was never published.",
     "Folds are drawn anew, stratified by events; the paper's are not published. Each fold tests a fifth of the "
     "patients; of the rest a fifth is for validation, as in the paper.",
