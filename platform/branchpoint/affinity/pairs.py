@@ -75,8 +75,9 @@ def pair_qualities(store: Store, study: str | None, config: Config) -> PairQuali
     """From the COMPLETE trials (of ``study``, or of all) that train two of the tasks of ``config``.
 
     A trial counts where its network has the stages of ``config``'s encoder family and neither cascades nor exchanges,
-    on the same dataset and release. Its tasks are rated by the share of a score, from 0 to 1, that their primary
-    validation metric gives (``Task.share``); trials of equal pair and depth are averaged, whatever else differs.
+    on the same dataset, release and fold: validation patients of other folds are test patients of this one. Its tasks
+    are rated by the share of a score, from 0 to 1, that their primary validation metric gives (``Task.share``); trials
+    of equal pair and depth are averaged, whatever else differs.
 
     Raises:
         ValueError: there is no such trial.
@@ -136,6 +137,7 @@ def _comparable(trial: Config, config: Config, trees: SharingTrees) -> bool:
         len(trained) != 2
         or not set(trained) <= set(trees.tasks)
         or (data.name, data.release) != (same.name, same.release)
+        or trial.split != config.split
     ):
         return False
     own = sharing_trees(trial, [task.name for task in trial.tasks])
