@@ -16,7 +16,7 @@ $(BIN)/uv:
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt uv
 
 $(VENV)/.run: $(BIN)/uv pyproject.toml constraints.txt
-	$(INSTALL) --editable .
+	$(INSTALL) --editable ".[deploy]"
 	@touch $@
 
 $(VENV)/.dev: $(BIN)/uv pyproject.toml constraints.txt
@@ -25,6 +25,12 @@ $(VENV)/.dev: $(BIN)/uv pyproject.toml constraints.txt
 
 demo: $(VENV)/.run
 	$(BIN)/python jobs/nas_hecktor.py --demo
+	@rm -rf demo
+	$(BIN)/branchpoint bundle create --study hecktor-2021 --out demo/hecktor.bp
+	$(BIN)/branchpoint make-phantom hecktor --patients 1 --seed 2026 --out demo/new-patient
+	@mv demo/new-patient/hecktor_nii/*_ct.nii.gz demo/ct.nii.gz
+	@mv demo/new-patient/hecktor_nii/*_pt.nii.gz demo/pt.nii.gz
+	$(BIN)/branchpoint predict demo/hecktor.bp --input CT=demo/ct.nii.gz,PET=demo/pt.nii.gz --id new-patient --out demo/predictions
 
 test: $(VENV)/.dev
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder $(TESTS)

@@ -71,8 +71,10 @@ def test_parity_with_the_study_from_raw_files_alone(finished: Finished) -> None:
             found = predicted.result["tasks"]["survival"]["log_hazards"][name]
             assert found == pytest.approx(float(kept["survival"]["log_hazard"][place]), abs=1e-5)
             assert kept["survival"]["index"][place] == index
-            voxels = int((predicted.ensemble["tumour"] == 1).sum())
-            assert voxels == kept["tumour"]["predicted"][place].sum()
+            mask = predicted.masks["mask.nii.gz"] == 1
+            truth = sitk.GetArrayFromImage(sitk.ReadImage(str(patient.labels["tumour"].path))) == 1
+            assert mask.sum() == kept["tumour"]["predicted"][place].sum()
+            assert (mask & truth).sum() == kept["tumour"]["overlap"][place].sum()
             compared += 1
     assert compared == 12
 

@@ -170,7 +170,8 @@ def _held_out(name: str, one: Trained, cohort: PreparedCohort) -> HeldOut:
     network = build(portable(one.config))
     network.load_state_dict(load_weights(save_weights(one.weights)))
     parts = split(cohort, one.config.split)
-    return HeldOut(name, *(evaluate(network, one.config, cohort, part) for part in (parts.validation, parts.test)))
+    validation = evaluate(network, one.config, cohort, parts.validation, native=False)
+    return HeldOut(name, validation, evaluate(network, one.config, cohort, parts.test))
 
 
 def _parity(held_out: Sequence[HeldOut], trained: Sequence[Trained]) -> Parity | None:
@@ -182,11 +183,18 @@ def _parity(held_out: Sequence[HeldOut], trained: Sequence[Trained]) -> Parity |
             for name, before in summary.items():
                 now = one.test[task][name]
                 if before.dtype.kind == "f":
-                    largest = max(largest, float(np.abs(now.astype(np.float64) - before).max(initial=0)))
+                    largest = max(largest, _largest_difference(now, before))
                 elif name != "index":
                     voxels += int(np.abs(now.astype(np.int64) - before.astype(np.int64)).sum())
         patients += len(next(iter(kept.tested.values()))["labelled"])
     return Parity(patients, largest, voxels) if patients else None
+
+
+def _largest_difference(now: np.ndarray, before: np.ndarray) -> float:
+    """Largest absolute difference; equal infinities and undefined values (NaN) in both count as equal."""
+    same = (now == before) | (np.isnan(now) & np.isnan(before))
+    apart = np.abs(np.where(same, 0.0, now.astype(np.float64)) - np.where(same, 0.0, before))
+    return float(np.nan_to_num(apart, nan=np.inf).max(initial=0))
 
 
 def _preprocessing(config: Config, cohort: PreparedCohort) -> dict[str, Any]:

@@ -114,6 +114,8 @@ def _read(path: Path) -> Instance | str:
         with path.open("rb") as file:
             header = pydicom.dcmread(file, stop_before_pixels=True)
             left = path.stat().st_size - file.tell()
+        for _ in header.iterall():  # decode every element now: a damaged one raises when it is looked at
+            pass
     except pydicom.errors.InvalidDicomError:
         return "not a DICOM file"
     except Exception as problem:  # pydicom raises whatever a damaged header leads to
