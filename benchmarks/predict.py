@@ -68,7 +68,9 @@ def _ours(network: torch.nn.Module, image: torch.Tensor, classes: int) -> torch.
 def _monai(network: torch.nn.Module, image: torch.Tensor, classes: int) -> torch.Tensor:
     from monai.inferers import sliding_window_inference
 
-    return sliding_window_inference(image[None], (TILE,) * 3, 1, network, overlap=0.5, mode="gaussian")
+    found = sliding_window_inference(image[None], (TILE,) * 3, 1, network, overlap=0.5, mode="gaussian")
+    assert isinstance(found, torch.Tensor)
+    return found
 
 
 if __name__ == "__main__":

@@ -74,10 +74,22 @@ def tracer(name: str, value: Any) -> Damage:
     return damage
 
 
+def lose(rng: random.Random, files: list[Path]) -> None:
+    rng.choice(files).unlink()
+
+
+def empty(rng: random.Random, files: list[Path]) -> None:
+    rng.choice(files).write_bytes(b"")
+
+
+def double(rng: random.Random, files: list[Path]) -> None:
+    (files[0].parent / "copy.dcm").write_bytes(rng.choice(files).read_bytes())
+
+
 DAMAGES: list[Damage] = [
-    lambda rng, files: rng.choice(files).unlink(),
-    lambda rng, files: rng.choice(files).write_bytes(b""),
-    lambda rng, files: (files[0].parent / "copy.dcm").write_bytes(rng.choice(files).read_bytes()) and None,
+    lose,
+    empty,
+    double,
     cut,
     flip,
     flip,
