@@ -19,6 +19,7 @@ _SENTENCES = {
     signal.SIGINT: "interrupted; the same command continues where this one stopped",
     signal.SIGTERM: "terminated; the same command continues where this one stopped",
 }
+_received: list[int] = []
 
 
 def run_command(app: typer.Typer) -> None:
@@ -59,8 +60,13 @@ def interruptible() -> Iterator[None]:
         yield
         return
     before = {number: signal.signal(number, _stop) for number in _SENTENCES}
+    _received.clear()
     try:
         yield
+    except SystemExit:
+        if _received:  # Ray's waiting calls pass SystemExit on without its code
+            raise SystemExit(128 + _received[0]) from None
+        raise
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
@@ -69,5 +75,6 @@ def interruptible() -> Iterator[None]:
 def _stop(number: int, frame: Any) -> NoReturn:
     for known in _SENTENCES:
         signal.signal(known, signal.SIG_DFL)
+    _received.append(number)
     print(f"\n{_SENTENCES[signal.Signals(number)]}", file=sys.stderr, flush=True)
     raise SystemExit(128 + number)
