@@ -12,8 +12,8 @@ import pytest
 from pyarrow import fs as pafs
 
 from branchpoint.store import EpochRecord, Store, TrialRecord, compaction
+from branchpoint.store.data_file import DataFile
 from branchpoint.store.encoding import encode
-from branchpoint.store.files import DataFile
 from branchpoint.store.records import to_table
 from branchpoint.store.schema import TRIALS
 from branchpoint.store.writer import Writer

@@ -8,6 +8,7 @@ from branchpoint.balancing.base import Balancer, Step, TaskLoss, collect_gradien
 from branchpoint.balancing.dtp import DynamicTaskPrioritization
 from branchpoint.balancing.dwa import DynamicWeightAverage
 from branchpoint.balancing.famo import FAMO
+from branchpoint.balancing.feature_combination import FeatureCombination
 from branchpoint.balancing.gradient_combination import GradientCombination
 from branchpoint.balancing.gradnorm import GradNorm
 from branchpoint.balancing.loss_weighting import GeometricMean, NormalizedSum
@@ -60,4 +61,6 @@ def build_balancer(config: BalancingConfig, task_weights: Mapping[str, float], s
         'GeometricMean'
     """
     balancer = look_up(BALANCERS, config.method, "balancing.method", "branchpoint.balancers")
+    if balancer is GradientCombination and config.of_features:
+        balancer = FeatureCombination
     return balancer.of(config, task_weights, seed)

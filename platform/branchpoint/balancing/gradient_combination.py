@@ -36,10 +36,7 @@ class GradientCombination(Balancer):
 
     @classmethod
     def of(cls, config: GradientBalancingConfig, task_weights: Mapping[str, float], seed: int) -> GradientCombination:
-        from branchpoint.balancing.feature_combination import FeatureCombination
-
-        kind = FeatureCombination if config.of_features else GradientCombination
-        return kind(build_combination(config), task_weights, seed)
+        return cls(build_combination(config), task_weights, seed)
 
     def attach(self, network: nn.Module) -> None:
         """Raises ValueError where no two tasks share a parameter that a gradient reaches, with at least two tasks."""

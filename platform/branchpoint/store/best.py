@@ -14,7 +14,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from branchpoint.store import encoding
-from branchpoint.store.files import DataFile, Files
+from branchpoint.store.data_file import DataFile
+from branchpoint.store.files import Files
 from branchpoint.store.schema import TRIALS
 
 _VERSION = ("attempt", "written_ns", "writer")  # the largest of a trial holds

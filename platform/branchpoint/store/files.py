@@ -32,6 +32,7 @@ import pyarrow.parquet as pq
 from pyarrow import fs as pafs
 
 from branchpoint.io.storage import put_object, sync_folder, write_atomically
+from branchpoint.store.data_file import DataFile, Listing
 from branchpoint.store.schema import TABLES, Table
 from branchpoint.store.usable import check_content, check_footer, reason_against
 
@@ -46,30 +47,6 @@ _TRIES = 200
 _LAST_NS = 2**63 - 2**60  # the year 2225: a later time in a name would leave no room for those that follow
 
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, order=True)
-class DataFile:
-    """A data file, as its path tells it.
-
-    Attributes:
-        written_ns: largest ``written_ns`` of its rows.
-        rows: number of rows.
-        path: path on the file system.
-        study: study of its rows.
-        compacted: whether a compaction wrote it.
-        checksum: CRC-32 of its content; ``None`` for files of version 1.
-    """
-
-    written_ns: int
-    rows: int
-    path: str
-    study: str
-    compacted: bool
-    checksum: int | None = None
-
-
-Listing = dict[str, list[DataFile]]
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,8 @@ from typing import Any
 import pyarrow as pa
 
 from branchpoint.store import encoding
-from branchpoint.store.files import DataFile, Files, Listing
+from branchpoint.store.data_file import DataFile, Listing
+from branchpoint.store.files import Files
 from branchpoint.store.schema import AFFINITIES, EPOCHS, FIGURES, ORDER, PROPOSALS, STUDIES, TRIALS, Table
 
 

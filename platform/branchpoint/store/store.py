@@ -11,7 +11,8 @@ from pyarrow import fs as pafs
 
 from branchpoint.store import compaction, encoding, queries
 from branchpoint.store.best import best_rows
-from branchpoint.store.files import DataFile, Files
+from branchpoint.store.data_file import DataFile
+from branchpoint.store.files import Files
 from branchpoint.store.queries import VIEWS, View
 from branchpoint.store.schema import ORDER, TABLES, Table
 from branchpoint.store.writer import LOOK_EVERY, Writer

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import zlib
-from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from branchpoint.store import encoding
+from branchpoint.store.data_file import DataFile
 from branchpoint.store.schema import ORDER, SCHEMA_VERSION, Table
-
-if TYPE_CHECKING:
-    from branchpoint.store.files import DataFile
 
 
 class UnusableError(ValueError):
