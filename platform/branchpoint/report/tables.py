@@ -39,7 +39,7 @@ def print_rows(columns: Sequence[str], rows: Iterable[Sequence[str]], title: str
     for column in columns:
         table.add_column(Text(column))
     for row in rows:
-        table.add_row(*map(Text, row))
+        table.add_row(*(Text(cell or "") for cell in row))  # rows of other versions may lack a text
     console.print(table)
 
 
