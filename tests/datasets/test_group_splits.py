@@ -141,3 +141,28 @@ def test_a_share_of_the_training_samples_is_part_of_a_larger_one() -> None:
         seen = set(parts.train.tolist())
     with pytest.raises(ValueError, match=r"split.training_fraction is 0.0: must lie in \(0, 1\]"):
         SplitConfig(training_fraction=0)
+
+
+def test_each_centre_is_tested_once_by_what_was_learnt_elsewhere() -> None:
+    prepared = volumes()
+    prepared.centers[0:4] = [None] * 4  # volume A, of vendor X
+    for fold, name in enumerate("XYZ"):
+        found = split(prepared, SplitConfig(scheme="centres", folds=3, fold=fold))
+        assert {prepared.centers[row] for row in found.test} == {name}
+        assert len(found.test) == 4 * (2 if name == "X" else 3)
+        assert sorted(np.concatenate([found.train, found.validation, found.test]).tolist()) == [*range(36)]
+        volumes_of = [{name.split("-")[0] for name in part} for part in ids_of(prepared, found)]
+        assert not volumes_of[0] & volumes_of[1]
+    with pytest.raises(ValueError, match="names the 3 centres X, Y, Z; set split"):
+        split(prepared, SplitConfig(scheme="centres", folds=5))
+    prepared.centers = [None] * 36
+    with pytest.raises(ValueError, match="names no centres; use split"):
+        split(prepared, SplitConfig(scheme="centres", folds=3))
+
+
+def test_a_group_of_two_centres_is_not_learnt_from_where_one_is_tested() -> None:
+    prepared = volumes()
+    prepared.centers[1] = "Y"  # one slice of volume A, else of vendor X
+    found = split(prepared, SplitConfig(scheme="centres", folds=3, fold=1))
+    assert 1 in found.test
+    assert not {0, 2, 3} & {*found.train.tolist(), *found.validation.tolist(), *found.test.tolist()}

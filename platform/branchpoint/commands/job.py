@@ -10,7 +10,7 @@ from typing import Any, Literal, Protocol
 from branchpoint.config import Config, DatasetConfig
 from branchpoint.search.space.trial import Trial
 
-SCHEMES = ("cross_validation", "official", "paper")
+SCHEMES = ("cross_validation", "centres", "official", "paper")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -72,8 +72,10 @@ class SplitConfig(Checked):
         fold: the one whose patients are tested, from 0.
         validation_fraction: share of what is not tested, for the choice of the epoch.
         seed: of the folds.
-        scheme: ``cross_validation``; ``official``, the parts that come with the data; or ``paper``, those of the paper
-            that used it, leaks between training and test included. Fixed parts have one round, fold 0.
+        scheme: ``cross_validation``; ``centres``, which tests on one centre in each fold, in alphabetical order, so
+            that ``folds`` is the number of centres; ``official``, the parts that come with the data; or ``paper``,
+            those of the paper that used it, leaks between training and test included. Fixed parts have one round,
+            fold 0.
         training_fraction: share of the training samples that is used; smaller shares are parts of larger ones.
     """
 
@@ -83,7 +85,7 @@ class SplitConfig(Checked):
     fold: Annotated[int, Range(at_least=0)] = 0
     validation_fraction: Annotated[float, Range(above=0, below=1)] = 0.2
     seed: Seed = 0
-    scheme: Literal["cross_validation", "official", "paper"] = "cross_validation"
+    scheme: Literal["cross_validation", "centres", "official", "paper"] = "cross_validation"
     training_fraction: Annotated[float, Range(above=0, at_most=1)] = 1.0
 
     def check(self) -> None:
@@ -97,5 +99,5 @@ class SplitConfig(Checked):
 
     @property
     def rounds(self) -> range:
-        """Folds whose test samples are distinct: all of a cross-validation, one of fixed parts."""
-        return range(self.folds if self.scheme == "cross_validation" else 1)
+        """Folds whose test samples are distinct: all of a cross-validation or of the centres, one of fixed parts."""
+        return range(self.folds if self.scheme in ("cross_validation", "centres") else 1)

@@ -36,14 +36,15 @@ class Split:
 
 
 def split(prepared: PreparedCohort, config: SplitConfig) -> Split:
-    """Fold ``config.fold`` of the cohort, or the fixed parts that ``config.scheme`` names.
+    """Fold ``config.fold`` of the cohort, its centre of that number, or the fixed parts that ``config.scheme`` names.
 
     Folds are stratified by :func:`strata`; where these are all alike, groups are by their centre (an OCT's vendor).
 
     Raises:
-        ValueError: too few patients or groups, or the cohort has no such fixed parts.
+        ValueError: too few patients or groups, or the cohort has no such fixed parts, or not as many centres as folds.
     """
-    parts = fixed_split(prepared, config) if config.scheme != "cross_validation" else _folds(prepared, config)
+    schemes = {"cross_validation": _folds, "centres": center_split}
+    parts = schemes.get(config.scheme, fixed_split)(prepared, config)
     if config.training_fraction == 1:
         return parts
     kept = max(1, round(config.training_fraction * len(parts.train)))
@@ -107,14 +108,44 @@ def fixed_split(prepared: PreparedCohort, config: SplitConfig) -> Split:
                 "the whole release, or use split.scheme cross_validation"
             )
     if not len(validation):
-        ids, groups = ([values[row] for row in train] for values in (prepared.patient_ids, prepared.groups))
-        units = np.array([name if group is None else group for name, group in zip(ids, groups, strict=True)])
-        names, first = np.unique(units, return_index=True)
-        nobody = np.zeros(len(names), bool)
-        chosen = _validation([str(name) for name in names], strata(prepared)[train][first], nobody, config)
-        in_validation = np.isin(units, names[chosen])
-        train, validation = train[~in_validation], train[in_validation]
+        train, validation = _without_validation(prepared, train, config)
     return Split(train, validation, test)
+
+
+def center_split(prepared: PreparedCohort, config: SplitConfig) -> Split:
+    """Tests on every patient of centre number ``config.fold`` (in alphabetical order), and learns from all others.
+
+    Patients of no known centre are never tested. Samples of a group that also has samples in the test centre are left
+    out. Validation patients are drawn from all training centres.
+
+    Raises:
+        ValueError: the cohort has not as many centres as ``config.folds``, or fewer than 2.
+    """
+    names = sorted({center for center in prepared.centers if center})
+    if len(names) < 2 or config.folds != len(names):
+        listed = f"the {len(names)} centres {', '.join(names)}" if names else "no centres"
+        use = f"set split.folds to {len(names)}" if len(names) > 1 else "use split.scheme cross_validation"
+        raise ValueError(
+            f"split.scheme is 'centres' with split.folds {config.folds}: cohort {prepared.name!r} names {listed}; {use}"
+        )
+    in_test = np.array([center == names[config.fold] for center in prepared.centers])
+    tested = {group for group, chosen in zip(prepared.groups, in_test, strict=True) if chosen and group is not None}
+    shared = np.array([group in tested for group in prepared.groups])
+    train, validation = _without_validation(prepared, np.flatnonzero(~in_test & ~shared), config)
+    return Split(train, validation, np.flatnonzero(in_test))
+
+
+def _without_validation(
+    prepared: PreparedCohort, train: np.ndarray, config: SplitConfig
+) -> tuple[np.ndarray, np.ndarray]:
+    """``train`` without, and only, ``validation_fraction`` of its groups."""
+    ids, groups = ([values[row] for row in train] for values in (prepared.patient_ids, prepared.groups))
+    units = np.array([name if group is None else group for name, group in zip(ids, groups, strict=True)])
+    names, first = np.unique(units, return_index=True)
+    nobody = np.zeros(len(names), bool)
+    chosen = _validation([str(name) for name in names], strata(prepared)[train][first], nobody, config)
+    in_validation = np.isin(units, names[chosen])
+    return train[~in_validation], train[in_validation]
 
 
 def strata(prepared: PreparedCohort) -> np.ndarray:

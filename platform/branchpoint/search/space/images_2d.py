@@ -64,7 +64,7 @@ class PictureSpace:
     tasks: Callable[[DatasetConfig], tuple[AnyTaskConfig, ...]]
     channels: int
     encoder: Encoder = "unet"
-    scheme: Literal["cross_validation", "official", "paper"] = "cross_validation"
+    scheme: Literal["cross_validation", "centres", "official", "paper"] = "cross_validation"
     clinical: tuple[str, ...] = ()
     mirrored: bool = True
     flipped: bool = False
