@@ -1,4 +1,4 @@
-"""``branchpoint radiomics`` after ``branchpoint train``, as a user runs both."""
+"""``branchpoint radiomics`` and ``branchpoint evaluate`` after ``branchpoint train``, as a user runs them."""
 
 from __future__ import annotations
 
@@ -87,3 +87,21 @@ def test_the_study_is_found_with_its_runs(trained: Path) -> None:
 def test_what_cannot_be_done_is_said(trained: Path) -> None:
     with pytest.raises(ValueError, match="no study 'other'"):
         raise run("radiomics", "--store", trained / "results", "--study", "other").exception or AssertionError
+
+
+def test_another_cohort_is_predicted_whole_by_every_network(trained: Path, tmp_path: Path) -> None:
+    other = make_phantom(
+        "hecktor", tmp_path / "abroad", patients=10, seed=9, censoring=0.3, spacing_scale=2.0, workers=1, progress=False
+    )
+    options = ("--store", trained / "results", "--home", trained)
+    done = run("evaluate", *options, "--data-root", other, "--name", "abroad")
+    assert done.exit_code == 0, done.output
+    store = Store(str(trained / "results"))
+    rows = [row for row in store.figures("train").to_pylist() if row["label"] == "trained, external cohort abroad"]
+    pooled = {row["metric"]: row for row in rows if not row["center"]}
+    assert {"dice", "c_index"} <= set(pooled)
+    assert {row["n"] for name, row in pooled.items() if name == "c_index"} == {10}
+    assert "2 networks" in pooled["c_index"]["resampled"]
+    assert {row["center"] for row in rows} > {""}
+    with pytest.raises(ValueError, match="is the folder that study 'train' learned from"):
+        raise run("evaluate", *options, "--data-root", trained / "raw").exception or AssertionError

@@ -9,6 +9,7 @@ from branchpoint.commands.best import best
 from branchpoint.commands.bundle import app as bundle
 from branchpoint.commands.check_data import check_data
 from branchpoint.commands.describe import describe
+from branchpoint.commands.evaluate import evaluate
 from branchpoint.commands.make_phantom import make_phantom
 from branchpoint.commands.pairs import pairs
 from branchpoint.commands.predict import predict
@@ -40,6 +41,7 @@ VERBS = (
     sql,
     report,
     describe,
+    evaluate,
     radiomics,
     affinity,
     pairs,

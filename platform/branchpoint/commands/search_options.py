@@ -27,9 +27,9 @@ class SearchOptions:
     final_epochs: Annotated[int | None, typer.Option(help="Epochs of a finalist.")] = None
     top: Annotated[int | None, typer.Option(help="Best candidates that are trained on all folds.")] = None
     folds: Annotated[int | None, typer.Option(help="Folds of the cross-validation.")] = None
-    scheme: Annotated[str | None, typer.Option(help="How patients are split: cross_validation, centres, official or paper.")] = (
-        None
-    )
+    scheme: Annotated[
+        str | None, typer.Option(help="How patients are split: cross_validation, centres, official or paper.")
+    ] = None
     spacing_mm: Annotated[float | None, typer.Option(help="Isotropic spacing of volumes after resampling.")] = None
     size: Annotated[str | None, typer.Option(help="Voxels along all edges, or along each edge, such as 270x480.")] = (
         None

@@ -249,6 +249,37 @@ def _added_values(
     return records + corrected(differences, {name: task.primary_metric for name, task in tasks.items()})
 
 
+def external_records(
+    *,
+    study: str,
+    config: Config,
+    label: str,
+    runs: Sequence[Summaries],
+    groups: Sequence[str | None] = (),
+    centers: Sequence[str | None] = (),
+    resamples: int = 1000,
+) -> list[FigureRecord]:
+    """Figures of a study's networks on a cohort that none of them has seen: means over networks, with intervals.
+
+    Args:
+        study: its name.
+        config: of the networks.
+        label: of the figures.
+        runs: summaries by task of the whole cohort, for each network.
+        groups: of every sample of that cohort.
+        centers: of every sample of that cohort.
+        resamples: of the bootstrap, over networks and samples.
+    """
+    about = _Study(study, np.array([], dtype=np.int64), groups, centers, resamples)
+    records: list[FigureRecord] = []
+    for name in trained(config):
+        summaries = [run[name] for run in runs]
+        records += about.of(label, "model", reported_task(config.task(name)), summaries, POOLED, None)
+        by_center = about.by_center(label, build_task(config.task(name)), [[each] for each in summaries], config)
+        records += [replace(record, candidate="") for record in by_center]
+    return [replace(record, resampled=record.resampled.replace("seeds", "networks")) for record in records]
+
+
 def _on_common_samples(models: Sequence[Folds], reference: Folds) -> tuple[list[Folds], list[Folds]]:
     """Both with the samples unlabelled for which one of them has no answer."""
     common = [one["labelled"] & other["labelled"] for one, other in zip(models[0], reference, strict=True)]
