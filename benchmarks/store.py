@@ -67,7 +67,9 @@ def measure_appends(folder: Path, contenders: list[Any], trials: Trials, rows: i
     taken: dict[str, list[tuple[float, float]]] = {contender.name: [] for contender in contenders}
     for start in range(0, rows, 20):
         for contender in opened:
-            taken[contender.name] += [milliseconds(contender.append, n) for n in range(start, min(start + 20, rows))]
+            taken[contender.name] += [
+                milliseconds(contender.write_trial, n) for n in range(start, min(start + 20, rows))
+            ]
     ours = statistics.median(wall for wall, _ in taken[Branchpoint.name])
     head = f"append, {rows} rows, ms"
     print(f"\n{head:24}{'median':>10}{'CPU':>10}{'mean':>10}{'p99':>10}{'/ ours':>10}")
@@ -100,7 +102,7 @@ def measure_parts(folder: Path, trials: Trials, rows: int) -> None:
     originals = os.fsync, encoding.encode
     os.fsync, encoding.encode = timed("sync", originals[0]), timed("encoding", originals[1])
     try:
-        whole = [milliseconds(contender.append, number)[0] for number in range(rows)]
+        whole = [milliseconds(contender.write_trial, number)[0] for number in range(rows)]
     finally:
         os.fsync, encoding.encode = originals
     sync = statistics.median(parts["sync"][-rows:])  # before them, those of new folders

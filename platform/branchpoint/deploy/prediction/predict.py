@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -19,6 +20,7 @@ from branchpoint.deploy.prediction.masks import place_mask
 from branchpoint.deploy.prediction.networks import Ensemble
 from branchpoint.deploy.prediction.results import value_result
 from branchpoint.deploy.prediction.settings import Predicted, Settings
+from branchpoint.deploy.prediction.stacks import predict_stack, stack_of
 from branchpoint.deploy.prediction.window import (
     choose_preparation,
     exceeds,
@@ -36,16 +38,14 @@ def predict_case(case: Case, ensemble: Ensemble, settings: Settings) -> Predicte
     Raises:
         CaseError: the case breaks a rule.
     """
-    from branchpoint.deploy.prediction.stacks import predict_stack, stack_of
-
     begun = time.monotonic()
     bundle = ensemble.bundle
     inputs = read_case(case, bundle, settings.reading)
     stack = stack_of(inputs, bundle)
+    predict = partial(predict_inputs, ensemble=ensemble, settings=settings)
+    channels = bundle.preparation.channels[0]
     predicted = (
-        predict_inputs(inputs, ensemble, settings)
-        if stack is None
-        else predict_stack(stack, inputs, ensemble, settings)
+        predict(inputs) if stack is None else predict_stack(stack, inputs, predict, channels, settings.probabilities)
     )
     predicted.result["seconds"] = time.monotonic() - begun
     if settings.identify:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,9 +14,7 @@ from branchpoint.datasets.preparation.volume_files import Grid, grid_of, read_im
 from branchpoint.deploy.bundle.bundle import Bundle
 from branchpoint.deploy.errors import CaseError
 from branchpoint.deploy.prediction.inputs import Inputs
-from branchpoint.deploy.prediction.networks import Ensemble
-from branchpoint.deploy.prediction.predict import predict_inputs
-from branchpoint.deploy.prediction.settings import Predicted, Settings
+from branchpoint.deploy.prediction.settings import Predicted
 
 
 def stack_of(inputs: Inputs, bundle: Bundle) -> list[np.ndarray] | None:
@@ -46,14 +45,24 @@ def _pixels(page: Any) -> np.ndarray:
     return np.array(page if page.mode in ("L", "RGB") else page.convert("RGB"))
 
 
-def predict_stack(stack: list[np.ndarray], inputs: Inputs, ensemble: Ensemble, settings: Settings) -> Predicted:
-    """Each picture by itself; masks are stacked, numbers averaged, and ``slices`` holds those of each picture."""
-    (modality, path), channels = next(iter(inputs.patient.images.items())), ensemble.bundle.preparation.channels[0]
+def predict_stack(
+    stack: list[np.ndarray], inputs: Inputs, predict: Callable[[Inputs], Predicted], channels: int, probabilities: bool
+) -> Predicted:
+    """Each picture by itself; masks are stacked, numbers averaged, and ``slices`` holds those of each picture.
+
+    Args:
+        stack: the pictures, (H, W[, 3]).
+        inputs: the case that they make up.
+        predict: predicts one picture.
+        channels: that the networks take.
+        probabilities: whether the probabilities of the pictures are stacked too.
+    """
+    modality, path = next(iter(inputs.patient.images.items()))
     patient = replace(inputs.patient, images={})
     found = []
     for page in stack:
         opened = {modality: _with_channels(page, channels)}
-        found.append(predict_inputs(replace(inputs, patient=patient, opened=opened), ensemble, settings))
+        found.append(predict(replace(inputs, patient=patient, opened=opened)))
     shown = max(found, key=lambda one: sum(int((ids > 0).sum()) for ids in one.ensemble.values()))
     grid = grid_of(read_image(path)) if is_volume(path) else None
     joined = replace(shown, inputs=inputs, masks={}, grids={}, labels={}, probabilities={})
@@ -62,7 +71,7 @@ def predict_stack(stack: list[np.ndarray], inputs: Inputs, ensemble: Ensemble, s
         joined.masks[stacked] = np.stack([one.masks[name] for one in found])
         joined.grids[stacked] = grid
         joined.labels[stacked] = shown.labels[name]
-        if settings.probabilities:
+        if probabilities:
             joined.probabilities[stacked] = np.stack([one.probabilities[name] for one in found], axis=1)
     tasks = {
         name: _joined([one.result["tasks"][name] for one in found], joined, grid) for name in shown.result["tasks"]
