@@ -1,6 +1,6 @@
 """What a search of many trials costs its driver, the rule that stops trials, and the store: real code, fake trials.
 
-    python benchmarks/scale.py --trials 100000 --concurrent 1000 --every 5000 [--no-store | --random]
+    python benchmarks/scale.py --trials 1000 --concurrent 100 --every 250 [--no-store | --random]
 
 Searcher, suggestions, journal, rule and store are those of a search; the trials only report. Ray's own controller and
 processes are not part of it. All runs in one process, so that the parts' processor time can be told apart: `suggest`,
@@ -187,10 +187,10 @@ def measure(trials: int, concurrent: int, epochs: int, every: int, writes: bool,
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--trials", type=int, default=2000)
-    parser.add_argument("--concurrent", type=int, default=1000)
+    parser.add_argument("--trials", type=int, default=1000)
+    parser.add_argument("--concurrent", type=int, default=100)
     parser.add_argument("--epochs", type=int, default=9)
-    parser.add_argument("--every", type=int, default=500, help="Trials of a row.")
+    parser.add_argument("--every", type=int, default=250, help="Trials of a row.")
     parser.add_argument("--no-store", action="store_true", help="Leave out the rows that workers write.")
     parser.add_argument("--random", action="store_true", help="Draw suggestions at random: the store alone counts.")
     given = parser.parse_args()

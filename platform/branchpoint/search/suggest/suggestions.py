@@ -10,15 +10,18 @@ repeats configurations. Here
 - an infeasible one (the space or ``feasible`` rejects it) is never started: told PRUNED with a violated constraint,
   so that the sampler steers away from it (Optuna has no state for it; the store says INFEASIBLE);
 - trials that a killed driver left running come first, under their old numbers;
-- each ask seeds its sampler by (seed, trial number), so that a resumed search does not repeat its random draws.
+- each ask gets a sampler seeded by (seed, trial number), so that runs are repeatable and a resumed search does not
+  repeat its random draws.
 
-The journal file survives any kill; what is in the store counts where the two differ.
+The sampler is Optuna's multivariate TPE; running trials count as bad ones (constant liar), so that those at work at
+the same time differ. The journal file survives any kill; what is in the store counts where the two differ.
 """
 
 from __future__ import annotations
 
 import json
 import math
+import warnings
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -31,14 +34,12 @@ from optuna.trial import FrozenTrial, TrialState
 
 from branchpoint.config import Config
 from branchpoint.search.space.points import Space
-from branchpoint.search.suggest.journal import SHOWN, open_journal
-from branchpoint.search.suggest.sampler import OneLookTPE
+from branchpoint.search.suggest.journal import open_journal
 
 Feasible = Callable[[Config], str | None]
 
 TPE_ASKS = 10
 MAX_ASKS = 50
-SERVE_MOST = 10
 _TOLD = {"COMPLETE": TrialState.COMPLETE, "PRUNED": TrialState.PRUNED, "FAILED": TrialState.FAIL}
 
 
@@ -95,9 +96,9 @@ class Suggestions:
         self.space, self.base, self.trials, self.seed = space, base, trials, seed
         self.feasible, self.reject = feasible, reject
         optuna.logging.set_verbosity(optuna.logging.WARNING)
-        self._journal = open_journal(journal)
+        self._storage = open_journal(journal)
         self._study = optuna.create_study(
-            storage=self._journal,
+            storage=self._storage,
             study_name=study,
             direction="maximize" if maximize else "minimize",
             load_if_exists=True,
@@ -114,8 +115,7 @@ class Suggestions:
         for number, point in enumerate(prior[begun:], start=begun):
             self._study.enqueue_trial(dict(point), user_attrs={"prior": number})
         self._total = len(self._trials())
-        self._tpe = OneLookTPE(n_startup_trials=max(4, min(10, trials // 3)))
-        self._journal.forget(self._study._study_id, maximize)
+        self._startup_trials = max(4, min(10, trials // 3))
 
     @property
     def started(self) -> int:
@@ -151,9 +151,9 @@ class Suggestions:
 
     def report(self, name: str, epoch: int, value: float) -> None:
         """Objective of a running trial after ``epoch``; repeating one is allowed and has no effect."""
-        trial = self._frozen(self._running[name])
-        if math.isfinite(value) and epoch not in trial.intermediate_values:
-            self._journal.set_trial_intermediate_value(trial._trial_id, epoch, float(value))
+        trial_id = self._trial_id(self._running[name])
+        if math.isfinite(value) and epoch not in self._storage.get_trial(trial_id).intermediate_values:
+            self._storage.set_trial_intermediate_value(trial_id, epoch, float(value))
 
     def tell(self, name: str, state: str, value: float) -> None:
         """A trial ended as COMPLETE, PRUNED or FAILED; COMPLETE without a finite value is told FAIL."""
@@ -236,7 +236,7 @@ class Suggestions:
 
     def _tell_duplicate(self, trial: optuna.Trial, first: int) -> None:
         trial.set_user_attr("duplicate_of", first)
-        known = self._frozen(first)
+        known = self._storage.get_trial(self._trial_id(first))
         if known.state == TrialState.COMPLETE:
             self._study.tell(trial, known.value)
         elif known.state == TrialState.PRUNED and known.value is not None:
@@ -255,23 +255,18 @@ class Suggestions:
         seed = int(np.random.SeedSequence([self.seed, number]).generate_state(1)[0])
         if at_random:
             return optuna.samplers.RandomSampler(seed=seed)
-        return self._tpe.seeded(seed, serve_most(self._journal.finished))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            return optuna.samplers.TPESampler(
+                multivariate=True, group=True, constant_liar=True, n_startup_trials=self._startup_trials, seed=seed
+            )
 
     def _trials(self) -> list[FrozenTrial]:
         return self._study.get_trials(deepcopy=False)
 
-    def _frozen(self, number: int) -> FrozenTrial:
-        study_id = self._study._study_id
-        return self._journal.get_trial(self._journal.get_trial_id_from_study_id_trial_number(study_id, number))
-
-
-def serve_most(finished: int) -> int:
-    """How many suggestions one model of the trials may serve, when so many have ended.
-
-    One for each ``SHOWN`` of them, ``SERVE_MOST`` at most, so that none misses more than a five-hundredth of what is
-    known; two from the thousandth trial on.
-    """
-    return min(SERVE_MOST, max(1, finished // SHOWN))
+    def _trial_id(self, number: int) -> int:
+        study_id = self._storage.get_study_id_from_name(self._study.study_name)
+        return self._storage.get_trial_id_from_study_id_trial_number(study_id, number)
 
 
 def _key(parameters: Mapping[str, Any]) -> str:
