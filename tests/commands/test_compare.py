@@ -78,4 +78,4 @@ def test_a_table_with_references_and_paired_tests(tmp_path: Path) -> None:
     assert any(line.startswith("| majority class | |  |  0.500") or "majority class" in line for line in lines)
     assert any(line.startswith("| logistic regression on log areas in the true mask | | ") for line in lines)
     assert any(line.startswith("| all tasks together minus lesion alone | lesion, ji | ") for line in lines)
-    assert lines[-1] == "n = 7 of 30."
+    assert lines[-1] == "n = 7 of 30. Resampled for the intervals: 2 seeds x 7 samples."

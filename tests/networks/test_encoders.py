@@ -124,7 +124,7 @@ def test_resformer_has_the_size_that_the_paper_implies(encoder):
 
 
 def test_unknown_encoders_and_depths_are_refused():
-    with pytest.raises(ValueError, match=r"network.encoder is 'vgg': choose one of radiomics_unet"):
+    with pytest.raises(ValueError, match=r"network.encoder is 'vgg': choose one of 'radiomics_unet'"):
         build(config("vgg", (8, 8)))
     with pytest.raises(ValueError, match=r"network.depth is 5: U2-Net has 6 levels"):
         build(config("u2net", (8, 8), depth=5))

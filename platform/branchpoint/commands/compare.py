@@ -65,7 +65,7 @@ def command(
     named: Job = importlib.import_module(f"nas_{study}").JOB
     job = named.at(data_root, named.release)
     given = {"size": edges(size) if size else None, "folds": folds, "final_epochs": epochs, "batch_size": batch_size}
-    sized = job.scale(scale, given)
+    sized = job.scale(scale, {name: value for name, value in given.items() if value is not None})
     place = home_folder(home)
     root = data_root.expanduser().resolve() if data_root else phantom_root(job, sized, place, job.release, 0)
     base = base_config(job, replace(sized, epochs=sized.final_epochs), root, release=job.release)
