@@ -63,7 +63,7 @@ def test_a_run_that_fails_says_why_and_leaves_its_row_empty(tmp_path: Path) -> N
     more = ("--start-from", str(tmp_path / "weights.pt"), "--seeds", "1", "--study", "started")
     output = reproduce(tmp_path, "alpha 1, beta 1", more=more, code=1)
     assert "failed: ValueError: training.start_from is" in output
-    assert "| alpha 1, beta 1 | 0 | - | 82.3 | - | - |" in output
+    assert "| alpha 1, beta 1 | 0 (failed: 0) | - | 82.3 | - | - |" in output
     (row,) = Store(str(tmp_path / "results")).trials("started").to_pylist()
     assert row["state"] == "FAILED"
 
