@@ -153,7 +153,7 @@ def test_other_release_is_named(tmp_path: Path, there: str, asked: str) -> None:
 def test_unknown_release_and_dataset() -> None:
     with pytest.raises(ValueError, match="hecktor has the releases 2020, 2021"):
         read(Path("/anywhere"), "2023")
-    with pytest.raises(ValueError, match="dataset.name is 'heckler': choose one of 'hecktor', 'sts'"):
+    with pytest.raises(ValueError, match=r"dataset.name is 'heckler': choose one of 'hecktor', 'sts'"):
         read_cohort(DatasetConfig(name="heckler", root="/anywhere"))
     with pytest.raises(ValueError, match="root is empty"):
         read_cohort(DatasetConfig(name="hecktor"))
