@@ -1,6 +1,8 @@
 """The command as a user runs it."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -51,6 +53,20 @@ def test_study_must_be_named_where_there_are_several(
     said = " ".join(capsys.readouterr().err.split())
     assert "it holds first, second" in said
     assert "Traceback" not in said
+
+
+def test_help_imports_no_heavy_package() -> None:
+    script = """
+import atexit, sys
+from branchpoint.commands import cli
+heavy = {"torch", "ray", "optuna", "SimpleITK", "pydicom", "numpy", "pyarrow", "scipy", "sksurv", "duckdb", "plotly"}
+atexit.register(lambda: print(sorted(heavy & set(sys.modules)), file=sys.stderr))
+sys.argv = ["branchpoint", "--help"]
+cli.main()
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert "make-phantom" in done.stdout
+    assert done.stderr.strip() == "[]"
 
 
 def test_wrong_root_is_one_message(tmp_path: Path) -> None:

@@ -14,9 +14,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from branchpoint.config import Config
-
 if TYPE_CHECKING:
+    from branchpoint.config import Config
     from branchpoint.datasets.prepared import PreparedCohort
     from branchpoint.deploy.bundle.create import Trained
     from branchpoint.store import Store
@@ -163,6 +162,7 @@ def _candidate(store: Store, study: str, given: str | None) -> tuple[str, str]:
 def _trained(store: Store, study: str, candidate: str, request: Request) -> list[Trained]:
     import torch
 
+    from branchpoint.config import Config
     from branchpoint.deploy.bundle.create import Trained
     from branchpoint.execution.held_out import load_summaries
     from branchpoint.execution.state import NETWORK, run_folder, store_and_state

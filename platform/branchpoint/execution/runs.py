@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from branchpoint.execution.run_spec import Outcome, RunSpec
+if TYPE_CHECKING:  # every command imports this module for its error: it must not bring the store
+    from branchpoint.execution.run_spec import Outcome, RunSpec
 
 
 class NoResultError(RuntimeError):
