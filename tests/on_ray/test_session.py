@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
+import psutil
 import pytest
 import ray
 
 from branchpoint.config import Config
 from branchpoint.execution.resources import Resources, memory_limit, preflight
-from branchpoint.on_ray.session import STARTS, session
+from branchpoint.on_ray import session as session_module
+from branchpoint.on_ray.session import STARTS, machine_bytes, session
 from branchpoint.search.suggest.feasibility import fits_memory
 
 LAPTOP = {"CPU": 2.0, "memory": 8e9}
@@ -68,6 +71,19 @@ def test_memory_is_shared_by_the_runs_of_a_node() -> None:
     assert memory_limit(Resources(workers=1, concurrency=1), [LAPTOP]) == 8e9
     assert memory_limit(Resources(gpus=1), [GPU_NODE]) is None
     assert memory_limit(Resources(gpus=1, memory_gb=40), [GPU_NODE]) == 40e9
+
+
+def test_memory_of_the_machine_or_its_container(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    limit = tmp_path / "memory.max"
+    monkeypatch.setattr(session_module, "_CONTAINER_LIMITS", (limit, tmp_path / "absent"))
+    total = psutil.virtual_memory().total
+    assert machine_bytes() == total
+    limit.write_text("max\n")
+    assert machine_bytes() == total
+    limit.write_text("1000000000\n")
+    assert machine_bytes() == 1_000_000_000
+    limit.write_text("9223372036854771712\n")
+    assert machine_bytes() == total
 
 
 def test_what_started_of_a_failed_ray_is_ended_before_the_next_try(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,7 +18,7 @@ from branchpoint.execution.halving import HalvingConfig
 from branchpoint.execution.resources import Resources
 from branchpoint.io.storage import PIECE_BYTES
 from branchpoint.on_ray.cohort_server import cohort_source
-from branchpoint.on_ray.session import session
+from branchpoint.on_ray.session import LOCAL_OBJECT_STORE_BYTES, living_nodes, machine_bytes, session
 from branchpoint.search.study import Study
 from branchpoint.store import Store
 from tests.search.search_toys import ToyFit, epochs_run, narrow_space, toy_space, toy_value
@@ -56,6 +56,12 @@ def make_study(tmp_path: Path, base: Config, fit: ToyFit, **changes: Any) -> Stu
 def rows(study: Study) -> dict[str, dict[str, Any]]:
     found = Store(study.store).trials(study.name).to_pylist(maps_as_pydicts="strict")
     return {row["trial"]: row for row in found}
+
+
+def test_runs_share_the_memory_of_the_machine_and_not_what_was_free() -> None:
+    """What Ray found free when it started would differ at the next start, and with it what is feasible."""
+    (node,) = living_nodes()
+    assert node["memory"] == machine_bytes() - LOCAL_OBJECT_STORE_BYTES
 
 
 def test_search_finds_the_best_and_stores_everything(tmp_path: Path, base: Config) -> None:

@@ -12,6 +12,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import psutil
 import ray
 
 import branchpoint
@@ -19,6 +20,8 @@ import branchpoint
 LOCAL_OBJECT_STORE_BYTES = 200 * 1024**2
 STARTS = 3
 """How often to try to start Ray here: on a busy machine it gives up after 30 seconds."""
+_CONTAINER_LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
+"""Version 2 and version 1 of control groups."""
 _ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_AIR_NEW_OUTPUT": "0",
@@ -56,6 +59,7 @@ def session(address: str | None = None, *, cpus: int | None = None, temp_dir: Pa
     if address == "local":
         _let_children_import()
         options |= {"include_dashboard": False, "num_cpus": cpus, "object_store_memory": LOCAL_OBJECT_STORE_BYTES}
+        options["_memory"] = machine_bytes() - LOCAL_OBJECT_STORE_BYTES
         options |= {"_temp_dir": str(temp_dir)} if temp_dir else {}
     else:
         # The code that the driver runs, whatever is installed on the nodes.
@@ -66,6 +70,19 @@ def session(address: str | None = None, *, cpus: int | None = None, temp_dir: Pa
         yield
     finally:
         ray.shutdown()
+
+
+def machine_bytes() -> int:
+    """Memory of this machine, or of the container that this process runs in.
+
+    A Ray that is started here is told this number. By itself, Ray counts what happens to be free when it starts, and a
+    study that goes on while the machine is busy would refuse candidates that it could train before.
+    """
+    limits = [psutil.virtual_memory().total]
+    for file in _CONTAINER_LIMITS:
+        text = file.read_text().strip() if file.exists() else ""
+        limits += [int(text)] if text.isdigit() else []  # "max": no limit
+    return min(limits)
 
 
 @contextmanager

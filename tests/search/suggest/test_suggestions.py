@@ -135,10 +135,16 @@ def test_interrupted_trials_come_first_under_their_numbers(make: Callable[..., S
     before = make()
     first, second, third = take(before, 3)
     before.tell(first.name, "COMPLETE", 0.5)
-    after = make(finished={first.name: Known("COMPLETE", 0.5)})
+    rejected: list[Any] = []
+    after = make(
+        finished={first.name: Known("COMPLETE", 0.5)},
+        feasible=lambda config: "needs 9 GB, has 8 GB",
+        reject=lambda *refused: rejected.append(refused),
+    )
     assert after.started == 3
-    assert [after.next(), after.next()] == [second, third]
+    assert [after.next(), after.next()] == [second, third], "what was feasible before goes on"
     assert after.running == 2
+    assert not rejected
 
 
 def test_store_counts_where_the_journal_was_cut_short(make: Callable[..., Suggestions], tmp_path: Path) -> None:
