@@ -17,6 +17,7 @@ from branchpoint.commands.published import app as published
 from branchpoint.commands.radiomics import radiomics
 from branchpoint.commands.report import report
 from branchpoint.commands.running import run_command
+from branchpoint.commands.serve import serve
 from branchpoint.commands.sql import sql
 from branchpoint.commands.train import train
 from branchpoint.commands.trials import trials
@@ -35,6 +36,7 @@ VERBS = (
     make_phantom,
     train,
     predict,
+    serve,
     best,
     trials,
     weights,

@@ -54,15 +54,18 @@ def predict(
 ) -> None:
     """Predict new cases; again, it goes on with what is missing. Exit code 3: some cases failed, see failed/ID.json."""
     from branchpoint.deploy.bundle.bundle import Bundle
+    from branchpoint.deploy.prediction.options import settings_of
     from branchpoint.deploy.prediction.runner import refuse_other_results
 
     opened = Bundle.open(bundle)
-    settings = _settings(opened, locals())
+    settings = settings_of(opened, locals())
     cases = _cases(opened, inputs or [], table, case_id, box)
     out = out.expanduser().resolve()
     refuse_other_results(out, opened, settings)
     if dry_run:
-        _explain(opened, cases, settings)
+        from branchpoint.deploy.prediction.dry_run import explain
+
+        print("\n".join(explain(opened, cases, settings)))
         return
     out.mkdir(parents=True, exist_ok=True)
     request = Request(bundle=bundle.expanduser().resolve(), out=out, settings=settings)
@@ -80,64 +83,10 @@ class Request:
 
     def predictor(self) -> Any:
         """Predicts one case after the other."""
+        from branchpoint.deploy.bundle.bundle import Bundle
         from branchpoint.deploy.prediction.runner import Predictor
 
-        return Predictor(self.bundle, self.out, self.settings)
-
-
-def _settings(bundle: Bundle, given: dict[str, Any]) -> Settings:
-    from branchpoint.deploy.prediction.inputs import Reading
-    from branchpoint.deploy.prediction.settings import Settings
-
-    modalities = bundle.preparation.modalities
-    if given["grid"] not in ("", "each", *modalities):
-        raise ValueError(f"--grid is {given['grid']!r}: give {', '.join(modalities)} or each")
-    if given["locate"] not in ("", "tiles"):
-        raise ValueError(f"--locate is {given['locate']!r}: the only way is tiles")
-    settings = Settings(
-        folds=tuple(int(part) for part in given["folds"].split(",") if part.strip()) or None,
-        grid=given["grid"],
-        center_mm=_center(given["center"]),
-        locate=given["locate"],
-        reading=Reading(series=_series(given["series"] or [], modalities), weight_kg=given["weight_kg"]),
-        probabilities=given["probabilities"],
-        dicom_seg=given["dicom_seg"],
-        page=not given["no_page"],
-        identify=given["identify"],
-        device=_device(given["device"]),
-    )
-    bundle.chosen(settings.folds)
-    return settings
-
-
-def _center(text: str) -> tuple[float, float, float] | None:
-    if not text:
-        return None
-    try:
-        x, y, z = (float(part) for part in text.split(","))
-    except ValueError:
-        raise ValueError(f"--center is {text!r}: give x,y,z in millimetres") from None
-    return x, y, z
-
-
-def _series(given: Sequence[str], modalities: Sequence[str]) -> dict[str, str]:
-    chosen = {}
-    for text in given:
-        modality, _, name = text.partition("=")
-        if modality not in modalities or not name:
-            raise ValueError(f"--series is {text!r}: give MODALITY=UID with one of {', '.join(modalities)}")
-        chosen[modality] = name
-    return chosen
-
-
-def _device(name: str) -> str:
-    import torch
-
-    if name == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    if name.startswith("cuda") and not torch.cuda.is_available():
-        raise ValueError(f"--device is {name!r}: this machine has no GPU that torch can use; give cpu")
-    return str(torch.device(name))
+        return Predictor(Bundle.open(self.bundle), self.out, self.settings)
 
 
 def _cases(bundle: Bundle, inputs: Sequence[str], table: Path | None, case_id: str | None, box: str) -> list[Case]:
@@ -158,38 +107,6 @@ def _cases(bundle: Bundle, inputs: Sequence[str], table: Path | None, case_id: s
         cases = [replace(case, box=case.box or placed) for case in cases]
     check_ids(cases)
     return cases
-
-
-def _explain(bundle: Bundle, cases: Sequence[Case], settings: Settings) -> None:
-    """``--dry-run``: cases, the series that would be taken, and memory."""
-    from branchpoint.deploy.dicom.study import open_study
-    from branchpoint.deploy.errors import CaseError
-
-    for case in cases:
-        if case.study is None:
-            print(f"{case.id}: " + ", ".join(f"{name} {path}" for name, path in case.images.items()))
-            continue
-        try:
-            reading = settings.reading
-            study = open_study(case.study, bundle.preparation.modalities, reading.series, reading.weight_kg)
-        except CaseError as problem:
-            print(f"{case.id}: {problem}")
-            continue
-        for name, volume in study.volumes.items():
-            suv = f", SUV factor {volume.suv.factor:.4g} ({volume.suv.rule})" if volume.suv else ""
-            print(f"{case.id}: {name} {volume.description or volume.series_uid}, {len(volume.slices)} slices{suv}")
-        for line in (*study.warnings, *(f"left out: {text}" for text in study.dropped)):
-            print(f"{case.id}:   {line}")
-    networks = bundle.chosen(settings.folds)
-    size = sum(len(bundle.files.read(f"{name}/weights.safetensors")) for name in networks)
-    voxels = 1
-    for edge in bundle.preparation.size_voxels:
-        voxels *= edge
-    print(
-        f"{len(cases)} case{'s' * (len(cases) != 1)}, {len(networks)} networks of {size / 2**20:.0f} MiB in memory on "
-        f"{settings.device}, a window of {' x '.join(map(str, bundle.preparation.size_voxels))} "
-        f"({voxels * 4 * sum(bundle.preparation.channels) / 2**20:.0f} MiB)"
-    )
 
 
 def _on_ray(request: Request, cases: Sequence[Case], address: str | None) -> Iterable[CaseOutcome]:

@@ -42,14 +42,15 @@ class Predictor:
     """Predicts cases one by one with networks that stay in memory; one for each worker.
 
     Args:
-        bundle: its path.
+        bundle: opened.
         out: folder of all results.
         settings: of all cases.
+        ensemble: its networks, where they are in memory already.
     """
 
-    def __init__(self, bundle: Path, out: Path, settings: Settings) -> None:
-        self.bundle, self.out, self.settings = Bundle.open(bundle), out, settings
-        self._ensemble: Ensemble | None = None
+    def __init__(self, bundle: Bundle, out: Path, settings: Settings, ensemble: Ensemble | None = None) -> None:
+        self.bundle, self.out, self.settings = bundle, out, settings
+        self._ensemble = ensemble
 
     @property
     def ensemble(self) -> Ensemble:
