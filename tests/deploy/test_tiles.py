@@ -6,7 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from branchpoint.deploy.prediction.tiles import axis_weights, slabs, tile_starts
+from branchpoint.deploy.prediction.tiles import axis_weights, blocks, tile_starts
 
 
 @given(size=st.integers(1, 40), more=st.integers(0, 90), overlap=st.floats(0, 0.8))
@@ -24,7 +24,8 @@ def test_tiles_cover_the_axis_and_weights_sum_to_one(size: int, more: int, overl
 
 
 @pytest.mark.parametrize(
-    ("shape", "size"), [((37, 20, 25), (16, 16, 12)), ((40, 33), (16, 16)), ((8, 9, 10), (8, 8, 8))]
+    ("shape", "size"),
+    [((37, 20, 25), (16, 16, 12)), ((40, 33), (16, 16)), ((8, 9, 10), (8, 8, 8)), ((33, 8, 21), (9, 8, 7))],
 )
 def test_against_tiles_weighted_by_hand(shape: tuple[int, ...], size: tuple[int, ...]) -> None:
     image = torch.randn(2, *shape)
@@ -34,12 +35,11 @@ def test_against_tiles_weighted_by_hand(shape: tuple[int, ...], size: tuple[int,
         ramp = torch.linspace(0, 1, tile.shape[2]).view(-1, *[1] * (tile.dim() - 3))
         return torch.stack([tile[0, 0] * ramp, tile[0, 1] + ramp, tile[0].sum(0)])
 
-    found = torch.zeros(3, *shape)
-    covered = []
-    for planes, values in slabs(predict, image, 3, size):
-        found[:, planes] = values
-        covered += range(planes.start, planes.stop)
-    assert covered == list(range(shape[0]))
+    found, covered = torch.zeros(3, *shape), torch.zeros(shape[:2])
+    for place, values in blocks(predict, image, 3, size):
+        found[(slice(None), *place)] = values
+        covered[place] += 1
+    assert (covered == 1).all()
     expected, weight = torch.zeros(3, *shape, dtype=torch.float64), torch.zeros(shape, dtype=torch.float64)
     bells = [torch.exp(-(((torch.arange(s) - (s - 1) / 2) / (s / 8)) ** 2) / 2).double() for s in size]
     bell = bells[0]
@@ -55,8 +55,10 @@ def test_against_tiles_weighted_by_hand(shape: tuple[int, ...], size: tuple[int,
 
 def test_exact_for_a_network_that_looks_at_one_voxel() -> None:
     image = torch.randn(1, 50, 30, 41)
-    parts = [values.clone() for _, values in slabs(lambda tile: tile[0].sigmoid(), image, 1, (16, 16, 16))]
-    torch.testing.assert_close(torch.cat(parts, dim=1), image.sigmoid(), rtol=0, atol=1e-6)
+    found = torch.zeros_like(image)
+    for place, values in blocks(lambda tile: tile[0].sigmoid(), image, 1, (16, 16, 16)):
+        found[(slice(None), *place)] = values
+    torch.testing.assert_close(found, image.sigmoid(), rtol=0, atol=1e-6)
 
 
 def test_scan_smaller_than_a_tile_is_refused() -> None:

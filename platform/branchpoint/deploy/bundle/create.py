@@ -201,7 +201,7 @@ def _preprocessing(config: Config, cohort: PreparedCohort) -> dict[str, Any]:
     plain = cohort.preparation.plain()
     cut = plain.get("cut_margins_mm", 0.0)
     if cut:
-        plain = {**plain, "cut_margins_mm": 0.0, "seed": 0}
+        plain = {**plain, "cut_margins_mm": 0.0}
     return {
         "preparation": plain,
         "margins_cut_in_training_mm": cut,

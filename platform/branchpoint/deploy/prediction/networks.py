@@ -14,7 +14,7 @@ from torch import Tensor
 from branchpoint.config import Config
 from branchpoint.deploy.bundle.bundle import Bundle
 from branchpoint.deploy.bundle.tasks import predicted_tasks
-from branchpoint.deploy.prediction.tiles import slabs
+from branchpoint.deploy.prediction.tiles import blocks
 from branchpoint.tasks import Task, build_task
 
 
@@ -77,7 +77,7 @@ class Ensemble:
     def tiles(self, inputs: Mapping[str, Tensor], networks: Sequence[str], size: Sequence[int]) -> Outputs:
         """Masks alone, of a sample of any size at least that of a tile.
 
-        Mean probabilities are kept in half precision: what is added up is single precision, slab by slab.
+        Mean probabilities are kept in half precision: what is added up is single precision.
         """
         dense = [task for task in self.tasks if task.dense]
         bounds = np.cumsum([0, *(task.outputs for task in dense)])
@@ -93,11 +93,11 @@ class Ensemble:
                 return torch.cat([values[0] for values in found if values is not None])
 
             ids = [np.zeros(image.shape[1:], np.uint8) for _ in dense]
-            for planes, values in slabs(predict, image, int(bounds[-1]), size):
+            for (planes, rows), values in blocks(predict, image, int(bounds[-1]), size):
                 part = values.numpy()
-                mean[:, planes] += (part / len(networks)).astype(np.float16)
+                mean[:, planes, rows] += (part / len(networks)).astype(np.float16)
                 for place, (first, last) in zip(ids, pairwise(bounds), strict=True):
-                    place[planes] = class_ids(part[first:last])
+                    place[planes, rows] = class_ids(part[first:last])
             for task, place in zip(dense, ids, strict=True):
                 outputs.classes.setdefault(task.name, []).append(place)
         for task, (first, last) in zip(dense, pairwise(bounds), strict=True):

@@ -1,14 +1,15 @@
-"""Dense prediction of a scan larger than the window: overlapping tiles, weighted by a Gaussian, one slab at a time.
+"""Dense prediction of a scan larger than the window: overlapping tiles, weighted by a Gaussian, handed out as they end.
 
 Weights are products of one Gaussian along each axis (sigma an eighth of the tile, centred), and tiles lie on a product
 grid, so the sum of all weights at a voxel is a product too. Each axis is therefore normalised by itself, and neither a
-map of weights nor one of sums is kept, as MONAI's sliding window does. Slabs along the first axis are handed out once
-no later tile reaches them: single precision is needed for one slab alone.
+map of weights nor one of sums is kept, as MONAI's sliding window does. Sums are kept in single precision for one strip
+of tiles, and for the planes that the next row of strips covers too; what no later tile reaches is handed out.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -40,14 +41,14 @@ def axis_weights(length: int, size: int, starts: Sequence[int]) -> list[Tensor]:
     return [(bell / total[start : start + size]).float() for start in starts]
 
 
-def slabs(
+def blocks(
     predict: Callable[[Tensor], Tensor],
     image: Tensor,
     channels: int,
     size: Sequence[int],
     overlap: float = OVERLAP,
-) -> Iterator[tuple[slice, Tensor]]:
-    """Parts of the prediction along the first spatial axis, in order: where they lie, and their values.
+) -> Iterator[tuple[tuple[slice, slice], Tensor]]:
+    """The prediction in parts that together cover the scan once: where they lie, and their values.
 
     Args:
         predict: tile (1, C, *size) to (channels, *size).
@@ -57,40 +58,56 @@ def slabs(
         overlap: share of a tile that the next one covers too.
 
     Yields:
-        planes, and float32 (channels, planes, ...), valid until the next step.
+        planes and rows along the first two spatial axes, and float32 (channels, planes, rows, ...), valid until the
+        next step.
     """
     shape = image.shape[1:]
     starts = [tile_starts(length, edge, overlap) for length, edge in zip(shape, size, strict=True)]
     weights = [axis_weights(*each) for each in zip(shape, size, starts, strict=True)]
-    buffer = torch.zeros(channels, size[0], *shape[1:])
-    for number, top in enumerate(starts[0]):
-        _add_row(predict, image, buffer, top, weights[0][number], starts[1:], weights[1:], size)
-        done = (starts[0][number + 1] if number + 1 < len(starts[0]) else shape[0]) - top
-        yield slice(top, top + done), buffer[:, :done]
-        if done < size[0]:
-            buffer[:, : size[0] - done] = buffer[:, done:].clone()
-        buffer[:, max(0, size[0] - done) :] = 0
+    planes, rows = (_steps(first, edge) for first, edge in zip(starts[:2], size[:2], strict=True))
+    carried = torch.zeros(channels, size[0] - min(planes), *shape[1:])
+    strip = torch.zeros(channels, size[0], size[1], *shape[2:])
+    held = 0
+    for top, done, along in zip(starts[0], planes, weights[0], strict=True):
+        for left, ready, across in zip(starts[1], rows, weights[1], strict=True):
+            _add_tiles(predict, image, strip, (top, left), along[:, None] * across, starts[2:], weights[2:], size)
+            part, place = strip[:, :, :ready], slice(left, left + ready)
+            part[:, :held] += carried[:, :held, place]
+            yield (slice(top, top + done), place), part[:, :done]
+            carried[:, : size[0] - done, place] = part[:, done:]
+            _move_up(strip, ready)
+        held = size[0] - done
 
 
-def _add_row(
+def _steps(starts: Sequence[int], size: int) -> list[int]:
+    """How many voxels of each tile no later tile reaches."""
+    return [*(after - start for start, after in pairwise(starts)), size]
+
+
+def _move_up(strip: Tensor, ready: int) -> None:
+    """Drop the first ``ready`` rows; rows that come in at the end are zero."""
+    left = strip.shape[2] - ready
+    rest = strip[:, :, ready:]
+    strip[:, :, :left] = rest if left <= ready else rest.clone()  # a copy only where both overlap
+    strip[:, :, left:] = 0
+
+
+def _add_tiles(
     predict: Callable[[Tensor], Tensor],
     image: Tensor,
-    buffer: Tensor,
-    top: int,
-    along: Tensor,
+    strip: Tensor,
+    corner: tuple[int, int],
+    weight: Tensor,
     starts: Sequence[Sequence[int]],
     weights: Sequence[Sequence[Tensor]],
     size: Sequence[int],
 ) -> None:
-    """Add all tiles that begin at plane ``top`` to ``buffer``."""
-    rows, row_weights = starts[0], weights[0]
-    columns, column_weights = (starts[1], weights[1]) if len(starts) > 1 else ([None], [None])
-    for row, across in zip(rows, row_weights, strict=True):
-        for column, last in zip(columns, column_weights, strict=True):
-            place = [slice(row, row + size[1])]
-            weight = along[:, None] * across
-            if column is not None and last is not None:
-                place.append(slice(column, column + size[2]))
-                weight = weight[..., None] * last
-            tile = image[(slice(None), slice(top, top + size[0]), *place)]
-            buffer[(slice(None), slice(None), *place)].addcmul_(predict(tile[None]).to(buffer.device).float(), weight)
+    """Add all tiles whose first plane and row are ``corner`` to ``strip``."""
+    rows = image[:, corner[0] : corner[0] + size[0], corner[1] : corner[1] + size[1]]
+    if not starts:  # pictures
+        strip.addcmul_(predict(rows[None]).to(strip.device).float(), weight)
+        return
+    for start, last in zip(starts[0], weights[0], strict=True):
+        place = slice(start, start + size[2])
+        found = predict(rows[None, ..., place]).to(strip.device).float()
+        strip[..., place].addcmul_(found, weight[..., None] * last)
