@@ -133,12 +133,98 @@ def one_slice(k: int, **values: Any) -> Any:
         (header(NumberOfFrames=4), "multiframe"),
         (header(SOPClassUID="1.2.840.10008.5.1.4.1.1.2.1"), "multiframe"),
         (header(RescaleType="MGML"), "ct-not-hu"),
+        (header(PhotometricInterpretation="MONOCHROME1"), "inverted-pixels"),
         (one_slice(3, PatientID="P2"), "several-patients"),
     ],
 )
 def test_series_that_are_refused(tmp_path: Path, edit: Any, rule: str) -> None:
     write_series(tmp_path, "CT", voxels(), intercept=-1024, edit=edit)
     assert refusal(tmp_path, ("CT",)).rule == rule
+
+
+def compress_slice(path: Path, compressor: str) -> None:
+    """Encode the pixels of a file again, by the encoder of SimpleITK."""
+    import pydicom
+    import SimpleITK as sitk
+
+    data = pydicom.dcmread(path)
+    image = sitk.GetImageFromArray(data.pixel_array[None].astype(np.int16))
+    writer = sitk.ImageFileWriter()
+    writer.SetImageIO("GDCMImageIO")
+    writer.SetFileName(str(path.with_suffix(".tmp.dcm")))
+    writer.UseCompressionOn()
+    writer.SetCompressor(compressor)
+    writer.Execute(image)
+    encoded = pydicom.dcmread(path.with_suffix(".tmp.dcm"))
+    assert encoded.file_meta.TransferSyntaxUID.is_compressed
+    data.file_meta.TransferSyntaxUID = encoded.file_meta.TransferSyntaxUID
+    data.PixelData = encoded.PixelData
+    data["PixelData"].is_undefined_length = True
+    data.save_as(path)
+    path.with_suffix(".tmp.dcm").unlink()
+
+
+@pytest.mark.parametrize("compressor", ["JPEG", "JPEG2000", "RLE", "JPEG-LS"])
+def test_compressed_without_loss(tmp_path: Path, compressor: str) -> None:
+    """As archives keep slices; values are those of the uncompressed series."""
+    import pydicom
+    import SimpleITK as sitk
+
+    ct = voxels()
+    for path in write_series(tmp_path, "CT", ct, intercept=-1024):
+        if compressor in ("RLE", "JPEG-LS"):
+            data = pydicom.dcmread(path)
+            data.compress(pydicom.uid.RLELossless if compressor == "RLE" else pydicom.uid.JPEGLSLossless)
+            data.SOPInstanceUID = data.file_meta.MediaStorageSOPInstanceUID
+            data.save_as(path)
+        else:
+            compress_slice(path, compressor)
+    image = open_study(tmp_path, ("CT",)).volumes["CT"].read()
+    np.testing.assert_array_equal(sitk.GetArrayFromImage(image), ct.astype(np.float32) - 1024)
+
+
+def test_deflated_and_bare_files(tmp_path: Path) -> None:
+    """Deflated as a whole; and without preamble and prefix."""
+    import pydicom
+    import SimpleITK as sitk
+
+    ct = voxels()
+    for path in write_series(tmp_path / "deflated", "CT", ct, intercept=-1024):
+        data = pydicom.dcmread(path)
+        data.file_meta.TransferSyntaxUID = pydicom.uid.DeflatedExplicitVRLittleEndian
+        data.save_as(path)
+    for path in write_series(tmp_path / "bare", "CT", ct, intercept=-1024):
+        path.write_bytes(path.read_bytes()[132:])
+    for name in ("deflated", "bare"):
+        image = open_study(tmp_path / name, ("CT",)).volumes["CT"].read()
+        np.testing.assert_array_equal(sitk.GetArrayFromImage(image), ct.astype(np.float32) - 1024)
+
+
+def test_copies_of_files_and_reconstructions_without_attenuation(tmp_path: Path) -> None:
+    write_study(tmp_path)
+    shutil.copytree(tmp_path / "ct", tmp_path / "ct again")
+    write_series(tmp_path / "nac", "PT", voxels(5), number=12, edit=header(CorrectedImage=["DECY"]))
+    study = open_study(tmp_path, ("CT", "PET"))
+    assert study.volumes["PET"].series_uid.endswith(".2")
+    assert "9 files are copies of others" in study.dropped
+    assert any("series 12" in line and "not used" in line for line in study.dropped)
+
+
+def test_mr_beside_ct_and_pet(tmp_path: Path) -> None:
+    write_study(tmp_path)
+    mr = {"Modality": "MR", "SOPClassUID": "1.2.840.10008.5.1.4.1.1.4", "FrameOfReferenceUID": "1.9"}
+    write_series(tmp_path / "mr", "CT", voxels(6), number=13, edit=header(**mr))
+    assert set(open_study(tmp_path, ("CT", "PET")).volumes) == {"CT", "PET"}
+    assert refusal(tmp_path, ("MR", "PET")).rule == "frame-of-reference"
+
+
+def test_slice_of_another_orientation_in_the_series(tmp_path: Path) -> None:
+    """A localizer that no word gives away, in the series of the scan."""
+    turned = one_slice(0, ImageOrientationPatient=[0, 1, 0, 0, 0, -1], ImagePositionPatient=[0, 0, 0])
+    write_series(tmp_path, "CT", voxels(), intercept=-1024, edit=turned)
+    study = open_study(tmp_path, ("CT",))
+    assert len(study.volumes["CT"].slices) == 8
+    assert any("a single image" in line for line in study.dropped)
 
 
 @pytest.mark.parametrize("lost", [[4], [3, 4], [1], [7]])

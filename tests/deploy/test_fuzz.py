@@ -111,6 +111,8 @@ DAMAGES: list[Damage] = [
     each("RescaleSlope", "0"),
     each("FrameOfReferenceUID", ""),
     each("NumberOfFrames", 3),
+    each("PhotometricInterpretation", "MONOCHROME1"),
+    each("Units", "GML"),
     each("BitsAllocated", 8),
     each("ImageType", ["DERIVED", "SECONDARY", "LOCALIZER"]),
     without("PixelData"),

@@ -101,7 +101,7 @@ def test_weight_from_the_command_line(finished: Finished, study: Path, tmp_path:
     assert any("80 kg was given by the user" in text for text in result["warnings"])
 
 
-@pytest.mark.parametrize("harm", ["slice", "truncated", "frame"])
+@pytest.mark.parametrize("harm", ["slice", "truncated", "frame", "units"])
 def test_damaged_study_is_a_failed_case(finished: Finished, study: Path, tmp_path: Path, harm: str) -> None:
     import shutil
 
@@ -113,11 +113,13 @@ def test_damaged_study_is_a_failed_case(finished: Finished, study: Path, tmp_pat
     elif harm == "truncated":
         middle.write_bytes(middle.read_bytes()[:-100])
     else:
-        for path in files:
+        keyword, value = ("FrameOfReferenceUID", "1.2.3") if harm == "frame" else ("Units", "GML")
+        for path in files if harm == "frame" else (copy / "PET").iterdir():
             header = pydicom.dcmread(path)
-            header.FrameOfReferenceUID = "1.2.3"
+            setattr(header, keyword, value)
             header.save_as(path)
     done = run(finished.bundle, "--input", copy, "--out", tmp_path / "out")
     assert done.exit_code == 3
     rule = json.loads((tmp_path / "out/failed/C1.json").read_text())["rule"]
-    assert rule == {"slice": "missing-slice", "truncated": "truncated-file", "frame": "frame-of-reference"}[harm]
+    rules = {"slice": "missing-slice", "truncated": "truncated-file", "frame": "frame-of-reference"}
+    assert rule == {**rules, "units": "pet-not-suv"}[harm]

@@ -36,9 +36,9 @@ def test_against_tiles_weighted_by_hand(shape: tuple[int, ...], size: tuple[int,
         return torch.stack([tile[0, 0] * ramp, tile[0, 1] + ramp, tile[0].sum(0)])
 
     found, covered = torch.zeros(3, *shape), torch.zeros(shape[:2])
-    for place, values in blocks(predict, image, 3, size):
-        found[(slice(None), *place)] = values
-        covered[place] += 1
+    for where, values in blocks(predict, image, 3, size):
+        found[(slice(None), *where)] = values
+        covered[where] += 1
     assert (covered == 1).all()
     expected, weight = torch.zeros(3, *shape, dtype=torch.float64), torch.zeros(shape, dtype=torch.float64)
     bells = [torch.exp(-(((torch.arange(s) - (s - 1) / 2) / (s / 8)) ** 2) / 2).double() for s in size]
@@ -56,8 +56,8 @@ def test_against_tiles_weighted_by_hand(shape: tuple[int, ...], size: tuple[int,
 def test_exact_for_a_network_that_looks_at_one_voxel() -> None:
     image = torch.randn(1, 50, 30, 41)
     found = torch.zeros_like(image)
-    for place, values in blocks(lambda tile: tile[0].sigmoid(), image, 1, (16, 16, 16)):
-        found[(slice(None), *place)] = values
+    for where, values in blocks(lambda tile: tile[0].sigmoid(), image, 1, (16, 16, 16)):
+        found[(slice(None), *where)] = values
     torch.testing.assert_close(found, image.sigmoid(), rtol=0, atol=1e-6)
 
 

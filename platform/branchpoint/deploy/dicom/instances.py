@@ -104,7 +104,13 @@ def _files(folder: Path) -> Iterator[Path]:
 
 def _has_prefix(path: Path) -> bool:
     with path.open("rb") as file:
-        return file.read(132)[128:] == b"DICM"
+        start = file.read(132)
+    return start[128:] == b"DICM" or _is_bare(start)
+
+
+def _is_bare(start: bytes) -> bool:
+    """Whether a file begins with the first DICOM element, without preamble and prefix, as old archives write it."""
+    return start[:4] in (b"\x02\x00\x00\x00", b"\x08\x00\x05\x00", b"\x08\x00\x08\x00", b"\x08\x00\x16\x00")
 
 
 def _read(path: Path) -> Instance | str:
@@ -112,7 +118,9 @@ def _read(path: Path) -> Instance | str:
     pydicom = import_pydicom()
     try:
         with path.open("rb") as file:
-            header = pydicom.dcmread(file, stop_before_pixels=True)
+            bare = _is_bare(file.read(4))
+            file.seek(0)
+            header = pydicom.dcmread(file, stop_before_pixels=True, force=bare)
             left = path.stat().st_size - file.tell()
         for _ in header.iterall():  # decode every element now: a damaged one raises when it is looked at
             pass
@@ -128,6 +136,8 @@ def _read(path: Path) -> Instance | str:
 def _pixel_bytes(header: Header) -> int:
     """Size of uncompressed pixel data; 0 where they are compressed, or where the file holds no picture."""
     try:
+        if header.file_meta.TransferSyntaxUID.is_deflated:  # all of it was read to see any of it
+            return 0
         if header.file_meta.TransferSyntaxUID.is_compressed:
             return 1 if "Rows" in header else 0
         frames = int(header.get("NumberOfFrames") or 1)

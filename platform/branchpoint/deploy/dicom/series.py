@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from filecmp import cmp
 from pathlib import Path
 
 import numpy as np
@@ -78,7 +79,9 @@ def list_series(folder: Path) -> Listing:
             f"{folder} holds files of {len(patients)} patients",
             "give one folder for each patient's study",
         )
+    instances, copies = _without_copies(instances)
     slices, dropped, multiframe = _sorted_out(instances)
+    dropped += copies
     volumes = []
     for series in _grouped(slices):
         if len(series.instances) < 2:
@@ -152,6 +155,18 @@ def _sorted_out(instances: Sequence[Instance]) -> tuple[list[Instance], list[str
             slices.append(instance)
     dropped = [f"{line} ({count} file{'s' * (count != 1)})" for line, count in lines.items()]
     return slices, dropped, multiframe
+
+
+def _without_copies(instances: Sequence[Instance]) -> tuple[list[Instance], list[str]]:
+    """Without further files of an instance that hold the same bytes, as where a folder was exported twice."""
+    kept: dict[str, list[Instance]] = {}
+    for instance in instances:
+        same = kept.setdefault(instance.text("SOPInstanceUID"), [])
+        if not any(cmp(instance.path, other.path, shallow=False) for other in same):
+            same.append(instance)
+    found = [instance for same in kept.values() for instance in same]
+    lost = len(instances) - len(found)
+    return found, [f"{lost} files are copies of others"] if lost else []
 
 
 def _unsuitable(instance: Instance, kind: str) -> str:

@@ -45,6 +45,7 @@ class DicomVolume:
         import SimpleITK as sitk
 
         reader = sitk.ImageSeriesReader()
+        reader.SetImageIO("GDCMImageIO")  # files without the DICOM prefix are not recognised otherwise
         reader.SetFileNames([str(instance.path) for instance in self.slices])
         # Otherwise the first slice's slope decides the type of all: up to 1 unit of the others is cut off.
         reader.SetOutputPixelType(sitk.sitkFloat32)
@@ -116,6 +117,12 @@ def _open_volume(modality: str, series: Series, weight_kg: float | None) -> Dico
     kinds = set(series.first.words("SeriesType")) & {"DYNAMIC", "GATED"}
     if kinds:
         raise CaseError("dynamic-series", f"{series.describe()} is {' '.join(sorted(kinds))}", "give a static series")
+    if inverted := [one for one in series.instances if one.text("PhotometricInterpretation") == "MONOCHROME1"]:
+        raise CaseError(
+            "inverted-pixels",
+            f"{len(inverted)} files of {series.describe()} are MONOCHROME1: their grey levels are inverted",
+            "export the series as MONOCHROME2",
+        )
     slices, grid = order_slices(series.instances)
     suv = suv_scale(pet_header(slices), weight_kg) if series.modality == "PT" else None
     if series.modality == "CT":

@@ -208,7 +208,7 @@ def _decay(header: PetHeader, half_life_s: float) -> tuple[float | None, float, 
     if uptake < 0 or uptake > LONGEST_UPTAKE_S:
         raise CaseError(
             "uptake-time",
-            f"the scan starts {uptake / 60:.0f} min after the injection",
+            f"the scan starts {abs(uptake) / 60:.0f} min {'before' if uptake < 0 else 'after'} the injection",
             "check the dates and times of injection (0018,1078), (0018,1072) and series (0008,0021), (0008,0031)",
         )
     low, high = USUAL_UPTAKE_S

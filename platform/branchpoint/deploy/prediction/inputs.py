@@ -15,7 +15,7 @@ from branchpoint.datasets.cohort import Patient
 from branchpoint.datasets.file_report import FileJob
 from branchpoint.deploy.bundle.bundle import Bundle
 from branchpoint.deploy.bundle.seen import content_hash, file_digest
-from branchpoint.deploy.dicom.study import DicomStudy, open_study
+from branchpoint.deploy.dicom.study import DicomStudy, DicomVolume, open_study
 from branchpoint.deploy.errors import CaseError
 from branchpoint.deploy.prediction.cases import Case
 from branchpoint.training.batches.clinical_values import ordinal
@@ -89,6 +89,7 @@ def read_case(case: Case, bundle: Bundle, reading: Reading) -> Inputs:
     if case.study is not None:
         study = open_study(case.study, modalities, reading.series, reading.weight_kg)
         opened = {name: volume.read() for name, volume in study.volumes.items()}
+        notes += [note for name, volume in study.volumes.items() for note in _judge_uptake(volume, opened[name])]
         patient = Patient(id=case.id, images={}, box=case.box)
         return Inputs(patient, opened, digests, covariates, [*notes, *study.warnings], study=study)
     if missing := [name for name in modalities if name not in case.images]:
@@ -99,6 +100,24 @@ def read_case(case: Case, bundle: Bundle, reading: Reading) -> Inputs:
     patient = Patient(id=case.id, images=dict(case.images), box=case.box)
     hashes = [content_hash(path) for path in case.images.values()]
     return Inputs(patient, {}, digests, covariates, notes, hashes)
+
+
+def _judge_uptake(volume: DicomVolume, image: Any) -> list[str]:
+    """A warning about SUV beyond what tissue takes up; an error where the header alone says that it is SUV."""
+    import SimpleITK as sitk
+
+    if volume.suv is None:
+        return []
+    highest = float(sitk.GetArrayViewFromImage(image).max())
+    if highest <= HIGHEST_SUV:
+        return []
+    if volume.suv.weight_kg is None:
+        raise CaseError(
+            "pet-not-suv",
+            f"{volume.modality}: {volume.suv.rule}, and its highest value is {highest:.0f}",
+            "check the units (0054,1001), or give the series in BQML",
+        )
+    return [f"{volume.modality}: the highest SUV is {highest:.0f}: check dose and weight"]
 
 
 def _judge_volume(case: str, modality: str, path: Path) -> list[str]:
