@@ -77,7 +77,7 @@ def test_a_study_is_given_and_its_page_looked_at(served: tuple[str, Path], stran
             await tab.call("Page.navigateToHistoryEntry", entryId=(await _history(tab))[-2])
             await tab.until("document.body.dataset.state === 'done'")
             await tab.value("document.querySelector('form button').click()")
-            await tab.until("document.querySelector('#drop') !== null")
+            await tab.until("document.readyState === 'complete' && document.querySelector('#drop') !== null")
             assert not list(temporary.glob("branchpoint-serve-*/*/*")), "a deleted study leaves nothing"
 
             await tab.give_files("#files", files[:1])

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from branchpoint.deploy.bundle.bundle import Bundle
+from branchpoint.deploy.bundle.reference import HORIZONS_DAYS
 from branchpoint.deploy.prediction.pictures import COLOURS, histogram_svg, kaplan_meier_svg, planes
 from branchpoint.deploy.prediction.settings import Predicted
 
@@ -70,7 +71,9 @@ def _drawings(one: dict[str, Any], reference: Any) -> dict[str, str]:
     z = float(np.mean(list(one["z"].values())))
     drawn = {"histogram": histogram_svg(reference["out_of_fold"]["z"], z)}
     if reference["kaplan_meier"]:
-        drawn["kaplan_meier"] = kaplan_meier_svg(reference["kaplan_meier"], one["group"])
+        at = [(days, one["survival"][when]["value"]) for when, days in HORIZONS_DAYS.items()]
+        known = [(days, value) for days, value in at if value is not None]
+        drawn["kaplan_meier"] = kaplan_meier_svg(reference["kaplan_meier"], one["group"], known)
     if reference["log_rank_p"] is not None:
         drawn["log_rank"] = f"{reference['log_rank_p']:.2g}"
     return drawn

@@ -15,6 +15,9 @@ COLOURS = ((255, 92, 57), (64, 196, 255), (255, 214, 10), (124, 252, 0), (255, 1
 """Of the outlines of classes 1, 2, ...; they come again after the last."""
 _CT_HU = (-160.0, 240.0)
 _PET_SUV = (0.0, 10.0)
+_SHOWN = {"CT": "-160 to 240 HU", "PET": "SUV 0 to 10, dark is high"}
+_SIDES = (("R", "L", "A", "P"), ("R", "L", "H", "F"), ("A", "P", "H", "F"))
+"""Of an axial, a coronal and a sagittal plane: the patient's side at the left, right, top and bottom edge."""
 
 
 def planes(
@@ -32,13 +35,14 @@ def planes(
     if classes.ndim == 2:
         return [{"name": modality, "uri": _uri(_grey(image, low, high, invert=False), classes)}]
     found = []
+    shown = _SHOWN.get(modality, f"grey from {low:.4g} to {high:.4g}")
     for axis, name in ((0, "axial"), (1, "coronal"), (2, "sagittal")):
         place = _best_plane(classes, axis)
         grey = _grey(image.take(place, axis), low, high, invert=modality == "PET")
         ids = classes.take(place, axis)
         if axis:  # head upwards
             grey, ids = grey[::-1], ids[::-1]
-        found.append({"name": f"{modality}, {name}", "uri": _uri(grey, ids)})
+        found.append({"name": f"{modality}, {name}", "uri": _uri(grey, ids), "shown": shown, "sides": _SIDES[axis]})
     return found
 
 
@@ -97,8 +101,18 @@ def histogram_svg(values: Sequence[float], mark: float, width: int = 320, height
     return f'<svg viewBox="0 0 {width} {height}" role="img">{bars}{axis}{line}{label}{below}</svg>'
 
 
-def kaplan_meier_svg(curves: dict[str, Any], group: str, width: int = 360, height: int = 220) -> str:
-    """Survival of the risk groups with numbers at risk each year, as SVG; the patient's group is drawn stronger."""
+def kaplan_meier_svg(
+    curves: dict[str, Any], group: str, patient: Sequence[tuple[float, float]] = (), width: int = 360, height: int = 220
+) -> str:
+    """Survival of the risk groups with numbers at risk each year, as SVG; the patient's group is drawn stronger.
+
+    Args:
+        curves: of the groups.
+        group: the patient's.
+        patient: (days, probability) of this patient, drawn as dots.
+        width: in pixels.
+        height: in pixels.
+    """
     last = max((curve["times_days"][-1] for curve in curves.values()), default=365.25)
     years = last / 365.25
     bottom = height - 62
@@ -130,7 +144,12 @@ def kaplan_meier_svg(curves: dict[str, Any], group: str, width: int = 360, heigh
             at_risk = _at_risk(curve, year * 365.25)
             x = 34 + year * 365.25 / last * (width - 48)
             parts.append(f'<text x="{x:.1f}" y="{y}" text-anchor="middle">{at_risk}</text>')
-    parts.append(f'<text x="{width / 2}" y="{height - 4}" text-anchor="middle">years; numbers at risk below</text>')
+    for days, survival in patient:
+        if days <= last:
+            across, down = point(days, survival).split(",")
+            parts.append(f'<circle cx="{across}" cy="{down}" r="4" class="dot"/>')
+    what = "years, with numbers at risk" + ("; dots: this patient" if patient else "")
+    parts.append(f'<text x="{width / 2}" y="{height - 4}" text-anchor="middle">{what}</text>')
     return f'<svg viewBox="0 0 {width} {height}" role="img">{"".join(parts)}</svg>'
 
 

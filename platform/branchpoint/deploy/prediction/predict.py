@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from branchpoint import __version__
 from branchpoint.datasets.preparation.preparation import Preparation, Prepared
 from branchpoint.deploy.bundle.bundle import Bundle
 from branchpoint.deploy.bundle.seen import image_digest, seen_by
@@ -18,7 +19,7 @@ from branchpoint.deploy.prediction.cases import Case
 from branchpoint.deploy.prediction.inputs import Inputs, read_case
 from branchpoint.deploy.prediction.masks import place_mask
 from branchpoint.deploy.prediction.networks import Ensemble
-from branchpoint.deploy.prediction.results import value_result
+from branchpoint.deploy.prediction.results import NOT_ORDERED, not_ordered, value_result
 from branchpoint.deploy.prediction.settings import Predicted, Settings
 from branchpoint.deploy.prediction.stacks import predict_stack, stack_of
 from branchpoint.deploy.prediction.window import (
@@ -84,8 +85,11 @@ def predict_inputs(inputs: Inputs, ensemble: Ensemble, settings: Settings) -> Pr
                 notes.append(f"{task.name} reaches the edge of the window: its volume is a lower bound")
         else:
             tasks[task.name] = value_result(task, outputs.values[task.name], bundle)
+            if not_ordered(bundle.reference.get(task.name)):
+                notes.append(f"{task.name}: {NOT_ORDERED}: percentile and group say nothing")
     predicted.result = {
         "case": inputs.patient.id,
+        "version": __version__,
         "bundle": {"digest": bundle.digest, "study": bundle.name, "candidate": bundle.manifest["candidate"]},
         "settings": settings.plain(),
         "inputs": {name: list(found) for name, found in inputs.digests.items()},

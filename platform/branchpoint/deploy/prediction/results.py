@@ -152,12 +152,26 @@ def survival_result(task: TaskInfo, log_hazards: Mapping[str, float], reference:
     }
 
 
+NOT_ORDERED = "a higher risk did not go with earlier events among held-out patients"
+
+
+def not_ordered(reference: Mapping[str, Any] | None) -> bool:
+    """Whether the risks of a task are no risks: the Cox model on those out of fold has no positive coefficient."""
+    return reference is not None and reference.get("calibrator", {}).get("coefficient", 1.0) <= 0
+
+
 def _survival(calibrated: Mapping[str, Any], z: Mapping[str, float], days: float) -> Result:
     if "reason" in calibrated:
         return _unknown(calibrated["reason"])
+    if calibrated["coefficient"] <= 0:
+        return _unknown(NOT_ORDERED)
     value = survival_at(calibrated, list(z.values()), days)
-    return _unknown("beyond the last follow-up of the study") if value is None else {"value": value, "reason": None}
+    if value is None:
+        return _unknown("beyond the last follow-up of the study")
+    of_each = [found for one in z.values() if (found := survival_at(calibrated, [one], days)) is not None]
+    low, high = (min(of_each), max(of_each)) if len(of_each) > 1 else (None, None)
+    return {"value": value, "low": low, "high": high, "reason": None}
 
 
 def _unknown(reason: str) -> Result:
-    return {"value": None, "reason": reason}
+    return {"value": None, "low": None, "high": None, "reason": reason}

@@ -61,7 +61,7 @@ def _rows_of(case: str, task: str, one: Mapping[str, Any]) -> list[dict[str, Any
     elif one["kind"] == "survival":
         add("percentile", one["percentile"], one["low"], one["high"], unit="%")
         for when, found in one["survival"].items():
-            add(f"survival at {when}", found["value"])
+            add(f"survival at {when}", found["value"], found["low"], found["high"])
         for network, value in one["log_hazards"].items():
             add("log-hazard", value, fold=network)
     elif one["kind"] == "regression":
