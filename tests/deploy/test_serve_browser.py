@@ -35,8 +35,11 @@ def served(finished: Finished, tmp_path: Path) -> Iterator[tuple[str, Path]]:
         yield found.group(), temporary
         server.send_signal(signal.SIGTERM)
         said = server.communicate(timeout=60)[0]
+        assert server.returncode == 0
         assert "stranger" not in said
-        assert not list(temporary.glob("branchpoint-serve-*")), "temporary files are removed when the server ends"
+        assert "CHUM" not in said
+        ends = [line.split(" in ")[0] for line in said.splitlines() if line.startswith("study")]
+        assert ends == ["study 1: done", "study 2: failed (which-files)"]
     finally:
         server.kill()
         server.wait()

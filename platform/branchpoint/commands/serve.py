@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import signal
 import socket
 from pathlib import Path
 from typing import Annotated, Any
@@ -50,6 +51,8 @@ def serve(
     typer.echo("not for clinical use; stop with Ctrl-C")
     # No access log: names of files can be those of patients.
     settings = uvicorn.Config(app, log_level="error", access_log=False, server_header=False, limit_concurrency=100)
+    for number in (signal.SIGINT, signal.SIGTERM):  # uvicorn ends on them in order, and then raises them once more
+        signal.signal(number, lambda *_: None)
     try:
         uvicorn.Server(settings).run(sockets=[listening])
     finally:
