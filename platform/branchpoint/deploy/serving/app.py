@@ -128,8 +128,9 @@ class Pages:
         """Open a study; the body is JSON with ``label``, ``options`` and ``covariates``."""
         from starlette.responses import JSONResponse
 
+        body = await _body(request)
         try:
-            given = json.loads(await _body(request) or b"{}")
+            given = json.loads(body or b"{}")
             about = read_about(given, self.bundle, self.device)
         except (ValueError, TypeError, AttributeError) as problem:
             raise CaseError("bad-request", str(problem), "correct the field") from None
