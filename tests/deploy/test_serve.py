@@ -20,7 +20,8 @@ from branchpoint.deploy.errors import CaseError
 from branchpoint.deploy.prediction.output import write_failure
 from branchpoint.deploy.serving.guard import LOOPBACK
 from branchpoint.deploy.serving.requests import predict_options
-from branchpoint.deploy.serving.studies import Studies, remove_left_overs
+from branchpoint.deploy.serving.studies import Studies
+from branchpoint.deploy.serving.temporary import remove_left_overs
 from branchpoint.deploy.serving.uploads import Limits, check_sizes, safe_parts, unpack_archives
 from branchpoint.deploy.serving.worker import Request, Worker, find_case
 from tests.deploy.conftest import Finished

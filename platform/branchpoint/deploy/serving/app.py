@@ -14,7 +14,8 @@ from branchpoint.deploy.bundle.bundle import Bundle
 from branchpoint.deploy.errors import CaseError
 from branchpoint.deploy.serving.guard import COOKIE, Guard
 from branchpoint.deploy.serving.requests import read_about
-from branchpoint.deploy.serving.studies import Studies, Study
+from branchpoint.deploy.serving.studies import Studies
+from branchpoint.deploy.serving.study import Study
 
 if TYPE_CHECKING:
     from starlette.requests import Request

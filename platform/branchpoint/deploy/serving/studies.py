@@ -3,71 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import os
 import secrets
 import shutil
-import tempfile
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from branchpoint.deploy.errors import CaseError
 from branchpoint.deploy.prediction.output import FAILED
+from branchpoint.deploy.serving.study import Study
+from branchpoint.deploy.serving.temporary import new_folder, remove_left_overs
 from branchpoint.deploy.serving.uploads import Limits, place_below, too_large
 from branchpoint.deploy.serving.worker import Request, Worker
-
-State = Literal["uploading", "waiting", "running", "done", "failed"]
-PREFIX = "branchpoint-serve-"
-
-
-@dataclass(kw_only=True)
-class Study:
-    """What was sent for one patient, and what came of it.
-
-    Attributes:
-        id: secret enough not to be guessed; part of its address.
-        number: for the log, which has no names.
-        label: what the sender calls it; name of the case.
-        folder: of its files and results; nothing else is in it.
-        options, covariates: as in :class:`Request`.
-        images: modality to file, where the sender said which is which.
-        state: where it is.
-        received, files: bytes and files so far.
-        touched: when something last happened, in seconds of the monotonic clock.
-        failure: rule, what was found, what to do; of a failed study.
-    """
-
-    id: str
-    number: int
-    label: str
-    folder: Path
-    options: Mapping[str, Any] = field(default_factory=dict)
-    covariates: Mapping[str, str | None] = field(default_factory=dict)
-    images: dict[str, Path] = field(default_factory=dict)
-    state: State = "uploading"
-    received: int = 0
-    files: int = 0
-    touched: float = field(default_factory=time.monotonic)
-    failure: Mapping[str, str] = field(default_factory=dict)
-
-    @property
-    def upload(self) -> Path:
-        """Folder of what was sent; gone once it was predicted."""
-        return self.folder / "upload"
-
-    @property
-    def results(self) -> Path:
-        """Folder of the results."""
-        return self.folder / "out" / self.label
-
-    def result_files(self) -> dict[str, Path]:
-        """Name to path of each result."""
-        found = self.results.iterdir() if self.state == "done" and self.results.is_dir() else ()
-        return {path.name: path for path in sorted(found) if path.is_file()}
 
 
 class Studies:
@@ -98,7 +47,7 @@ class Studies:
         self._count = 0
         self._waiting: asyncio.Queue[Study] = asyncio.Queue()
         remove_left_overs()
-        self._root = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{os.getpid()}-"))  # readable by this user alone
+        self._root = new_folder()
 
     def __iter__(self) -> Any:
         return iter(list(self._held.values()))
@@ -230,18 +179,3 @@ class Studies:
         """End the worker and remove all files."""
         self._worker.stop()
         shutil.rmtree(self._root, ignore_errors=True)
-
-
-def remove_left_overs() -> None:
-    """Remove folders of servers of this user that were killed."""
-    for folder in Path(tempfile.gettempdir()).glob(f"{PREFIX}*-*"):
-        number = folder.name.removeprefix(PREFIX).split("-")[0]
-        with contextlib.suppress(OSError):
-            if number.isdigit() and folder.stat().st_uid == os.getuid() and not _is_alive(int(number)):
-                shutil.rmtree(folder, ignore_errors=True)
-
-
-def _is_alive(process: int) -> bool:
-    import psutil
-
-    return bool(psutil.pid_exists(process))
