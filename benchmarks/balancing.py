@@ -36,7 +36,7 @@ from branchpoint.config import (
     TrainingConfig,
     balancing_config,
 )
-from branchpoint.config.balancing import GRADIENT_METHODS, LOSS_METHODS
+from branchpoint.config.balancing import ELEMENTWISE_METHODS, GRAMIAN_METHODS, LOSS_METHODS
 from branchpoint.datasets.batch import Batch
 from branchpoint.training.devices.memory import peak_memory_bytes, reset_peak_memory
 from branchpoint.training.run import Run, build_run
@@ -81,8 +81,8 @@ def config_of(options: argparse.Namespace) -> Config:
 
 def balancings() -> dict[str, BalancingConfig]:
     """Name to method; gradient methods twice."""
-    found = {method: balancing_config(method) for method in LOSS_METHODS}
-    for method in GRADIENT_METHODS:
+    found = {method: balancing_config(method) for method in (*LOSS_METHODS, *ELEMENTWISE_METHODS)}
+    for method in GRAMIAN_METHODS:
         for space in ("parameters", "features"):
             found[f"{method}, {space}"] = balancing_config(method, gradients=space)
     return found

@@ -17,7 +17,7 @@ pytest.importorskip("cvxpy", reason="the extra 'balancing' (TorchJD and its solv
 from branchpoint.balancing import Balancer, build_balancer
 from branchpoint.balancing.combinations import build_combination, nash_weights, root
 from branchpoint.config import balancing_config
-from branchpoint.config.balancing import GRADIENT_METHODS
+from branchpoint.config.balancing import GRAMIAN_METHODS
 
 CONFLICT = ((-4.0, 1.0, 1.0), (6.0, 1.0, 1.0))
 
@@ -37,6 +37,8 @@ TABLE = [
     ("dualproj", {}, (0.5563, 1.1109, 1.1109)),
     ("conflict_free", {}, (0.1588, 2.0706, 2.0706)),
 ]
+DRAWN = ("pcgrad", "gradvac")
+"""Methods whose result depends on an order of tasks that is drawn anew in each step."""
 FREE_OF_CONFLICT = ["upgrad", "dualproj", "mgda", "nash_mtl", "conflict_free"]
 
 
@@ -114,6 +116,10 @@ def test_equations_that_define_a_method(rows: Tensor) -> None:
     # ConFIG: equal cosines with all gradients (Liu et al. 2024, eq. 2)
     cosines = units @ torch.nn.functional.normalize(combined("conflict_free", rows), dim=0)
     torch.testing.assert_close(cosines, cosines[:1].expand_as(cosines), atol=1e-6, rtol=1e-5)
+    # FairGrad: G w = w^(-1 / alpha), of the Gramian scaled to a trace of N (Ban and Ji 2024, eq. 4)
+    weight = build_combination(balancing_config("fairgrad", alpha=2.0))(gramian)
+    scaled = gramian * len(rows) / gramian.trace()
+    torch.testing.assert_close(scaled @ weight, weight**-0.5, atol=1e-4, rtol=1e-3)
 
 
 @pytest.mark.parametrize("method", FREE_OF_CONFLICT)
@@ -145,7 +151,7 @@ def test_without_conflict_nothing_changes(method: str, rows: Tensor) -> None:
     torch.testing.assert_close(combined(method, rows), plain, rtol=1e-6, atol=1e-9)
 
 
-@pytest.mark.parametrize("method", [method for method in GRADIENT_METHODS if method != "pcgrad"])
+@pytest.mark.parametrize("method", [method for method in GRAMIAN_METHODS if method not in DRAWN])
 @settings(max_examples=15, deadline=None)
 @given(rows=matrices(), seed=st.integers(0, 99))
 def test_order_of_tasks_changes_nothing(method: str, rows: Tensor, seed: int) -> None:
@@ -154,7 +160,7 @@ def test_order_of_tasks_changes_nothing(method: str, rows: Tensor, seed: int) ->
     torch.testing.assert_close(combined(method, rows[order]), combined(method, rows), atol=slack, rtol=0.02)
 
 
-@pytest.mark.parametrize("method", GRADIENT_METHODS)
+@pytest.mark.parametrize("method", GRAMIAN_METHODS)
 @pytest.mark.parametrize("scale", [1e-6, 1e4])
 @settings(max_examples=8, deadline=None)
 @given(rows=matrices())
@@ -177,12 +183,12 @@ def test_pairs_conflict_only_above_their_branching_point() -> None:
         "c": (-9.0, 3.0, nan, nan),
         "d": (nan, nan, nan, 1.0),
     }
-    for method in GRADIENT_METHODS:
+    for method in GRAMIAN_METHODS:
         network = Linear(rows)
         found = step(built(method, "abcd"), network)
         first = torch.tensor([row[:2] for row in (rows["a"], rows["b"], rows["c"])], dtype=torch.float64)
         second = torch.tensor([[2.0], [-1.0]], dtype=torch.float64)
-        if method != "pcgrad":  # draws the order of three tasks
+        if method not in DRAWN:
             torch.testing.assert_close(found[:2], combined(method, first))
         torch.testing.assert_close(found[2:3], combined(method, second))
         assert found[3] == 1.0, "no one else's"
@@ -191,7 +197,7 @@ def test_pairs_conflict_only_above_their_branching_point() -> None:
 
 def test_what_teaches_nothing_vetoes_nothing() -> None:
     """A gradient of exactly zero would stop MGDA, Nash-MTL and IMTL-G altogether."""
-    for method in GRADIENT_METHODS:
+    for method in GRAMIAN_METHODS:
         network = Linear({"a": (1.0, 2.0), "b": (0.0, 0.0), "c": (2.0, 1.0)})
         found = step(built(method, "abc", seed=3), network)
         torch.testing.assert_close(found, combined(method, ((1.0, 2.0), (2.0, 1.0))))
@@ -200,7 +206,7 @@ def test_what_teaches_nothing_vetoes_nothing() -> None:
 
 
 def test_absent_tasks_and_task_weights() -> None:
-    for method in GRADIENT_METHODS:
+    for method in GRAMIAN_METHODS:
         network = Linear({"a": (1.0, 2.0), "b": (-5.0, 1.0), "c": (2.0, 1.0)})
         balancer = build_balancer(balancing_config(method), {"a": 1.0, "b": 1.0, "c": 3.0})
         found = step(balancer, network, {"a": 1.0, "c": 1.0})
@@ -221,6 +227,44 @@ def test_draws_of_pcgrad_go_on_where_they_were_and_leave_torch_alone() -> None:
     second.load_state_dict(first.state_dict())
     for expected in drawn:
         assert torch.equal(step(second, network), expected)
+
+
+def test_fairgrad_with_alpha_one_has_the_direction_of_nash() -> None:
+    fair, nash = combined("fairgrad", CONFLICT, alpha=1.0), combined("nash_mtl", CONFLICT, max_norm=0.0)
+    torch.testing.assert_close(fair / fair.norm(), nash / nash.norm(), atol=1e-4, rtol=0)
+
+
+def test_gradvac_follows_the_average_similarity_and_goes_on_where_it_was() -> None:
+    """Against its algorithm written out for two tasks, where no order is drawn (Wang et al. 2021, algorithm 1)."""
+    network = Linear({"a": (1.0, 0.2), "b": (0.6, 1.0)})
+    balancer = built("gradvac", beta=0.5)
+    expected = {(0, 1): 0.0, (1, 0): 0.0}
+    for tilt in (0.2, -0.4, -1.5, 0.1):
+        network.rows["a"][1] = tilt
+        rows = torch.stack(list(network.rows.values()))
+        turned = rows.clone()
+        for i, j in expected:
+            similarity = float(rows[i] @ rows[j] / rows[i].norm() / rows[j].norm())
+            target = expected[i, j]
+            if similarity < target:
+                missing = target * math.sqrt(1 - similarity**2) - similarity * math.sqrt(1 - target**2)
+                turned[i] += rows[i].norm() * missing / (rows[j].norm() * math.sqrt(1 - target**2)) * rows[j]
+            expected[i, j] = 0.5 * target + 0.5 * similarity
+        resumed = built("gradvac", beta=0.5, seed=9)
+        resumed.load_state_dict(balancer.state_dict())
+        found = step(balancer, network)
+        torch.testing.assert_close(found, turned.sum(0), rtol=1e-5, atol=1e-6)
+        assert torch.equal(step(resumed, network), found)
+
+
+def test_gradvac_remembers_each_set_of_tasks_by_itself() -> None:
+    network = Linear({"a": (1.0, 2.0, -2.0), "b": (-5.0, 1.0, 1.0), "c": (2.0, -3.0, 1.0)})
+    disturbed, undisturbed = built("gradvac", "abc"), built("gradvac", "abc")
+    for _ in range(3):
+        step(disturbed, network, {"a": 1.0, "b": 1.0})
+        step(disturbed, network, {"b": 1.0, "c": 1.0})
+        step(undisturbed, network, {"a": 1.0, "b": 1.0})
+    assert torch.equal(step(disturbed, network, {"a": 1.0, "b": 1.0}), step(undisturbed, network, {"a": 1.0, "b": 1.0}))
 
 
 def test_separate_networks_are_refused_before_training() -> None:

@@ -11,7 +11,10 @@ from branchpoint.config import balancing_config
 from tests.balancing.toys import Linear, step, weights
 
 ROWS = {"a": (2.0, 0.0), "b": (0.0, 3.0), "c": (1.0, -1.0)}
-METHODS = ("sum", "normalized_sum", "uncertainty", "dirichlet", "rlw", "gls", "dwa", "gradnorm", "dtp", "famo")
+METHODS = (
+    *("sum", "normalized_sum", "uncertainty", "imtl_l", "stch", "dirichlet", "rlw", "gls", "dwa", "gradnorm", "dtp"),
+    "famo",
+)
 
 
 def built(method: str, task_weights: dict[str, float] | None = None, seed: int = 0, **options: object) -> Balancer:
@@ -86,6 +89,43 @@ def test_uncertainty_reaches_its_optimum_beside_a_network_that_learns_slowly(opt
     network = Linear({"a": (1.0,), "b": (1.0,)})
     train(balancer, network, {"a": 0.05, "b": 3.0}, steps=600, optimizer=optimizer)
     assert weights(balancer) == pytest.approx({"a": 10.0, "b": 1 / 6}, rel=0.05)
+
+
+def test_imtl_l_brings_all_weighted_losses_to_one() -> None:
+    """Gradient of e^s L - s against TorchJD's, and its stationary point e^s = 1 / L (Liu et al. 2021, eq. 7)."""
+    scalarization = pytest.importorskip("torchjd.scalarization", reason="the extra 'balancing' is not installed")
+    values = {"a": 2.0, "b": 0.25, "c": 1.0}
+    reference = scalarization.IMTLL(3).double()
+    reference(torch.tensor(list(values.values()), dtype=torch.float64)).backward()
+    network, balancer = Linear(ROWS), built("imtl_l")
+    step(balancer, network, values)
+    (learned,) = balancer.parameters()
+    torch.testing.assert_close(learned.grad.double(), reference.log_scale.grad)
+    train(balancer, network, values, steps=600, optimizer="adam")
+    assert weights(balancer) == pytest.approx({"a": 0.5, "b": 4.0, "c": 1.0}, rel=1e-2)
+
+
+def test_stch_is_the_smooth_maximum_of_relative_losses() -> None:
+    """Against TorchJD's scalarization of the log ratios to the losses of the last warm-up epoch."""
+    scalarization = pytest.importorskip("torchjd.scalarization", reason="the extra 'balancing' is not installed")
+    network, balancer = Linear(ROWS), built("stch", mu=0.4, warm_up_epochs=2)
+    step(balancer, network, {"a": 9.0, "b": 0.5, "c": 3.0}, epoch=1)
+    assert weights(balancer) == pytest.approx({"a": 1 / 9, "b": 2.0, "c": 1 / 3}), "descends the sum of log L"
+    step(balancer, network, {"a": 3.0, "b": 0.5, "c": 2.0}, epoch=2)
+    step(balancer, network, {"a": 5.0, "b": 0.3, "c": 0.0}, epoch=2)
+    assert weights(balancer) == pytest.approx({"a": 1 / 5, "b": 1 / 0.3, "c": 0.0})
+    references = torch.tensor([4.0, 0.4, 2.0], dtype=torch.float64)  # a loss of zero is left out of the mean
+    losses = torch.tensor([2.0, 0.4, 1.5], dtype=torch.float64, requires_grad=True)
+    smooth = scalarization.STCH(0.4, weights=torch.ones(3).double(), reference=references.log())
+    (3 * smooth(losses.log())).backward()
+    step(balancer, network, dict(zip("abc", losses.tolist(), strict=True)), epoch=3)
+    assert list(weights(balancer).values()) == pytest.approx(losses.grad.tolist(), rel=1e-5)
+    sharp = built("stch", mu=1e-3, warm_up_epochs=1)
+    sharp.load_state_dict(balancer.state_dict())
+    step(sharp, network, dict(zip("abc", losses.tolist(), strict=True)), epoch=3)
+    assert weights(sharp) == pytest.approx({"a": 0.0, "b": 3 / 0.4, "c": 0.0}, abs=1e-6), "the largest ratio, 1, is b's"
+    step(sharp, network, {"a": 2.0, "b": 0.0}, epoch=4)
+    assert weights(sharp)["a"] == pytest.approx(1 / 2.0), "a loss of zero takes nothing away"
 
 
 def test_gradnorm_reaches_equal_norms_beside_a_network_that_learns_slowly() -> None:
@@ -245,7 +285,7 @@ def test_gradnorm_leaves_separate_networks_to_themselves() -> None:
     assert weights(balancer)["a"] + weights(balancer)["c"] == pytest.approx(2.0)
 
 
-@pytest.mark.parametrize("method", ["normalized_sum", "uncertainty", "gls", "dwa", "famo"])
+@pytest.mark.parametrize("method", ["normalized_sum", "uncertainty", "imtl_l", "stch", "gls", "dwa", "famo"])
 def test_negative_losses_are_refused_with_a_reason(method: str) -> None:
     with pytest.raises(ValueError, match=r"loss of task 'b' is -0\.5.*bounded below by 0, such as 1 - Dice"):
         step(built(method), Linear(ROWS), {"a": 1.0, "b": -0.5, "c": 1.0})
@@ -261,7 +301,7 @@ def test_negative_losses_are_fine_where_no_formula_breaks(method: str) -> None:
     step(built(method), Linear(ROWS), {"a": 1.0, "b": -0.5, "c": 1.0})
 
 
-@pytest.mark.parametrize("method", ["sum", "normalized_sum", "uncertainty", "gls", "dwa", "gradnorm", "dtp", "famo"])
+@pytest.mark.parametrize("method", [method for method in METHODS if method not in ("dirichlet", "rlw")])
 def test_order_of_tasks_changes_nothing(method: str) -> None:
     def run(order: str) -> dict[str, float]:
         network = Linear({name: ROWS[name] for name in order})

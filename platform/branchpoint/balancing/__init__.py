@@ -7,16 +7,18 @@ from collections.abc import Mapping
 from branchpoint.balancing.base import Balancer, Step, TaskLoss, collect_gradients
 from branchpoint.balancing.dtp import DynamicTaskPrioritization
 from branchpoint.balancing.dwa import DynamicWeightAverage
+from branchpoint.balancing.elementwise import ExcessMTL, GradDrop
 from branchpoint.balancing.famo import FAMO
 from branchpoint.balancing.feature_combination import FeatureCombination
 from branchpoint.balancing.gradient_combination import GradientCombination
 from branchpoint.balancing.gradnorm import GradNorm
+from branchpoint.balancing.learned_scales import ImpartialLoss, Uncertainty
 from branchpoint.balancing.loss_weighting import GeometricMean, NormalizedSum
 from branchpoint.balancing.random_weights import RandomDirichlet, RandomLossWeighting
-from branchpoint.balancing.uncertainty import Uncertainty
+from branchpoint.balancing.tchebycheff import SmoothTchebycheff
 from branchpoint.balancing.weighted_sum import WeightedSum
 from branchpoint.config import BalancingConfig
-from branchpoint.config.balancing import GRADIENT_METHODS
+from branchpoint.config.balancing import GRAMIAN_METHODS
 from branchpoint.values import look_up
 
 __all__ = ["BALANCERS", "Balancer", "Step", "TaskLoss", "WeightedSum", "build_balancer", "collect_gradients"]
@@ -28,6 +30,8 @@ BALANCERS: dict[str, type[Balancer]] = {
             WeightedSum,
             NormalizedSum,
             Uncertainty,
+            ImpartialLoss,
+            SmoothTchebycheff,
             RandomDirichlet,
             RandomLossWeighting,
             GeometricMean,
@@ -35,9 +39,11 @@ BALANCERS: dict[str, type[Balancer]] = {
             GradNorm,
             DynamicTaskPrioritization,
             FAMO,
+            GradDrop,
+            ExcessMTL,
         )
     },
-    **dict.fromkeys(GRADIENT_METHODS, GradientCombination),
+    **dict.fromkeys(GRAMIAN_METHODS, GradientCombination),
 }
 """Method to balancer; the entry points ``branchpoint.balancers`` of other packages add theirs."""
 

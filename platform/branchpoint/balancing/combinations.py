@@ -7,7 +7,7 @@ scaled to a trace of N first; the weights do not depend on that scale.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -15,13 +15,28 @@ from torch import Tensor
 from branchpoint.config.balancing import (
     AlignedMTLConfig,
     CAGradConfig,
+    FairGradConfig,
     GradientBalancingConfig,
+    GradVacConfig,
     MGDAConfig,
     NashMTLConfig,
 )
 
-Combination = Callable[[Tensor], Tensor]
-"""Gramian float64 (N, N) on the CPU, with no zero on its diagonal, to weights (N,)."""
+
+class Combination(Protocol):
+    """Gramian float64 (N, N) on the CPU, with no zero on its diagonal, to weights (N,)."""
+
+    def __call__(self, gramian: Tensor, /) -> Tensor: ...
+
+
+@runtime_checkable
+class Remembering(Combination, Protocol):
+    """A combination whose weights depend on earlier steps."""
+
+    def state_dict(self) -> dict[str, Tensor]: ...
+
+    def load_state_dict(self, state: dict[str, Tensor]) -> None: ...
+
 
 RIDGE = 1e-8
 """What is added to the diagonal of a Gramian, relative to it (Nash-MTL) or to its mean (projections)."""
@@ -39,16 +54,61 @@ def build_combination(config: GradientBalancingConfig) -> Combination:
         return lambda gramian: _shortened(nash_weights(gramian), gramian, max_norm)
     if isinstance(config, MGDAConfig):
         return mgda_weights
+    jd = import_torchjd(config.method)
+    if isinstance(config, GradVacConfig):
+        return GradientVaccine(jd, config.beta)
     try:
-        from torchjd import aggregation as jd
-
         weighting = _WEIGHTINGS[config.method](jd, config)
     except ImportError as problem:
-        raise ModuleNotFoundError(
-            f"balancing.method {config.method!r} needs TorchJD and its solvers ({problem}): "
-            "pip install 'branchpoint[balancing]', or choose another method"
-        ) from problem
+        raise _missing(config.method, problem) from problem
     return lambda gramian: weighting(gramian * (len(gramian) / gramian.trace()))
+
+
+def import_torchjd(method: str) -> Any:
+    """TorchJD's aggregations, for the balancing method ``method``.
+
+    Raises:
+        ModuleNotFoundError: it is not installed.
+    """
+    try:
+        from torchjd import aggregation
+    except ImportError as problem:
+        raise _missing(method, problem) from problem
+    return aggregation
+
+
+def _missing(method: str, problem: ImportError) -> ModuleNotFoundError:
+    return ModuleNotFoundError(
+        f"balancing.method {method!r} needs TorchJD and its solvers ({problem}): "
+        "pip install 'branchpoint[balancing]', or choose another method"
+    )
+
+
+class GradientVaccine:
+    """GradVac's weighting (Wang et al. 2021, algorithm 1) by TorchJD, with a state that can be saved.
+
+    Args:
+        jd: TorchJD's aggregations.
+        beta: of the moving average of similarities.
+    """
+
+    def __init__(self, jd: Any, beta: float) -> None:
+        self._weighting = jd.GradVacWeighting(beta=beta)
+
+    def __call__(self, gramian: Tensor, /) -> Tensor:
+        weights: Tensor = self._weighting(gramian * (len(gramian) / gramian.trace()))
+        return weights
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """The moving averages (N, N)."""
+        return {name: value.clone() for name, value in self._weighting.state_dict().items()}
+
+    def load_state_dict(self, state: dict[str, Tensor]) -> None:
+        """Take up what :meth:`state_dict` gave."""
+        count = len(next(iter(state.values())))
+        with torch.random.fork_rng(devices=[]):
+            self._weighting(torch.eye(count, dtype=torch.float64))  # makes the buffer, which has no size before
+        self._weighting.load_state_dict(state)
 
 
 def mgda_weights(gramian: Tensor) -> Tensor:
@@ -134,6 +194,11 @@ def _conflict_free(jd: Any, config: GradientBalancingConfig) -> Combination:
     return weights
 
 
+def _fair(jd: Any, config: FairGradConfig) -> Combination:
+    weighting: Combination = jd.FairGradWeighting(alpha=config.alpha)
+    return weighting
+
+
 def root(gramian: Tensor) -> Tensor:
     """The symmetric R with R R = ``gramian``."""
     values, vectors = torch.linalg.eigh(gramian)
@@ -148,4 +213,5 @@ _WEIGHTINGS: dict[str, Callable[[Any, Any], Combination]] = {
     "aligned_mtl": _aligned_mtl,
     "dualproj": lambda jd, config: jd.DualProjWeighting(projector=_projector()),
     "conflict_free": _conflict_free,
+    "fairgrad": _fair,
 }

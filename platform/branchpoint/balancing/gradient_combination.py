@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from branchpoint.balancing.base import Balancer, Step
-from branchpoint.balancing.combinations import Combination, build_combination
-from branchpoint.balancing.sharing import owners_of_parameters, task_gradients
+from branchpoint.balancing.combinations import Combination, Remembering, build_combination
+from branchpoint.balancing.sharing import require_sharing, task_gradients
 from branchpoint.config.balancing import GradientBalancingConfig
 
 
@@ -23,30 +24,27 @@ class GradientCombination(Balancer):
     The weights of the Config multiply the losses before.
 
     Args:
-        combination: weights from a Gramian; may draw from torch's generator.
+        build: makes a combination, one for each set of tasks, for some remember earlier steps; combinations may draw
+            from torch's generator.
         task_weights: of the Config.
         seed: of the draws, alike on every worker.
     """
 
-    def __init__(self, combination: Combination, task_weights: Mapping[str, float], seed: int) -> None:
-        self._combination = combination
+    def __init__(self, build: Callable[[], Combination], task_weights: Mapping[str, float], seed: int) -> None:
+        build()  # a missing package is noticed before training
+        self._build = build
+        self._combinations: dict[tuple[str, ...], Combination] = {}
         self._task_weights = dict(task_weights)
         self._generator = torch.Generator().manual_seed(seed)
         self._last: dict[str, float | Tensor] = dict(task_weights)
 
     @classmethod
     def of(cls, config: GradientBalancingConfig, task_weights: Mapping[str, float], seed: int) -> GradientCombination:
-        return cls(build_combination(config), task_weights, seed)
+        return cls(lambda: build_combination(config), task_weights, seed)
 
     def attach(self, network: nn.Module) -> None:
         """Raises ValueError where no two tasks share a parameter that a gradient reaches, with at least two tasks."""
-        tasks = list(self._task_weights)
-        owners = owners_of_parameters(network, tasks)
-        if len(tasks) > 1 and not any(len(owned) > 1 for owned in owners.values()):
-            raise ValueError(
-                f"balancing combines gradients, but {', '.join(tasks)} share no parameter: every combination is the "
-                "sum; use balancing.method 'sum' or a topology that shares a stage"
-            )
+        require_sharing(network, list(self._task_weights))
 
     def backward(self, step: Step) -> None:
         """A backward pass for each loss, one reduction, then one combination for each set of sharing tasks."""
@@ -67,17 +65,25 @@ class GradientCombination(Balancer):
             return []
         flat = torch.cat([gramian.flatten() for _, gramian in gramians]).cpu()  # one wait for the device
         parts = flat.split([gramian.numel() for _, gramian in gramians])
-        return [self._weights_of(part.view(len(tasks), -1)) for (tasks, _), part in zip(gramians, parts, strict=True)]
+        return [
+            self._weights_of(tasks, part.view(len(tasks), -1)) for (tasks, _), part in zip(gramians, parts, strict=True)
+        ]
 
-    def _weights_of(self, gramian: Tensor) -> Tensor:
+    def _weights_of(self, tasks: Sequence[str], gramian: Tensor) -> Tensor:
         weights = torch.zeros(len(gramian), dtype=torch.float64)
         present = gramian.diagonal() > 0
         if present.any():
+            combination = self._combination_of(tuple(task for task, here in zip(tasks, present, strict=True) if here))
             seed = int(torch.randint(2**62, (), generator=self._generator))
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(seed)
-                weights[present] = self._combination(gramian[present][:, present]).double()
+                weights[present] = combination(gramian[present][:, present]).double()
         return weights
+
+    def _combination_of(self, tasks: tuple[str, ...]) -> Combination:
+        if tasks not in self._combinations:
+            self._combinations[tasks] = self._build()
+        return self._combinations[tasks]
 
     def _remember(
         self, step: Step, tasks: Sequence[Sequence[str]], found: Sequence[Tensor], sizes: Sequence[int]
@@ -91,8 +97,18 @@ class GradientCombination(Balancer):
         for name, size in shared.items():
             self._last[name] = self._task_weights[name] * (weighted[name] / size if size else 1.0)
 
-    def state_dict(self) -> dict[str, Tensor]:
-        return {"generator": self._generator.get_state()}
+    def state_dict(self) -> dict[str, Any]:
+        memories = [
+            (list(tasks), combination.state_dict())
+            for tasks, combination in self._combinations.items()
+            if isinstance(combination, Remembering)
+        ]
+        return {"generator": self._generator.get_state(), "memories": memories}
 
-    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
         self._generator.set_state(state["generator"].cpu())
+        self._combinations.clear()
+        for tasks, memory in state.get("memories", ()):
+            combination = self._combination_of(tuple(tasks))
+            assert isinstance(combination, Remembering)
+            combination.load_state_dict(memory)

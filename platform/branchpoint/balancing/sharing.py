@@ -41,6 +41,16 @@ def owners_of_parameters(network: nn.Module, tasks: Sequence[str]) -> dict[nn.Pa
     }
 
 
+def require_sharing(network: nn.Module, tasks: Sequence[str]) -> None:
+    """Raises ValueError where no two of several ``tasks`` share a parameter that a gradient reaches."""
+    owners = owners_of_parameters(network, tasks)
+    if len(tasks) > 1 and not any(len(owned) > 1 for owned in owners.values()):
+        raise ValueError(
+            f"balancing combines gradients, but {', '.join(tasks)} share no parameter: every combination is the "
+            "sum; use balancing.method 'sum' or a topology that shares a stage"
+        )
+
+
 @dataclass(frozen=True)
 class Block:
     """Parameters that the same tasks share: in a tree, the stages above a branching point.

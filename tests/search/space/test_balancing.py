@@ -71,7 +71,7 @@ def test_without_the_extra_its_methods_are_not_offered(base: Config, monkeypatch
     assert gradient_methods() == ("balancing_of_gradients", GRADIENT_METHODS)
     monkeypatch.setattr(balancers, "find_spec", lambda name: None if name == "torchjd" else find_spec(name))
     methods = {balancing.method for _, balancing in drawn(base, 200)}
-    assert methods == {*LOSS_METHODS, "nash_mtl"}
+    assert methods == {*LOSS_METHODS, "mgda", "nash_mtl", "excess_mtl"}
 
 
 def test_a_topology_that_shares_too_little_is_never_started(base: Config) -> None:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from branchpoint.balancing import Step
 from branchpoint.config import Config, balancing_config
-from branchpoint.config.balancing import GRADIENT_METHODS, LOSS_METHODS
+from branchpoint.config.balancing import GRADIENT_METHODS, GRAMIAN_METHODS, LOSS_METHODS
 from branchpoint.topology import Topology
 from branchpoint.training.run import build_run
 from branchpoint.training.step.same_batch import SameBatch
@@ -29,6 +29,7 @@ TREE = Topology(
 FORK = Topology.branching(("large", "survival", "tumour"), ("tumour",), 1, 2, 1)
 RELATIVE, ABSOLUTE = 2e-4, 5e-6
 """Tolerance of a gradient: float32 sums in another order."""
+SHORT_WARM_UP: dict[str, dict[str, int]] = {"stch": {"warm_up_epochs": 1}, "excess_mtl": {"warm_up_steps": 1}}
 STEP = 1e-3
 """Standard deviation of what a step adds to each weight."""
 
@@ -39,8 +40,8 @@ def scenarios() -> dict[str, Config]:
     base = replace(base, network=replace(base.network, topology=TREE, dropout=0.3))
     found = {}
     for method in (*LOSS_METHODS, *GRADIENT_METHODS):
-        found[method] = replace(base, balancing=balancing_config(method))
-        if method in GRADIENT_METHODS:
+        found[method] = replace(base, balancing=balancing_config(method, **SHORT_WARM_UP.get(method, {})))
+        if method in GRAMIAN_METHODS:
             forked = replace(base, network=replace(base.network, topology=FORK))
             features = balancing_config(method, gradients="features")
             found[f"{method} of features"] = replace(forked, balancing=features)

@@ -7,12 +7,21 @@ from __future__ import annotations
 
 from typing import Any
 
-from branchpoint.config.balancing.base import BalancingConfig, GradientBalancingConfig, config_of
+from branchpoint.config.balancing.base import (
+    BalancingConfig,
+    ElementwiseConfig,
+    GradientBalancingConfig,
+    config_of,
+)
 from branchpoint.config.balancing.gradients import (
     AlignedMTLConfig,
     CAGradConfig,
     ConflictFreeConfig,
     DualProjConfig,
+    ExcessMTLConfig,
+    FairGradConfig,
+    GradDropConfig,
+    GradVacConfig,
     IMTLGConfig,
     MGDAConfig,
     NashMTLConfig,
@@ -26,8 +35,10 @@ from branchpoint.config.balancing.losses import (
     FAMOConfig,
     GeometricMeanConfig,
     GradNormConfig,
+    IMTLLConfig,
     NormalizedSumConfig,
     RandomLossWeightingConfig,
+    SmoothTchebycheffConfig,
     UncertaintyConfig,
     WeightedSumConfig,
 )
@@ -39,6 +50,8 @@ BALANCING_CONFIGS: dict[str, type[BalancingConfig]] = {
         WeightedSumConfig,
         NormalizedSumConfig,
         UncertaintyConfig,
+        IMTLLConfig,
+        SmoothTchebycheffConfig,
         DirichletConfig,
         RandomLossWeightingConfig,
         GeometricMeanConfig,
@@ -55,12 +68,21 @@ BALANCING_CONFIGS: dict[str, type[BalancingConfig]] = {
         AlignedMTLConfig,
         DualProjConfig,
         ConflictFreeConfig,
+        FairGradConfig,
+        GradVacConfig,
+        GradDropConfig,
+        ExcessMTLConfig,
     )
 }
 """Method to the class of its options; the entry points ``branchpoint.balancers`` of other packages add theirs."""
 
 LOSS_METHODS = tuple(name for name, config in BALANCING_CONFIGS.items() if not config.of_gradients)
 GRADIENT_METHODS = tuple(name for name, config in BALANCING_CONFIGS.items() if config.of_gradients)
+GRAMIAN_METHODS = tuple(
+    name for name, config in BALANCING_CONFIGS.items() if issubclass(config, GradientBalancingConfig)
+)
+"""Those of the gradient methods that need their inner products alone."""
+ELEMENTWISE_METHODS = tuple(name for name in GRADIENT_METHODS if name not in GRAMIAN_METHODS)
 
 
 def balancing_config(method: str, **options: Any) -> BalancingConfig:
@@ -79,7 +101,9 @@ def balancing_config(method: str, **options: Any) -> BalancingConfig:
 
 __all__ = [
     "BALANCING_CONFIGS",
+    "ELEMENTWISE_METHODS",
     "GRADIENT_METHODS",
+    "GRAMIAN_METHODS",
     "LOSS_METHODS",
     "AlignedMTLConfig",
     "BalancingConfig",
@@ -89,16 +113,23 @@ __all__ = [
     "DualProjConfig",
     "DynamicTaskPrioritizationConfig",
     "DynamicWeightAverageConfig",
+    "ElementwiseConfig",
+    "ExcessMTLConfig",
     "FAMOConfig",
+    "FairGradConfig",
     "GeometricMeanConfig",
+    "GradDropConfig",
     "GradNormConfig",
+    "GradVacConfig",
     "GradientBalancingConfig",
     "IMTLGConfig",
+    "IMTLLConfig",
     "MGDAConfig",
     "NashMTLConfig",
     "NormalizedSumConfig",
     "PCGradConfig",
     "RandomLossWeightingConfig",
+    "SmoothTchebycheffConfig",
     "UPGradConfig",
     "UncertaintyConfig",
     "WeightedSumConfig",

@@ -75,7 +75,7 @@ class BalancingConfig(Checked):
 
 @dataclass(frozen=True, kw_only=True)
 class GradientBalancingConfig(BalancingConfig):
-    """Base of the methods that combine gradients, most of which need the extra ``balancing``.
+    """Base of the methods that combine gradients by their inner products; most need the extra ``balancing``.
 
     Attributes:
         gradients: with respect to the shared ``parameters``, or to the ``features`` that leave the shared trunk (an
@@ -91,6 +91,14 @@ class GradientBalancingConfig(BalancingConfig):
     @property
     def of_features(self) -> bool:
         return self.gradients == "features"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ElementwiseConfig(BalancingConfig):
+    """Base of the methods that look at each element of the gradients in what tasks share."""
+
+    of_gradients: ClassVar[bool] = True
+    needs_shared_stage: ClassVar[bool] = True
 
 
 def config_of(balancer: Any) -> type[BalancingConfig]:

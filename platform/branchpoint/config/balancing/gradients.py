@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal
 
-from branchpoint.config.balancing.base import GradientBalancingConfig
+from branchpoint.config.balancing.base import ElementwiseConfig, GradientBalancingConfig
 from branchpoint.values import Range
 
 NotNegative = Annotated[float, Range(at_least=0)]
+Positive = Annotated[float, Range(above=0)]
+Share = Annotated[float, Range(at_least=0, at_most=1)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,3 +94,57 @@ class ConflictFreeConfig(GradientBalancingConfig):
     """A direction that has the same angle to every gradient (ConFIG; Liu et al. 2024)."""
 
     method: ClassVar[str] = "conflict_free"
+
+
+@dataclass(frozen=True, kw_only=True)
+class FairGradConfig(GradientBalancingConfig):
+    """The combination that is alpha-fair in the tasks' gains (Ban and Ji 2024).
+
+    Attributes:
+        alpha: 1 is proportional fairness (Nash-MTL), a large one approaches the best gain of the worst task.
+    """
+
+    method: ClassVar[str] = "fairgrad"
+
+    alpha: Positive = 2.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class GradVacConfig(GradientBalancingConfig):
+    """Gradients turned so that no pair is less similar than it has been on average (Wang et al. 2021).
+
+    Attributes:
+        beta: weight of the newest similarity in its moving average.
+    """
+
+    method: ClassVar[str] = "gradvac"
+
+    beta: Share = 0.5
+
+
+@dataclass(frozen=True, kw_only=True)
+class GradDropConfig(ElementwiseConfig):
+    """Sign dropout: each element of the gradient keeps one sign, drawn by its purity (Chen et al. 2020).
+
+    Attributes:
+        leak: share of each task's gradient that is never dropped.
+    """
+
+    method: ClassVar[str] = "graddrop"
+
+    leak: Share = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExcessMTLConfig(ElementwiseConfig):
+    """Weights by how far each task is from the best that it can do (He et al. 2024).
+
+    Attributes:
+        step_size: of the weights' exponentiated gradient ascent.
+        warm_up_steps: steps with a task in which its first excess risk is measured; the authors take three epochs.
+    """
+
+    method: ClassVar[str] = "excess_mtl"
+
+    step_size: Positive = 1.0
+    warm_up_steps: Annotated[int, Range(at_least=1)] = 10

@@ -45,6 +45,35 @@ class UncertaintyConfig(BalancingConfig):
 
 
 @dataclass(frozen=True, kw_only=True)
+class IMTLLConfig(BalancingConfig):
+    """Learned scales that bring all weighted losses to 1 (IMTL-L; Liu et al. 2021).
+
+    Attributes:
+        learning_rate: of the logarithms of the scales, from the first step to the last.
+    """
+
+    method: ClassVar[str] = "imtl_l"
+
+    learning_rate: Positive = 0.025
+
+
+@dataclass(frozen=True, kw_only=True)
+class SmoothTchebycheffConfig(BalancingConfig):
+    """A smooth maximum of the relative losses (STCH; Lin et al. 2024).
+
+    Attributes:
+        mu: smoothing; the smaller, the closer to the maximum.
+        warm_up_epochs: epochs in which the sum of the logarithms of the losses is descended. The losses of the last of
+            these are the unit of the relative ones.
+    """
+
+    method: ClassVar[str] = "stch"
+
+    mu: Positive = 1.0
+    warm_up_epochs: Annotated[int, Range(at_least=1)] = 4
+
+
+@dataclass(frozen=True, kw_only=True)
 class DirichletConfig(BalancingConfig):
     """Random weights from a symmetric Dirichlet distribution (Bao et al. 2021).
 

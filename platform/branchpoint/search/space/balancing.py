@@ -12,7 +12,7 @@ from branchpoint.search.space.trial import Trial
 from branchpoint.topology import Topology
 
 KINDS = ("sum", "of losses", "of gradients")
-NEEDS_NO_EXTRA = ("nash_mtl",)
+NEEDS_NO_EXTRA = ("mgda", "nash_mtl", "excess_mtl")
 
 
 def suggest_balancing(
@@ -64,10 +64,13 @@ def gradient_methods() -> tuple[str, tuple[str, ...]]:
 
 
 def _suggest_options(trial: Trial, method: str) -> dict[str, Any]:
-    """Parameters: ``uncertainty_form``, ``dwa_temperature``, ``gradnorm_alpha``, ``dtp_gamma``,
-    ``famo_learning_rate``, ``cagrad_c``, ``aligned_mtl_scale``, each with its method alone."""
+    """Parameters: ``uncertainty_form``, ``stch_mu``, ``dwa_temperature``, ``gradnorm_alpha``, ``dtp_gamma``,
+    ``famo_learning_rate``, ``cagrad_c``, ``aligned_mtl_scale``, ``fairgrad_alpha``, ``excess_mtl_step_size``, each with
+    its method alone."""
     if method == "uncertainty":
         return {"form": trial.suggest_categorical("uncertainty_form", ["half", "full"])}
+    if method == "stch":
+        return {"mu": trial.suggest_float("stch_mu", 0.1, 2.0, log=True)}
     if method == "dwa":
         return {"temperature": trial.suggest_float("dwa_temperature", 0.5, 5.0, log=True)}
     if method == "gradnorm":
@@ -80,6 +83,10 @@ def _suggest_options(trial: Trial, method: str) -> dict[str, Any]:
         return {"c": trial.suggest_float("cagrad_c", 0.1, 0.9, step=0.2)}
     if method == "aligned_mtl":
         return {"scale": trial.suggest_categorical("aligned_mtl_scale", ["min", "median", "rmse"])}
+    if method == "fairgrad":
+        return {"alpha": trial.suggest_float("fairgrad_alpha", 0.5, 8.0, log=True)}
+    if method == "excess_mtl":
+        return {"step_size": trial.suggest_float("excess_mtl_step_size", 1e-3, 1.0, log=True)}
     return {}
 
 
