@@ -10,6 +10,7 @@ from branchpoint.commands.bundle import app as bundle
 from branchpoint.commands.check_data import check_data
 from branchpoint.commands.describe import describe
 from branchpoint.commands.evaluate import evaluate
+from branchpoint.commands.explain import explain
 from branchpoint.commands.make_phantom import make_phantom
 from branchpoint.commands.pairs import pairs
 from branchpoint.commands.predict import predict
@@ -36,6 +37,7 @@ VERBS = (
     make_phantom,
     train,
     predict,
+    explain,
     serve,
     best,
     trials,

@@ -7,11 +7,16 @@ from typing import Any
 
 from branchpoint.deploy.bundle.bundle import Bundle
 from branchpoint.deploy.prediction.inputs import Reading
-from branchpoint.deploy.prediction.settings import Settings
+from branchpoint.deploy.prediction.settings import BASELINES, METHODS, Explaining, Settings
 
 
-def settings_of(bundle: Bundle, given: Mapping[str, Any]) -> Settings:
+def settings_of(bundle: Bundle, given: Mapping[str, Any], explaining: Explaining | None = None) -> Settings:
     """Settings from the options of ``branchpoint predict``, by their names there.
+
+    Args:
+        bundle: opened.
+        given: option to value.
+        explaining: what is explained too.
 
     Raises:
         ValueError: an option has no such value; the message names the option.
@@ -32,9 +37,34 @@ def settings_of(bundle: Bundle, given: Mapping[str, Any]) -> Settings:
         page=not given["no_page"],
         identify=given["identify"],
         device=_device(given["device"]),
+        explaining=explaining,
     )
     bundle.chosen(settings.folds)
     return settings
+
+
+def explaining_of(bundle: Bundle, given: Mapping[str, Any]) -> Explaining:
+    """What is to be explained, from the options of ``branchpoint explain``.
+
+    Raises:
+        ValueError: an option has no such value; the message names the option.
+    """
+    methods = tuple(given["method"] or METHODS)
+    for method in methods:
+        if method not in METHODS:
+            raise ValueError(f"--method is {method!r}: give {', '.join(METHODS)}")
+    names = [task.name for task in bundle.tasks]
+    for name in given["task"] or ():
+        if name not in names:
+            raise ValueError(f"--task is {name!r}: the bundle predicts {', '.join(names)}")
+    tasks = tuple(given["task"] or ())
+    labels = [label for task in bundle.tasks if not tasks or task.name in tasks for label in task.labels]
+    if given["label"] and given["label"] not in labels:
+        raise ValueError(f"--label is {given['label']!r}: these tasks have {', '.join(labels) or 'no labels'}")
+    if given["baseline"] not in BASELINES:
+        raise ValueError(f"--baseline is {given['baseline']!r}: give {', '.join(BASELINES)}")
+    grid = "" if given["grid"] == "each" else given["grid"]
+    return Explaining(methods=methods, tasks=tasks, label=given["label"], baseline=given["baseline"], grid=grid)
 
 
 def _center(text: str) -> tuple[float, float, float] | None:

@@ -33,6 +33,8 @@ def write_case(predicted: Predicted, out: Path, settings: Settings, bundle: Bund
             write_mask(beside / name, classes, predicted.grids[name], _source(predicted, name))
         for name, values in predicted.probabilities.items():
             _write_probabilities(beside / name.replace("mask", "probabilities", 1), values, predicted.grids[name])
+        for name, one in predicted.maps.items():
+            write_map(beside / name, one.native, one.grid)
         if predicted.labels:
             (beside / "labels.json").write_text(json.dumps(predicted.labels, indent=1))
         if settings.dicom_seg:
@@ -106,6 +108,18 @@ def write_mask(path: Path, classes: np.ndarray, grid: Grid | None, source: Path 
     import SimpleITK as sitk
 
     sitk.WriteImage(image_on(classes, grid), str(path), useCompression=True)
+
+
+def write_map(path: Path, values: np.ndarray, grid: Grid | None) -> None:
+    """float32 ([D,] H, W) as NIfTI on ``grid``, or as a TIFF of the picture's size."""
+    if grid is None:
+        from PIL import Image
+
+        Image.fromarray(values).save(path, compression="tiff_deflate")
+        return
+    import SimpleITK as sitk
+
+    sitk.WriteImage(image_on(values, grid), str(path), useCompression=True)
 
 
 def _write_probabilities(path: Path, values: np.ndarray, grid: Grid | None) -> None:

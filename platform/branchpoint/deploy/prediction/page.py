@@ -9,20 +9,20 @@ import numpy as np
 
 from branchpoint.deploy.bundle.bundle import Bundle
 from branchpoint.deploy.bundle.reference import HORIZONS_DAYS
+from branchpoint.deploy.prediction.heat import heat_planes
 from branchpoint.deploy.prediction.pictures import COLOURS, histogram_svg, kaplan_meier_svg, planes
 from branchpoint.deploy.prediction.settings import Predicted
 
 MOST_BYTES = 5 * 2**20
 
 
-def write_page(predicted: Predicted, bundle: Bundle, path: Path, extra: list[dict[str, Any]] | None = None) -> None:
+def write_page(predicted: Predicted, bundle: Bundle, path: Path) -> None:
     """Write the page.
 
     Args:
         predicted: the case.
         bundle: that predicted it, for the reference distributions.
         path: the HTML file.
-        extra: further pictures, each with ``name`` and ``uri``, such as explanations.
     """
     from jinja2 import Environment, FileSystemLoader
 
@@ -34,7 +34,7 @@ def write_page(predicted: Predicted, bundle: Bundle, path: Path, extra: list[dic
         masks=masks,
         values={name: one for name, one in result["tasks"].items() if name not in masks},
         views=_views(predicted, bundle, list(masks)),
-        extra=extra or [],
+        explained=_explained(predicted, bundle),
         drawings={name: _drawings(one, bundle.reference.get(name)) for name, one in result["tasks"].items()},
         colours=["#{:02x}{:02x}{:02x}".format(*colour) for colour in COLOURS],
         study=bundle.name,
@@ -44,24 +44,43 @@ def write_page(predicted: Predicted, bundle: Bundle, path: Path, extra: list[dic
 
 def _views(predicted: Predicted, bundle: Bundle, masks: list[str]) -> list[dict[str, Any]]:
     """Pictures of each modality with the outlines of each mask, on the prepared grid."""
+    ids = np.zeros(predicted.prepared.image.shape[1:], np.uint8)
+    return [
+        view
+        for modality, (shown, grey) in _shown(predicted, bundle).items()
+        for task in masks or [""]
+        for view in planes(shown, predicted.ensemble.get(task, ids), modality, grey)
+    ]
+
+
+def _shown(predicted: Predicted, bundle: Bundle) -> dict[str, tuple[np.ndarray, tuple[float, float] | None]]:
+    """Modality to its image on the prepared grid in its own units, (D, H, W) or (H, W[, 3]), and its grey scale."""
     prepared, preparation = predicted.prepared, bundle.preparation
-    ids = predicted.ensemble[masks[0]] if masks else np.zeros(prepared.image.shape[1:], np.uint8)
-    found: list[dict[str, Any]] = []
+    found: dict[str, tuple[np.ndarray, tuple[float, float] | None]] = {}
     first = 0
     for modality, count in zip(preparation.modalities, preparation.channels, strict=True):
         channels = slice(first, first + count)
         first += count
         image: np.ndarray = prepared.image[channels].astype(np.float32)
+        grey = None
         if prepared.image.dtype == np.uint8:
             image, grey = image / 255, (0.0, 1.0)
         else:
             shape = (-1, *[1] * (image.ndim - 1))
             image = image * prepared.scale[channels].reshape(shape) + prepared.offset[channels].reshape(shape)
-            grey = None
-        shown = image[0] if count == 1 else image.transpose(1, 2, 0)
-        for task in masks or [""]:
-            found += planes(shown, predicted.ensemble.get(task, ids), modality, grey)
+        found[modality] = image[0] if count == 1 else image.transpose(1, 2, 0), grey
     return found
+
+
+def _explained(predicted: Predicted, bundle: Bundle) -> list[dict[str, Any]]:
+    """Pictures of the maps that explain a prediction, over the image that they belong to (or the first)."""
+    images = _shown(predicted, bundle) if predicted.maps else {}
+    views = []
+    for one in predicted.maps.values():
+        modality = one.modality or next(iter(images))
+        image, grey = images[modality]
+        views += heat_planes(image, one.prepared, f"{one.title}, {modality}", modality, grey)
+    return views
 
 
 def _drawings(one: dict[str, Any], reference: Any) -> dict[str, str]:

@@ -16,7 +16,8 @@ COLOURS = ((255, 92, 57), (64, 196, 255), (255, 214, 10), (124, 252, 0), (255, 1
 _CT_HU = (-160.0, 240.0)
 _PET_SUV = (0.0, 10.0)
 _SHOWN = {"CT": "-160 to 240 HU", "PET": "SUV 0 to 10, dark is high"}
-_SIDES = (("R", "L", "A", "P"), ("R", "L", "H", "F"), ("A", "P", "H", "F"))
+AXES = ("axial", "coronal", "sagittal")
+SIDES = (("R", "L", "A", "P"), ("R", "L", "H", "F"), ("A", "P", "H", "F"))
 """Of an axial, a coronal and a sagittal plane: the patient's side at the left, right, top and bottom edge."""
 
 
@@ -31,19 +32,26 @@ def planes(
         modality: CT has a soft-tissue window, PET goes from SUV 0 to 10 in inverse grey.
         low_high: grey scale of other modalities; ``None``: from the 1st to the 99th percentile.
     """
-    low, high = {"CT": _CT_HU, "PET": _PET_SUV}.get(modality) or low_high or tuple(np.percentile(image, (1, 99)))
+    low, high = grey_scale(image, modality, low_high)
     if classes.ndim == 2:
-        return [{"name": modality, "uri": _uri(_grey(image, low, high, invert=False), classes)}]
+        return [{"name": modality, "uri": _outlined(grey_plane(image, low, high, invert=False), classes)}]
     found = []
     shown = _SHOWN.get(modality, f"grey from {low:.4g} to {high:.4g}")
-    for axis, name in ((0, "axial"), (1, "coronal"), (2, "sagittal")):
+    for axis, name in enumerate(AXES):
         place = _best_plane(classes, axis)
-        grey = _grey(image.take(place, axis), low, high, invert=modality == "PET")
+        grey = grey_plane(image.take(place, axis), low, high, invert=modality == "PET")
         ids = classes.take(place, axis)
         if axis:  # head upwards
             grey, ids = grey[::-1], ids[::-1]
-        found.append({"name": f"{modality}, {name}", "uri": _uri(grey, ids), "shown": shown, "sides": _SIDES[axis]})
+        drawn = {"name": f"{modality}, {name}", "uri": _outlined(grey, ids), "shown": shown, "sides": SIDES[axis]}
+        found.append(drawn)
     return found
+
+
+def grey_scale(image: np.ndarray, modality: str, low_high: tuple[float, float] | None) -> tuple[float, float]:
+    """What is black and what is white, as :func:`planes` says."""
+    low, high = {"CT": _CT_HU, "PET": _PET_SUV}.get(modality) or low_high or tuple(np.percentile(image, (1, 99)))
+    return float(low), float(high)
 
 
 def _best_plane(classes: np.ndarray, axis: int) -> int:
@@ -51,22 +59,34 @@ def _best_plane(classes: np.ndarray, axis: int) -> int:
     return int(counts.argmax()) if counts.any() else classes.shape[axis] // 2
 
 
-def _grey(plane: np.ndarray, low: float, high: float, *, invert: bool) -> np.ndarray:
+def grey_plane(plane: np.ndarray, low: float, high: float, *, invert: bool) -> np.ndarray:
     """uint8 (H, W, 3)."""
     scaled = np.clip((plane.astype(np.float32) - low) / max(high - low, 1e-6), 0, 1) * 255
     grey = (255 - scaled if invert else scaled).astype(np.uint8)
     return grey if grey.ndim == 3 else np.repeat(grey[..., None], 3, axis=2)
 
 
-def _uri(colour: np.ndarray, ids: np.ndarray) -> str:
-    from PIL import Image
-
-    zoom = max(1, EDGE_PIXELS // max(ids.shape))
-    size = (ids.shape[1] * zoom, ids.shape[0] * zoom)
-    pixels = np.array(Image.fromarray(np.ascontiguousarray(colour)).resize(size, Image.Resampling.BILINEAR))
+def _outlined(colour: np.ndarray, ids: np.ndarray) -> str:
+    pixels, zoom = enlarged(colour)
     large = ids.repeat(zoom, axis=0).repeat(zoom, axis=1)
     for number in np.unique(large[large > 0]):
         pixels[outline(large == number)] = COLOURS[(int(number) - 1) % len(COLOURS)]
+    return png_uri(pixels)
+
+
+def enlarged(colour: np.ndarray) -> tuple[np.ndarray, int]:
+    """uint8 (H, W, 3) as large as a plane on the page, and how many times larger it became."""
+    from PIL import Image
+
+    zoom = max(1, EDGE_PIXELS // max(colour.shape[:2]))
+    size = (colour.shape[1] * zoom, colour.shape[0] * zoom)
+    return np.array(Image.fromarray(np.ascontiguousarray(colour)).resize(size, Image.Resampling.BILINEAR)), zoom
+
+
+def png_uri(pixels: np.ndarray) -> str:
+    """uint8 (H, W, 3) as PNG in a data URI."""
+    from PIL import Image
+
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, "PNG", optimize=True)
     return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()

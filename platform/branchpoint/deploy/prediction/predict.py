@@ -43,6 +43,8 @@ def predict_case(case: Case, ensemble: Ensemble, settings: Settings) -> Predicte
     bundle = ensemble.bundle
     inputs = read_case(case, bundle, settings.reading)
     stack = stack_of(inputs, bundle)
+    if stack is not None and settings.explaining is not None:
+        raise CaseError("stack", "a stack of pictures is not explained as a whole", "give the pictures one by one")
     predict = partial(predict_inputs, ensemble=ensemble, settings=settings)
     channels = bundle.preparation.channels[0]
     predicted = (
@@ -100,6 +102,10 @@ def predict_inputs(inputs: Inputs, ensemble: Ensemble, settings: Settings) -> Pr
         "warnings": notes,
         "tasks": tasks,
     }
+    if settings.explaining is not None:
+        from branchpoint.deploy.explanation.explain import explain
+
+        explain(predicted, values, ensemble, preparation, settings.explaining)
     return predicted
 
 

@@ -12,6 +12,50 @@ from branchpoint.datasets.preparation.volume_files import Grid
 from branchpoint.deploy.prediction.inputs import Inputs, Reading
 from branchpoint.deploy.prediction.networks import Outputs
 
+METHODS = ("gradcam", "integrated-gradients", "rollout")
+
+BASELINES = ("blurred", "zero", "air")
+"""The image without its details; zero of the normalised image; air, or of pictures black. Networks that normalise each
+image do not know what to make of an image that is the same everywhere: zero and air are for those that do not."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Explaining:
+    """What is explained, and how.
+
+    Attributes:
+        methods: of :data:`METHODS`.
+        tasks: names; empty for all of the bundle.
+        label: class or label to explain in tasks that have it; ``""`` is the predicted one.
+        baseline: where integrated gradients begin, of :data:`BASELINES`.
+        grid: modality whose grid maps without a modality of their own lie on; ``""`` is the first.
+    """
+
+    methods: tuple[str, ...] = METHODS
+    tasks: tuple[str, ...] = ()
+    label: str = ""
+    baseline: str = "blurred"
+    grid: str = ""
+
+
+@dataclass(frozen=True)
+class Map:
+    """A map that explains a prediction.
+
+    Attributes:
+        native: float32 ([D,] H, W) on ``grid``.
+        grid: of an input; ``None`` for pictures.
+        prepared: the same on the prepared grid.
+        modality: image that it belongs to; ``None``: to all.
+        title: for people.
+    """
+
+    native: np.ndarray
+    grid: Grid | None
+    prepared: np.ndarray
+    modality: str | None
+    title: str
+
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
@@ -27,6 +71,7 @@ class Settings:
         dicom_seg: write masks as DICOM segmentations too.
         page: write a page for people.
         identify: let the patient's name and identifier into the results.
+        explaining: what is explained too; ``None``: nothing.
         device: ``cpu`` or ``cuda``.
     """
 
@@ -39,6 +84,7 @@ class Settings:
     dicom_seg: bool = False
     page: bool = True
     identify: bool = False
+    explaining: Explaining | None = None
     device: str = "cpu"
 
     def plain(self) -> dict[str, Any]:
@@ -47,6 +93,8 @@ class Settings:
         values.pop("device")
         values["folds"] = None if self.folds is None else list(self.folds)
         values["center_mm"] = None if self.center_mm is None else list(self.center_mm)
+        if self.explaining is None:
+            values.pop("explaining")
         return values
 
 
@@ -62,6 +110,7 @@ class Predicted:
         inputs: what was read.
         prepared: what the networks saw.
         ensemble: class ids on the prepared grid, by task.
+        maps: file name to a map that explains a task.
     """
 
     result: dict[str, Any]
@@ -73,3 +122,4 @@ class Predicted:
     probabilities: dict[str, np.ndarray] = field(default_factory=dict)
     ensemble: dict[str, np.ndarray] = field(default_factory=dict)
     outputs: Outputs = field(default_factory=Outputs)
+    maps: dict[str, Map] = field(default_factory=dict)

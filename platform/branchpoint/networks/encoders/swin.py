@@ -41,22 +41,43 @@ class WindowAttention(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         size = x.shape[1:-1]
+        windows, padded, shifts = self._windows(x)
+        x = merge_windows(self._attend(windows, padded, shifts), padded, self.window)
+        if any(shifts):
+            x = torch.roll(x, shifts, tuple(range(1, 1 + len(size))))
+        return x[(slice(None), *(slice(length) for length in size))].contiguous() if padded != tuple(size) else x
+
+    def attention(self, x: Tensor) -> tuple[Tensor, tuple[int, ...], list[int]]:
+        """How much each voxel of a window attends to the others, mean over the heads: (M, N, N), for one sample.
+
+        Args:
+            x: (1, [D,] H, W, C), as the layer gets it.
+
+        Returns:
+            also the padded size, and by how much it was shifted before it was split into windows.
+        """
+        windows, padded, shifts = self._windows(x)
+        query, key, _, bias = self._projected(windows, padded, shifts)
+        scores = query @ key.transpose(-2, -1) / query.shape[-1] ** 0.5 + bias
+        return scores.softmax(dim=-1).mean(dim=1), padded, shifts
+
+    def _windows(self, x: Tensor) -> tuple[Tensor, tuple[int, ...], list[int]]:
+        """(B, M, N, C) of the padded and shifted ``x``, the padded size, and the shifts."""
+        size = x.shape[1:-1]
         padding = [(-length) % self.window for length in size]
         if any(padding):
             x = F.pad(x, (0, 0, *(amount for pad in reversed(padding) for amount in (0, pad))))
-        padded = x.shape[1:-1]
+        padded = tuple(x.shape[1:-1])
         shifts = [0 if length <= self.window else self.shift for length in padded]
-        axes = tuple(range(1, 1 + len(size)))
         if any(shifts):
-            x = torch.roll(x, [-shift for shift in shifts], axes)
-        x = merge_windows(self._attend(split_windows(x, self.window), padded, shifts), padded, self.window)
-        if any(shifts):
-            x = torch.roll(x, shifts, axes)
-        return x[(slice(None), *(slice(length) for length in size))].contiguous() if any(padding) else x
+            x = torch.roll(x, [-shift for shift in shifts], tuple(range(1, 1 + len(size))))
+        return split_windows(x, self.window), padded, shifts
 
-    def _attend(self, windows: Tensor, padded: Sequence[int], shifts: Sequence[int]) -> Tensor:
-        """Attention within ``windows`` (B, M, N, C)."""
-        batch, count, voxels, channels = windows.shape
+    def _projected(
+        self, windows: Tensor, padded: Sequence[int], shifts: Sequence[int]
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Query, key and value of each head in ``windows`` (B, M, N, C), and what is added to their scores."""
+        batch, count, voxels, _ = windows.shape
         qkv = self.qkv(windows).reshape(batch * count, voxels, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
         bias = self.bias_table[self.bias_index].permute(2, 0, 1).unsqueeze(0)  # (1, heads, N, N)
         if any(shifts):
@@ -64,8 +85,13 @@ class WindowAttention(nn.Module):
             bias = bias + torch.where(apart, -100.0, 0.0).to(bias.dtype).unsqueeze(1)
             bias = bias.repeat(batch, 1, 1, 1)
         query, key, value = qkv.unbind(0)
-        attended = F.scaled_dot_product_attention(query, key, value, attn_mask=bias.to(qkv.dtype))
-        return self.proj(attended.transpose(1, 2).reshape(batch, count, voxels, channels))
+        return query, key, value, bias.to(qkv.dtype)
+
+    def _attend(self, windows: Tensor, padded: Sequence[int], shifts: Sequence[int]) -> Tensor:
+        """Attention within ``windows`` (B, M, N, C)."""
+        query, key, value, bias = self._projected(windows, padded, shifts)
+        attended = F.scaled_dot_product_attention(query, key, value, attn_mask=bias)
+        return self.proj(attended.transpose(1, 2).reshape(windows.shape))
 
 
 class SwinBlock(nn.Module):
