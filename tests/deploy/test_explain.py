@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 import torch
-from captum.attr import IntegratedGradients, LayerGradCam
 from torch import Tensor, nn
 from typer.testing import CliRunner
 
@@ -71,6 +70,8 @@ ENCODERS = [("unet", 2), ("unet", 3), ("senorm_unet", 3), ("resformer_sequential
 @pytest.mark.parametrize(("task", "score"), [("grade", of_class), ("lesion", of_mask)])
 def test_grad_cam_agrees_with_captum(encoder: str, dimensions: int, task: str, score: Score) -> None:
     more = {"depth": 6, "width": 4} if encoder.startswith("u2net") else {"window": 4}
+    from captum.attr import LayerGradCam
+
     network, x = made(encoder, dimensions, **more), image(dimensions)
     layer = layer_of(network, task)
     found = grad_cam(network, layer, {"image": x}, score)
@@ -104,6 +105,8 @@ def test_grad_cam_agrees_with_monai() -> None:
 @pytest.mark.parametrize("unit", ["batchnorm", "senorm"])
 @pytest.mark.parametrize("score", [of_class, of_mask])
 def test_integrated_gradients_agree_with_captum_and_are_complete(unit: str, score: Score) -> None:
+    from captum.attr import IntegratedGradients
+
     network, x = made("unet", 2, unit=unit), image(2)
     start = baseline_of({"image": x}, "blurred")
     found = integrated_gradients(network, {"image": x}, score, start)
