@@ -83,6 +83,25 @@ def show(bundle: BundleArgument, as_json: Annotated[bool, typer.Option("--json")
         print(opened.files.read("card.md").decode())
 
 
+@app.command()
+def export(
+    bundle: BundleArgument,
+    out: Annotated[Path, typer.Option(help="Folder to write.")],
+    format_: Annotated[str, typer.Option("--format", help="pt2 (torch.export), onnx or monai.")] = "pt2",
+) -> None:
+    """Write the networks for other tools, and say how far what was written is from the networks in torch."""
+    from branchpoint.deploy.bundle.bundle import Bundle
+    from branchpoint.deploy.export.export import export as export_bundle
+
+    if format_ not in ("pt2", "onnx", "monai"):
+        raise ValueError(f"--format is {format_!r}: give pt2, onnx or monai")
+    out = out.expanduser().resolve()
+    written = export_bundle(Bundle.open(bundle), format_, out)  # type: ignore[arg-type]
+    for one in written:
+        print(f"{one.file}: max |d| {one.difference:.1e}")
+    print(f"{len(written)} networks as {format_}: {out}")
+
+
 @dataclass(frozen=True, kw_only=True)
 class Request:
     """What is to be bundled; see ``branchpoint bundle create --help``."""
