@@ -10,12 +10,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from branchpoint.config import ClassificationConfig, Config, DatasetConfig, SegmentationConfig, SurvivalConfig
-from branchpoint.search.space.parts import measuring_point, shared_point, together
+from branchpoint.config import (
+    ClassificationConfig,
+    Config,
+    DatasetConfig,
+    SegmentationConfig,
+    SurvivalConfig,
+    TrainingConfig,
+)
 from branchpoint.search.space.trial import Trial
-from branchpoint.search.space.volumes import suggest_volume_config
+from branchpoint.search.space.volumes import first_points, published_points, suggest_volume_config
 
 CLINICAL = ("age", "sex", "grade")
+LABELS = {"tumour": "segmentation only", "lung_metastasis": "lung metastasis only"}
 
 
 def base(dataset: DatasetConfig) -> Config:
@@ -23,11 +30,12 @@ def base(dataset: DatasetConfig) -> Config:
     return Config(
         dataset=dataset,
         tasks=(
-            SegmentationConfig(name="tumour", target="tumour"),
+            SegmentationConfig(name="tumour", target="tumour", loss="dice_ce"),
             SurvivalConfig(name="recurrence", target="recurrence"),
             # 19 of the 51 patients of Vallieres et al. 2015 had lung metastases: unweighted, networks say no to all.
             ClassificationConfig(name="lung_metastasis", target="lung_metastasis", classes=2, class_weights=(1.0, 1.7)),
         ),
+        training=TrainingConfig(select_by="average"),
     )
 
 
@@ -38,15 +46,9 @@ def space(trial: Trial, base: Config) -> Config:
 
 def published(base: Config) -> Mapping[str, dict[str, Any]]:
     """Label to parameter values of the configurations that the best found is compared with."""
-    return {
-        "multi-task, all shared": shared_point(base, together(base.tasks), "image"),
-        "segmentation only": shared_point(base, "tumour"),
-        "recurrence only": shared_point(base, "recurrence", "image"),
-        "lung metastasis only": shared_point(base, "lung_metastasis", "image"),
-        "segment, measure, predict": measuring_point(base, "image"),
-    }
+    return published_points(base, LABELS, CLINICAL)
 
 
 def starting_points(base: Config) -> list[dict[str, Any]]:
     """The points of :func:`published`, and one that sees clinical values beside the image."""
-    return [*published(base).values(), shared_point(base, together(base.tasks), "both")]
+    return first_points(base, LABELS, CLINICAL)

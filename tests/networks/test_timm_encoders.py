@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from branchpoint.networks import build
-from branchpoint.networks.encoders.timm_levels import level_count, timm_levels
+from branchpoint.networks.encoders.backbones import level_count
+from branchpoint.networks.encoders.timm_levels import timm_levels
 from tests.networks.test_backbones import config
 
 timm = pytest.importorskip("timm", reason="timm is not installed")

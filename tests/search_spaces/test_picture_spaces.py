@@ -26,7 +26,7 @@ STUDIES = [
 ]
 
 
-def dataset(name: str, release: str = "", size: tuple[int, int] = (48, 64)) -> DatasetConfig:
+def dataset(name: str, release: str = "", size: tuple[int, int] = (64, 80)) -> DatasetConfig:
     return DatasetConfig(name=name, release=release, size_voxels=size)
 
 
@@ -83,7 +83,7 @@ def test_a_release_of_one_vendor_has_no_domains() -> None:
 def test_u2net_is_offered_where_the_grid_allows_it() -> None:
     base = ph2.base(dataset("ph2", size=(32, 96)))
     assert "u2net" not in {config.network.encoder for config in random_configs(ph2, base, 30)}
-    with pytest.raises(ValueError, match="more than 32 pixels"):
+    with pytest.raises(ValueError, match="at least 33 pixels"):
         cadis.base(dataset("cadis", size=(32, 96)))
 
 

@@ -63,3 +63,11 @@ def test_no_ratio_however_bad_hides_what_an_outline_gains(r2: float, gain: float
     before, after = (score(tasks, {"lesion/dice": dice, "ratio/r2": r2}) for dice in (0.4, 0.4 + gain))
     assert after - before == pytest.approx(gain / 2)
     assert before >= 0.2
+
+
+def test_importance_weighs_the_tasks() -> None:
+    tasks = [
+        build_task(SegmentationConfig(name="tumour", target="tumour", importance=3.0)),
+        build_task(SurvivalConfig(name="survival", target="survival")),
+    ]
+    assert score(tasks, {"tumour/dice": 0.4, "survival/c_index": 0.9}) == pytest.approx((3 * 0.4 + 0.8) / 4)

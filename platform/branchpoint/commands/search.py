@@ -17,6 +17,7 @@ from pathlib import Path
 
 import typer
 
+from branchpoint.commands.choices import with_choices
 from branchpoint.commands.cohort import known_risk, phantom_root, prepared_cohort
 from branchpoint.commands.job import Job, base_config
 from branchpoint.commands.options import with_options
@@ -51,7 +52,7 @@ def run(job: Job, options: SearchOptions) -> None:
     scale, home = options.scale(job), home_folder(options.home)
     root = options.root or phantom_root(job, scale, home, release, options.seed)
     base = base_config(job, scale, root, release=release, seed=options.seed, scheme=options.scheme)
-    base = replace(base, training=replace(base.training, start_from=options.weights))
+    base = with_choices(replace(base, training=replace(base.training, start_from=options.weights)), options)
     manifest, excluded = prepared_cohort(base.dataset, scale.folds, home / "cache", options.skip_faulty)
     study = study_of(job, base, options, scale.trials, manifest, excluded)
     published = {label: config_at(job.space.space, base, point) for label, point in job.space.published(base).items()}

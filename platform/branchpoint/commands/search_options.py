@@ -22,6 +22,19 @@ class SearchOptions:
     release: Annotated[str | None, typer.Option(help="Release of the dataset.")] = None
     demo: Annotated[bool, typer.Option("--demo", help="Run at a scale that takes minutes on two cores.")] = False
     smoke: Annotated[bool, typer.Option("--smoke", help="Run every part once at the smallest scale.")] = False
+    tasks: Annotated[
+        str | None, typer.Option(help="Tasks to learn, separated by commas; by default all of the study.")
+    ] = None
+    objective: Annotated[
+        str | None,
+        typer.Option(help="The tasks that count in the score, such as `survival` or `tumour=2,survival=1`."),
+    ] = None
+    encoder: Annotated[
+        str | None, typer.Option(help="Encoder of the first networks; on pictures the search tries others, too.")
+    ] = None
+    validation_share: Annotated[
+        float | None, typer.Option(help="Share of the patients outside the test fold that validate.")
+    ] = None
     trials: Annotated[int | None, typer.Option(help="Trials of the search.")] = None
     epochs: Annotated[int | None, typer.Option(help="Epochs of a trial.")] = None
     final_epochs: Annotated[int | None, typer.Option(help="Epochs of a finalist.")] = None

@@ -38,6 +38,13 @@ class Config(Checked):
         names = [task.name for task in self.tasks]
         require(len(set(names)) == len(names), "tasks", names, "names must be distinct")
         require(any(task.weight > 0 for task in self.tasks), "tasks", names, "at least one weight must be positive")
+        main = [task for task in self.tasks if not task.auxiliary]
+        require(
+            not main or any(task.importance > 0 for task in main),
+            "tasks",
+            names,
+            "the importance of at least one task that is not auxiliary must be positive",
+        )
         for task in self.tasks:
             task.check_in(self.dataset, self.network)
         self._check_micro_batch()

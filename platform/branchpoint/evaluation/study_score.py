@@ -47,7 +47,7 @@ def study_score(
     Args:
         tasks: that are scored, each with a summary.
         summaries: task name to summary, with ``index``.
-        weights: task name to what it is worth; 1 where not given.
+        weights: task name to what it is worth; the task's importance where not given.
         groups: of every sample of the cohort; empty: samples stand alone.
         resamples: of the bootstrap.
         seed: of the draws.
@@ -55,7 +55,7 @@ def study_score(
     Raises:
         ValueError: no task has a positive weight, or one is negative.
     """
-    worth = np.array([float((weights or {}).get(task.name, 1.0)) for task in tasks])
+    worth = np.array([float((weights or {}).get(task.name, task.config.importance)) for task in tasks])
     if not len(tasks) or (worth < 0).any() or worth.sum() == 0:
         raise ValueError(f"the weights of the tasks are {dict(weights or {})}: none may be negative, and not all 0")
     labelled = [np.asarray(summaries[task.name]["labelled"], dtype=bool) for task in tasks]

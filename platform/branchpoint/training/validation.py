@@ -105,7 +105,8 @@ def figures_by_rule(run: Run, history: Sequence[Mapping[str, float]]) -> dict[st
 
 
 def score(tasks: Sequence[Task], values: Mapping[str, float]) -> float:
-    """Mean over :func:`deciding` tasks of :meth:`~branchpoint.tasks.base.Task.share` of the primary metric.
+    """Mean over :func:`deciding` tasks of :meth:`~branchpoint.tasks.base.Task.share` of the primary metric, weighted by
+    the tasks' importance.
 
     Each share is corrected for chance, from 0 (what no knowledge gets) to 1 (perfect), so that tasks count alike. An
     undefined metric counts as chance, as does a task that is not trained: a study asks for a network that does all its
@@ -119,7 +120,8 @@ def score(tasks: Sequence[Task], values: Mapping[str, float]) -> float:
         value = values[f"{task.name}/{task.primary_metric}"]
         return task.share(task.chance if math.isnan(value) else value)
 
-    return float(np.mean([known(task) for task in deciding(tasks)]))
+    asked = deciding(tasks)
+    return float(np.average([known(task) for task in asked], weights=[task.config.importance for task in asked]))
 
 
 def deciding(tasks: Sequence[Task]) -> list[Task]:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, NamedTuple
 
-from branchpoint.values import Checked, Length, Range, look_up, require, shown
+from branchpoint.values import ADDED, Checked, Length, Range, look_up, require, shown
 
 if TYPE_CHECKING:
     from branchpoint.config.dataset import DatasetConfig
@@ -40,6 +40,8 @@ class TaskConfig(Checked):
         name: name of the task, unique in a Config; a branch of the topology bears it.
         target: key of the cohort's label that the task learns.
         weight: weight of its loss, at least 0; 0 leaves the task untrained.
+        importance: weight of its metric in the score that compares configurations, at least 0; auxiliary tasks do not
+            count.
     """
 
     kind: ClassVar[str]
@@ -63,6 +65,7 @@ class TaskConfig(Checked):
     name: Name
     target: Name
     weight: NotNegative = 1.0
+    importance: NotNegative = field(default=1.0, metadata=ADDED)
 
     @property
     def reversal(self) -> Reversal | None:

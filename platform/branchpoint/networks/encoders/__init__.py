@@ -7,15 +7,17 @@ from functools import partial
 
 from branchpoint.config import NetworkConfig
 from branchpoint.networks.architecture import Architecture
-from branchpoint.networks.encoders.backbones import BACKBONES, Backbone
+from branchpoint.networks.encoders.backbones import BACKBONES, Backbone, level_count
 from branchpoint.networks.encoders.radiomics_unet import RadiomicsUNet
 from branchpoint.networks.encoders.resformer import ResFormer
 from branchpoint.networks.encoders.senorm_unet import SENormUNet
 from branchpoint.networks.encoders.timm_levels import is_timm
-from branchpoint.networks.encoders.u2net import U2Net
+from branchpoint.networks.encoders.u2net import HEIGHTS, U2Net
 from branchpoint.networks.encoders.unet import TransformerUNet, UNet
 from branchpoint.networks.encoders.whole import WHOLE_NETWORKS, WholeNetwork
 from branchpoint.values import look_up
+
+__all__ = ["ENCODERS", "architecture", "given_depth"]
 
 ENCODERS: dict[str, Callable[[NetworkConfig, int], Architecture]] = {
     "radiomics_unet": RadiomicsUNet,
@@ -30,6 +32,15 @@ ENCODERS: dict[str, Callable[[NetworkConfig, int], Architecture]] = {
     **{name: partial(WholeNetwork, make=make) for name, make in WHOLE_NETWORKS.items()},
 }
 """Name of an encoder to what makes it; the entry points ``branchpoint.encoders`` of other packages add theirs."""
+
+
+def given_depth(encoder: str) -> int:
+    """Levels of an encoder that can have no other number of them; 0 where ``network.depth`` is free."""
+    if encoder in BACKBONES or is_timm(encoder):
+        return level_count(encoder)
+    if encoder in WHOLE_NETWORKS:
+        return 1
+    return len(HEIGHTS) if encoder.startswith("u2net") else 0
 
 
 def architecture(config: NetworkConfig, dimensions: int) -> Architecture:

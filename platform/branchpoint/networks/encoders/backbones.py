@@ -24,6 +24,11 @@ IMAGE = -1
 RGB = 3
 
 
+def level_count(name: str) -> int:
+    """Number of levels of a network of torchvision or timm, which ``network.depth`` must be; nothing is allocated."""
+    return len(_layout(name)[0])
+
+
 class _ChannelsLast(nn.Module):
     """Channels-last layers on (B, C, H, W); the first of Swin's permutes by itself."""
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import nn
 
 PREFIX = "timm/"
@@ -100,9 +99,3 @@ def _cut(model: nn.Module, name: str) -> list[nn.Module]:
 def is_timm(name: str) -> bool:
     """Whether the encoder name means a model of timm."""
     return name.startswith(PREFIX)
-
-
-def level_count(name: str) -> int:
-    """Number of levels of a timm model; nothing is allocated."""
-    with torch.device("meta"):
-        return len(timm_levels(name, ""))

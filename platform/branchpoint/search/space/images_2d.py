@@ -1,15 +1,16 @@
 """The search space of a study on pictures: one value that says what its tasks are, and the rest follows.
 
-Searched: encoder (U-Net, ResFormer in both forms, U2-Net), width, depth and normalisation, which tasks are learned
-together, where they part and what passes between them, whether auxiliary tasks are learned beside, what image-level
-heads see, loss weights, how losses or gradients are balanced, and learning rate.
+Searched: encoder (U-Net, ResFormer in both forms, U2-Net; ResNet, EfficientNet and ConvNeXt of torchvision), width,
+depth and normalisation, which tasks are learned together, where they part and what passes between them, whether
+auxiliary tasks are learned beside, what image-level heads see, loss weights, how losses or gradients are balanced, and
+learning rate.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from branchpoint.config import (
     AnyTaskConfig,
@@ -22,6 +23,7 @@ from branchpoint.config import (
     TrainingConfig,
 )
 from branchpoint.config.serialization import require
+from branchpoint.networks.encoders import given_depth
 from branchpoint.search.space.parts import (
     depths,
     main_tasks,
@@ -38,10 +40,23 @@ from branchpoint.search.space.parts import (
 )
 from branchpoint.search.space.trial import Trial
 
-Encoder = Literal["unet", "resformer_sequential", "resformer_parallel", "u2net"]
-ENCODERS: tuple[Encoder, ...] = ("unet", "resformer_sequential", "resformer_parallel", "u2net")
-U2NET_DEPTH, U2NET_EDGE = 6, 32
-"""Pictures must be larger than this: the innermost of U2-Net's first level would be one pixel, and have no variance."""
+Encoder = Literal[
+    "unet",
+    "resformer_sequential",
+    "resformer_parallel",
+    "u2net",
+    "resnet18",
+    "resnet34",
+    "efficientnet_b0",
+    "convnext_tiny",
+]
+ENCODERS: tuple[Encoder, ...] = get_args(Encoder)
+BACKBONES = ("resnet18", "resnet34", "efficientnet_b0", "convnext_tiny")
+"""Encoders of torchvision, whose depth is given; ``width`` is that of the decoder at the picture's own size."""
+TRIED_FIRST = ("unet", "resformer_sequential", "resformer_parallel", "u2net", "resnet18")
+"""A search begins with these; it draws the larger ones by itself."""
+SMALLEST_EDGES = {"u2net": 33, **dict.fromkeys(BACKBONES, 64)}
+"""Pixels along each edge that an encoder needs: two in its innermost features, for one has no variance."""
 UNITS = ("batchnorm", "instancenorm", "senorm")
 SHIFT_SHARE = 0.1
 """Largest shift of the augmentation, of the smaller edge."""
@@ -52,7 +67,8 @@ class PictureSpace:
     """A study's tasks, and the search space that follows from them.
 
     Attributes:
-        tasks: of a dataset; the first weighs 1. HOG tasks get a light regression unit on the bottleneck (paper 002).
+        tasks: of a dataset; the first weighs 1. HOG tasks get a light regression unit on the bottleneck (Bhattarai
+            et al. 2022).
         channels: of the pictures.
         encoder: of the published configurations, the first choice.
         scheme: of the split.
@@ -76,7 +92,7 @@ class PictureSpace:
             self.encoder in encoders(dataset),
             "dataset.size_voxels",
             dataset.size_voxels,
-            f"{self.encoder} needs pictures of more than {U2NET_EDGE} pixels along each edge",
+            f"{self.encoder} needs pictures of at least {SMALLEST_EDGES.get(self.encoder, 1)} pixels along each edge",
         )
         tasks = self.tasks(dataset)
         augmentation = AugmentationConfig(
@@ -124,16 +140,19 @@ class PictureSpace:
         return points
 
     def starting_points(self, base: Config) -> list[dict[str, Any]]:
-        """The points of :func:`published`, the first of them with every other encoder, and others that are worth it."""
+        """The points of :func:`published`, the first of them with the encoders of ``TRIED_FIRST``, and others that
+        are worth it."""
         first = together(base.tasks)
         points = [*self.published(base).values()]
         points += [
-            self.point(base, first, encoder) for encoder in encoders(base.dataset) if encoder != base.network.encoder
+            self.point(base, first, encoder)
+            for encoder in encoders(base.dataset)
+            if encoder in TRIED_FIRST and encoder != base.network.encoder
         ]
         images = [task for task in main_tasks(base.tasks) if not task.dense]
         if self.clinical and images:
             points.append(self.point(base, first, head_inputs="both"))
-        if self.measured and images:
+        if self.measured and len({task.dense for task in main_tasks(base.tasks)}) > 1:
             points.append(measuring_point(base, "image" if self.clinical else None, network_point(base)))
         return points
 
@@ -155,8 +174,9 @@ class PictureSpace:
 def suggest_picture_network(trial: Trial, base: Config, tasks: Sequence[AnyTaskConfig]) -> NetworkConfig:
     """Encoder, width, and what the encoder leaves open; taps and dropout where an image-level head is trained.
 
-    Parameters: ``encoder``, ``depth`` (U2-Net has one), ``unit`` (of the U-Net: the others have batch normalisation);
-    those of ``suggest_width`` and ``suggest_heads`` in :mod:`branchpoint.search.space.parts`.
+    Parameters: ``encoder``, ``depth`` (of the U-Net and ResFormer: the others have one), ``unit`` (of the U-Net: the
+    others have batch normalisation); those of ``suggest_width`` and ``suggest_heads`` in
+    :mod:`branchpoint.search.space.parts`.
     """
     encoder = trial.suggest_categorical("encoder", encoders(base.dataset))
     unit: Any = trial.suggest_categorical("unit", UNITS) if encoder == "unet" else "batchnorm"
@@ -164,7 +184,7 @@ def suggest_picture_network(trial: Trial, base: Config, tasks: Sequence[AnyTaskC
         base.network,
         encoder=encoder,
         width=suggest_width(trial, base),
-        depth=U2NET_DEPTH if encoder == "u2net" else trial.suggest_categorical("depth", _depths(base.dataset)),
+        depth=given_depth(encoder) or trial.suggest_categorical("depth", _depths(base.dataset)),
         unit=unit,
     )
     return suggest_heads(trial, network, tasks)
@@ -172,7 +192,7 @@ def suggest_picture_network(trial: Trial, base: Config, tasks: Sequence[AnyTaskC
 
 def encoders(dataset: DatasetConfig) -> list[Encoder]:
     """The encoders that the grid allows."""
-    return [name for name in ENCODERS if name != "u2net" or min(dataset.size_voxels) > U2NET_EDGE]
+    return [name for name in ENCODERS if min(dataset.size_voxels) >= SMALLEST_EDGES.get(name, 1)]
 
 
 def with_encoder(base: Config, encoder: str) -> Config:
@@ -186,7 +206,7 @@ def network_point(base: Config) -> dict[str, Any]:
     """What :func:`suggest_picture_network` asks for the base's encoder, with the base's settings."""
     network = base.network
     point: dict[str, Any] = {"encoder": network.encoder, "width": network.width}
-    point |= {} if network.encoder == "u2net" else {"depth": network.depth}
+    point |= {} if given_depth(network.encoder) else {"depth": network.depth}
     return point | ({"unit": network.unit} if network.encoder == "unet" else {})
 
 
@@ -196,6 +216,6 @@ def _depths(dataset: DatasetConfig) -> list[int]:
 
 
 def _depth(encoder: str, dataset: DatasetConfig) -> int:
-    """The published depth, as far as the grid allows: ResFormer 4 (paper 001), U-Net 5, U2-Net 6."""
-    published = {"u2net": U2NET_DEPTH, "unet": 5}.get(encoder, 4)
-    return U2NET_DEPTH if encoder == "u2net" else max(depth for depth in _depths(dataset) if depth <= published)
+    """The published depth, as far as the grid allows: ResFormer 4 (Bui et al. 2024), U-Net 5."""
+    published = 5 if encoder == "unet" else 4
+    return given_depth(encoder) or max(depth for depth in _depths(dataset) if depth <= published)

@@ -35,6 +35,32 @@ def suggest_volume_config(trial: Trial, base: Config, clinical: Sequence[str]) -
     return replace(suggest_learning_rate(trial, base), tasks=tasks, network=network, balancing=balancing)
 
 
+def published_points(
+    base: Config, labels: Mapping[str, str], clinical: Sequence[str] = ()
+) -> Mapping[str, dict[str, Any]]:
+    """Label to parameter values: every task together, each alone, and outlines that are measured.
+
+    Args:
+        labels: of single tasks, by name; else ``NAME only``.
+        clinical: covariates that image-level heads may see; these networks see the image alone.
+    """
+    seen, asked = "image" if clinical else None, main_tasks(base.tasks)
+    points = {labels.get(task.name, f"{task.name} only"): shared_point(base, task.name, seen) for task in asked}
+    if len(asked) > 1:
+        points = {"multi-task, all shared": shared_point(base, together(base.tasks), seen)} | points
+    if len({task.dense for task in asked}) > 1:
+        points["segment, measure, predict"] = measuring_point(base, seen)
+    return points
+
+
+def first_points(base: Config, labels: Mapping[str, str], clinical: Sequence[str] = ()) -> list[dict[str, Any]]:
+    """:func:`published_points`, and one that sees clinical values beside the image."""
+    points = [*published_points(base, labels, clinical).values()]
+    if clinical and any(not task.dense for task in main_tasks(base.tasks)):
+        points.append(shared_point(base, together(base.tasks), "both"))
+    return points
+
+
 @dataclass(frozen=True, kw_only=True)
 class VolumeSpace:
     """A study's tasks, and the search space that follows from them.
@@ -68,18 +94,9 @@ class VolumeSpace:
         return suggest_volume_config(trial, base, self.clinical)
 
     def published(self, base: Config) -> Mapping[str, dict[str, Any]]:
-        """Label to parameter values: every task together, each alone, and outlines that are measured."""
-        seen, asked = "image" if self.clinical else None, main_tasks(base.tasks)
-        points = {f"{task.name} only": shared_point(base, task.name, seen) for task in asked}
-        if len(asked) > 1:
-            points = {"multi-task, all shared": shared_point(base, together(base.tasks), seen)} | points
-        if len({task.dense for task in asked}) > 1:
-            points["segment, measure, predict"] = measuring_point(base, seen)
-        return points
+        """As :func:`published_points`."""
+        return published_points(base, {}, self.clinical)
 
     def starting_points(self, base: Config) -> list[dict[str, Any]]:
-        """The points of :func:`published`, and one that sees clinical values beside the image."""
-        points = [*self.published(base).values()]
-        if self.clinical and any(not task.dense for task in main_tasks(base.tasks)):
-            points.append(shared_point(base, together(base.tasks), "both"))
-        return points
+        """As :func:`first_points`."""
+        return first_points(base, {}, self.clinical)
