@@ -41,7 +41,8 @@ def study_score(
     """Weighted mean over tasks of :meth:`branchpoint.tasks.base.Task.share` of the primary metric.
 
     Each share is corrected for chance: Dice 0, a C-index or AUC of 0.5, a balanced accuracy of 1 / K and a kappa of 0
-    count 0, perfect answers 1. An undefined metric counts as chance. The standard error is that of a bootstrap which
+    count 0, perfect answers 1. An undefined metric counts as chance, and so does a
+    task that the network was not trained for. The standard error is that of a bootstrap which
     draws the same groups for all tasks, so that what tasks have in common counts once.
 
     Args:
@@ -78,4 +79,6 @@ def study_score(
 
 
 def _share(task: Task, value: float) -> float:
+    if task.config.weight == 0:
+        return 0.0
     return task.share(task.chance if math.isnan(value) else value)

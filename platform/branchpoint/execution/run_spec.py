@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from branchpoint.datasets.prepared import PreparedCohort
     from branchpoint.training.loop import FitResult
 
+SCORE = "validation/score"
+"""The metric that compares configurations, unless a study has another objective."""
 CHECKPOINT_SECONDS = 15.0
 """Epochs that are shorter share a checkpoint."""
 FINISHED = ("COMPLETE", "PRUNED", "FAILED", "INFEASIBLE")
@@ -64,7 +66,7 @@ class Setup:
     folder: Path
     prepared: Path
     source: Source | None = None
-    objective: str = "validation/score"
+    objective: str = SCORE
     cpus: int = 1
     gpus: float = 0.0
     keep_network: bool = False

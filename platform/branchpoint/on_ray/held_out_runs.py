@@ -19,6 +19,13 @@ def test_summaries(specs: Sequence[RunSpec], setup: Setup, resources: Resources,
     return _on_ray([(evaluate_run, (spec, setup)) for spec in specs], resources, concurrency)
 
 
+def validation_summaries(
+    specs: Sequence[RunSpec], setup: Setup, resources: Resources, concurrency: int
+) -> list[Summaries]:
+    """Summaries of the validation patients by task name, for each of ``specs``, whose networks were kept."""
+    return _on_ray([(evaluate_run, (spec, setup, "validation")) for spec in specs], resources, concurrency)
+
+
 def untrained_summaries(
     configs: Sequence[Config], setup: Setup, resources: Resources, concurrency: int
 ) -> list[Summaries]:

@@ -16,7 +16,7 @@ from plotly.offline import get_plotlyjs
 from branchpoint.report import plots
 from branchpoint.report.balancing import balancing_rows
 from branchpoint.report.relations import relations_sections
-from branchpoint.report.results import Results, load_results
+from branchpoint.report.results import SCORE, Results, load_results
 from branchpoint.report.tables import interval, number
 from branchpoint.report.words import metric_name
 
@@ -25,8 +25,7 @@ if TYPE_CHECKING:
 
 Row = Mapping[str, Any]
 
-_SCORE = "validation/score"
-_TRIAL_COLUMNS = ["trial", "attempt", "fold", "state", metric_name(_SCORE), "parameters", "MACs", "peak MB", "s/epoch"]
+_TRIAL_COLUMNS = ["trial", "attempt", "fold", "state", metric_name(SCORE), "parameters", "MACs", "peak MB", "s/epoch"]
 
 
 def write_report(store: Store, study: str, out: Path) -> Path:
@@ -68,7 +67,7 @@ def _content(results: Results) -> dict[str, Any]:
         "counts": _counts(results.search_trials),
         "search_plots": _search_plots(results),
         "curves": _curves(results),
-        "balancing": balancing_rows(results.search_trials, results.epochs, _SCORE),
+        "balancing": balancing_rows(results.search_trials, results.epochs, SCORE),
         "relations": [
             {**vars(section), "maps": [_html(figure) for figure in section.maps]}
             for section in relations_sections(results.affinities, results.proposals)
@@ -130,7 +129,7 @@ def _counts(trials: Sequence[Row]) -> str:
 
 
 def _search_plots(results: Results) -> list[str]:
-    drawn = [_html(plots.progress(results.search_trials, _SCORE))]
+    drawn = [_html(plots.progress(results.search_trials, SCORE))]
     primary = [f"validation/{metric}" for metric in results.primary_metrics]
     for i, first in enumerate(primary):
         drawn += [
@@ -161,7 +160,7 @@ def _trial_row(row: Row, best: str) -> dict[str, Any]:
             row["attempt"],
             row["fold"],
             row["state"],
-            number(row["metrics"].get(_SCORE)),
+            number(row["metrics"].get(SCORE)),
             f"{row['parameters']:,}" if row["parameters"] else "-",
             f"{row['macs']:.3g}" if row["macs"] else "-",
             f"{peak / 1e6:.0f}" if peak else "-",

@@ -11,8 +11,9 @@ What is clean and what is not (:data:`branchpoint.search.study.PROTOCOL` says it
   their labels chose the candidates: they are left out of all test figures, for models and references alike.
 - The training patients of the search's fold are test patients of other folds too. They shaped the candidates only
   through networks that were thrown away; they stay in.
-- The finalist was chosen by validation patients who are test patients of other folds. This choice among a few
-  finalists is not undone: an unbiased figure for it needs an outer cross-validation or another cohort.
+- The finalist is chosen by validation patients who are test patients of other folds. So each fold also makes a choice
+  of its own, without its test patients (:mod:`branchpoint.evaluation.selection`). Where these name other finalists, the
+  figures and differences of the study are those of the choices fold by fold; the recommended finalist's stand beside.
 """
 
 from __future__ import annotations
@@ -26,16 +27,19 @@ from branchpoint.config import Config
 from branchpoint.datasets.prepared import PreparedCohort
 from branchpoint.datasets.splits import split
 from branchpoint.evaluation.estimates import figure_records
+from branchpoint.evaluation.selection import choose_by_fold
 from branchpoint.execution.held_out import Summaries
 from branchpoint.execution.progress import Progress
-from branchpoint.execution.run_spec import Outcome, RunSpec, known_outcomes, open_prepared
+from branchpoint.execution.run_spec import SCORE, Outcome, RunSpec, known_outcomes, open_prepared
 from branchpoint.execution.runs import ListedRuns, NoResultError
-from branchpoint.on_ray.held_out_runs import fold_references, test_summaries, untrained_summaries
+from branchpoint.on_ray.held_out_runs import fold_references, test_summaries, untrained_summaries, validation_summaries
 from branchpoint.on_ray.tune_runner import run_all
 from branchpoint.search.study import Candidate, Study
 from branchpoint.store import Store
+from branchpoint.tasks import build_task
 
 BEST = "best found"
+BY_FOLD = "best found, chosen fold by fold"
 UNTRAINED = "untrained network"
 
 
@@ -91,8 +95,9 @@ class Finals:
         self._remember(finalists)
         self._train(finalists, concurrency)
         best = self.choose(finalists)
-        tested = {label: finalist for finalist in finalists for label in finalist.labels if self._complete(finalist)}
-        self._test({BEST: best, **tested}, concurrency)
+        complete = [finalist for finalist in finalists if self._complete(finalist)]
+        tested = {label: finalist for finalist in complete for label in finalist.labels}
+        self._test({BEST: best, **tested}, self._choices(complete, best, concurrency), concurrency)
         return best
 
     def finalists(self, candidates: Sequence[Candidate]) -> list[Finalist]:
@@ -119,6 +124,29 @@ class Finals:
             return sign * float(np.mean([ended[spec.name].value for spec in finalist.specs()]))
 
         return max(complete, key=mean_validation)
+
+    def _choices(self, finalists: Sequence[Finalist], best: Finalist, concurrency: int) -> list[Finalist]:
+        """The finalist that each fold chooses without its test patients.
+
+        ``best`` in each fold where there is one fold only, or the objective is not the score.
+        """
+        rounds = best.config.split.rounds
+        if self.study.objective != SCORE or len(rounds) == 1:
+            return [best] * len(rounds)
+        setup, study = self.study.setup(), self.study
+        specs = [spec for finalist in finalists for spec in finalist.specs()]
+        seen = iter(validation_summaries(specs, setup, study.resources, concurrency))
+        by_name = {finalist.config.candidate: finalist for finalist in finalists}
+        chosen = choose_by_fold(
+            {
+                name: [build_task(task) for task in finalist.config.tasks if not task.auxiliary]
+                for name, finalist in by_name.items()
+            },
+            {name: [next(seen) for _ in rounds] for name in by_name},
+            [split(self._cohort(), replace(best.config.split, fold=fold)).test for fold in rounds],
+            groups=self._cohort().groups,
+        )
+        return [by_name[name] for name in chosen]
 
     def _remember(self, finalists: Sequence[Finalist]) -> None:
         """A second choice after test figures were seen would not be honest."""
@@ -150,21 +178,24 @@ class Finals:
             return False
         return known.state != "COMPLETE" or self.study.setup().run_folder(spec.name).has_network
 
-    def _test(self, tested: Mapping[str, Finalist], concurrency: int) -> None:
-        study, setup = self.study, self.study.setup()
+    def _test(self, tested: Mapping[str, Finalist], choices: Sequence[Finalist], concurrency: int) -> None:
+        study, setup, best = self.study, self.study.setup(), tested[BEST]
         flat = [(label, spec) for label, finalist in tested.items() for spec in finalist.specs()]
+        configs = {label: finalist.config for label, finalist in tested.items()}
+        if any(choice is not best for choice in choices):
+            flat += [(BY_FOLD, choice.specs()[fold]) for fold, choice in enumerate(choices)]
+            configs = {BY_FOLD: best.config, **configs}
         unique = {spec.name: spec for _, spec in flat}
         found = dict(zip(unique, test_summaries([*unique.values()], setup, study.resources, concurrency), strict=True))
         models: dict[str, list[Summaries]] = {}
         for label, spec in flat:
             models.setdefault(label, []).append(found[spec.name])
-        best = tested[BEST]
         drawn = [spec.config for spec in best.specs()]
         untrained = untrained_summaries(drawn, setup, study.resources, concurrency)
         references = fold_references(best.config, setup, study.resources)
         records = figure_records(
             study=study.name,
-            configs={label: finalist.config for label, finalist in tested.items()},
+            configs=configs,
             models={label: [folds] for label, folds in models.items()},
             references={UNTRAINED: untrained},
             trivial=references,

@@ -20,7 +20,7 @@ from branchpoint.execution.attempt import package_versions
 from branchpoint.execution.halving import HalvingConfig
 from branchpoint.execution.progress import Progress
 from branchpoint.execution.resources import Resources, memory_limit, preflight
-from branchpoint.execution.run_spec import Outcome, Setup, known_outcomes
+from branchpoint.execution.run_spec import SCORE, Outcome, Setup, known_outcomes
 from branchpoint.execution.runs import NoResultError
 from branchpoint.execution.state import StudyFolder
 from branchpoint.io.names import check_name
@@ -33,9 +33,10 @@ from branchpoint.store import Store, StudyRecord, TrialRecord
 
 PROTOCOL = (
     "Candidates were compared on the validation patients of one fold; these patients are left out of every test "
-    "figure, as their labels chose the candidates. The finalist was chosen by its mean validation figure over the "
-    "folds, and each test patient was predicted by a network that had not seen them. Validation patients of one fold "
-    "are test patients of another, so that the choice among the few finalists is not independent of the test figures."
+    "figure, as their labels chose the candidates. Each test patient was predicted by a network that had not seen "
+    "them. The finalist was chosen by its mean validation figure over the folds. Validation patients of one fold are "
+    "test patients of another: where a choice for each fold, made without its test patients, names other finalists, "
+    "the figures of these choices are given, too, and the differences are theirs."
 )
 
 
@@ -83,7 +84,7 @@ class Study:
     store: str
     state: Path
     trials: int = 20
-    objective: str = "validation/score"
+    objective: str = SCORE
     maximize: bool = True
     halving: HalvingConfig | None = field(default_factory=HalvingConfig)
     resources: Resources = field(default_factory=Resources)
