@@ -8,7 +8,8 @@ Each recipe trains a network for the outline and the diagnosis for so many secon
 schedule fitted to that time, once for each fold and seed; it is tested once on the fold's test images. All see the same
 pictures on the same grid and all training images of a fold; nothing is chosen by validation. The table gives the mean
 over images of Dice, the AUC (one class against the rest, their mean) and the balanced accuracy, and differences to
-``default`` with 95 % intervals over images, the seeds of an image averaged.
+``default`` with 95 % intervals over images, the seeds of an image averaged. The peer needs the extra ``comparators`` and
+``pip install albumentations``.
 """
 
 from __future__ import annotations
