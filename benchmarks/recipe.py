@@ -8,8 +8,8 @@ Each recipe trains a network for the outline and the diagnosis for so many secon
 schedule fitted to that time, once for each fold and seed; it is tested once on the fold's test images. All see the same
 pictures on the same grid and all training images of a fold; nothing is chosen by validation. The table gives the mean
 over images of Dice, the AUC (one class against the rest, their mean) and the balanced accuracy, and differences to
-``default`` with 95 % intervals over images, the seeds of an image averaged. The peer needs the extra ``comparators`` and
-``pip install albumentations``.
+``default`` with 95 % intervals over images, the seeds of an image averaged. The peer needs the extra ``comparators``
+and ``pip install albumentations``.
 """
 
 from __future__ import annotations
@@ -124,6 +124,7 @@ PARTS: dict[str, Callable[[Config], Config]] = {
     "still": with_augmentation(intensity=None),
     "scaling": with_augmentation(scaling=0.25),
     "rotation": with_augmentation(rotation_degrees=30.0),
+    "noshift": with_augmentation(shift_mm=0.0),
     "slow": with_learning_rate(3e-4),
     "fast": with_learning_rate(3e-3),
     "last": with_training(select_by="last"),
