@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -12,7 +14,7 @@ from branchpoint.commands.train import which_folds
 from branchpoint.config import Config, DatasetConfig, NetworkConfig, SplitConfig, SurvivalConfig, TrainingConfig
 from branchpoint.config import SegmentationConfig as Segmentation
 from branchpoint.phantoms import make_phantom
-from branchpoint.store import Store
+from branchpoint.store import Store, StudyRecord, TrialRecord
 
 
 def run(*arguments: object) -> Result:
@@ -63,6 +65,34 @@ def test_every_fold_to_figures_and_weights_and_on_again(
     file.write_text(other)
     with pytest.raises(ValueError, match=r"training.epochs was 1, now is 2"):
         raise run(*command).exception or AssertionError("it was let through")
+
+
+def test_patients_who_chose_the_configuration_are_not_tested(
+    tmp_path: Path, config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What ``best --json`` of a search prints, with more epochs: its validation patients are left out, and named."""
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    data = make_phantom(
+        "hecktor", tmp_path / "raw", patients=12, seed=1, censoring=0.5, spacing_scale=2.0, workers=1, progress=False
+    )
+    searched = replace(config, dataset=replace(config.dataset, root=str(data)))
+    now = datetime.now(UTC)
+    writer = Store(str(tmp_path / "results")).writer("search")
+    base = searched.to_json()
+    writer.study(StudyRecord(study="search", dataset="hecktor", release="2021", config=base, started=now))
+    writer.trial(
+        TrialRecord(study="search", trial="0", state="COMPLETE", config=base, candidate=searched.candidate, started=now)
+    )
+    file = tmp_path / "config.json"
+    file.write_text(replace(searched, training=replace(searched.training, epochs=2)).to_json())
+    done = run("--config", file, "--home", tmp_path, "--study", "again", "--folds", "all")
+    assert done.exit_code == 0, done.output
+    assert "left out of the test figures: their labels chose this configuration in study search" in done.output
+    pooled = [row for row in Store(str(tmp_path / "results")).figures("again").to_pylist() if row["fold"] == -1]
+    (tested,) = {row["n"] for row in pooled if row["metric"] in ("dice", "c_index")}
+    validation = int(done.output.split(" patients are left out")[0].split()[-1])
+    assert tested == 12 - validation
+    assert validation > 0
 
 
 def test_folds(config: Config) -> None:

@@ -32,12 +32,14 @@ from branchpoint.on_ray.cohort_server import cohort_here, cohort_source
 from branchpoint.on_ray.held_out_runs import fold_references, test_summaries
 from branchpoint.on_ray.session import living_nodes, session
 from branchpoint.on_ray.train_workers import with_workers
+from branchpoint.search.choosers import patients_who_chose
 from branchpoint.store import Store, StudyRecord
 
 LABEL = "trained"
 PROTOCOL = (
     "One Config was trained on each fold; the epoch was chosen on validation patients, and each test patient was "
-    "predicted, once, by a network that had not seen them."
+    "predicted, once, by a network that had not seen them. Patients whose labels chose the Config in a search of the "
+    "same store are left out of the test figures."
 )
 
 
@@ -140,8 +142,18 @@ class Retraining:
         return at_once
 
     def _test(self) -> None:
-        """Figures on the test patients of the trained folds, beside the trivial references."""
+        """Figures on the test patients of the trained folds, beside the trivial references.
+
+        Patients whose labels chose the Config in a search of the same store are left out.
+        """
         specs = self.specs()
+        cohort = self._setup().cohort()
+        chose = patients_who_chose(self.config, Store(self.store), cohort)
+        for study, places in chose.items():
+            print(
+                f"{len(places)} patients are left out of the test figures: their labels chose this configuration in "
+                f"study {study}"
+            )
         if self.alone:
             summaries = [evaluate_run(spec, self._setup()) for spec in specs]
             trivial = references_of_folds(self.config, self._setup(), self.folds)
@@ -155,9 +167,9 @@ class Retraining:
             models={LABEL: [summaries]},
             references={},
             trivial=trivial,
-            excluded=np.array([], dtype=np.int64),
+            excluded=np.unique(np.concatenate([np.array([], dtype=np.int64), *chose.values()])),
             known_risk={},
-            groups=self._setup().cohort().groups,
+            groups=cohort.groups,
         )
         Store(self.store).writer(self.study).figures(records)
 
