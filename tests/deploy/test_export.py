@@ -28,7 +28,7 @@ from branchpoint.config import (
     SegmentationConfig,
 )
 from branchpoint.deploy.export.export import _run_onnx, _write_onnx
-from branchpoint.deploy.export.network import AreaAsMatrices, Exported, area_matrix
+from branchpoint.deploy.export.network import Exported, PlainOperators, area_matrix
 from branchpoint.deploy.prediction.networks import image_level
 from branchpoint.networks import build
 from branchpoint.tasks import build_task
@@ -43,7 +43,7 @@ def run(*arguments: object) -> Any:
 @pytest.mark.parametrize(("old", "new"), [(7, 3), (8, 4), (5, 5), (9, 1)])
 def test_areas_as_matrices_are_means_over_areas(old: int, new: int) -> None:
     x = torch.randn(2, 3, old, old + 2)
-    with AreaAsMatrices():
+    with PlainOperators():
         found = F.interpolate(x, size=(new, new), mode="area")
         pooled = F.adaptive_avg_pool2d(x, new)
     expected = F.interpolate(x, size=(new, new), mode="area")
@@ -97,6 +97,21 @@ def test_onnx_where_maps_shrink_by_a_fraction(tmp_path: Path) -> None:
         expected = exported(*sample)
     for now, before in zip(_run_onnx(tmp_path / "n.onnx", exported.inputs, sample), expected, strict=True):
         assert torch.allclose(now, before, atol=1e-4)
+
+
+def test_onnx_of_windowed_attention(tmp_path: Path) -> None:
+    config = Config(
+        dataset=DatasetConfig(size_voxels=(16, 16)),
+        tasks=(ClassificationConfig(name="grade", target="grade", classes=2),),
+        network=NetworkConfig(encoder="resformer_sequential", in_channels=1, width=4, depth=2, window=4),
+    )
+    exported = Exported(build(config).eval(), config).eval()
+    sample = [torch.randn(2, 1, 16, 16)]
+    assert _write_onnx(exported, sample, tmp_path / "n.onnx"), "batches of any size"
+    alone = [sample[0][:1]]
+    with torch.no_grad():
+        expected = exported(*alone)[0]
+    assert torch.allclose(_run_onnx(tmp_path / "n.onnx", exported.inputs, alone)[0], expected, atol=1e-4)
 
 
 @pytest.mark.parametrize("kind", ["pt2", "onnx"])

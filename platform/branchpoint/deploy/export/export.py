@@ -15,7 +15,7 @@ from torch import Tensor
 from branchpoint import __version__
 from branchpoint.deploy.bundle.bundle import Bundle
 from branchpoint.deploy.bundle.files import BundleError, as_json
-from branchpoint.deploy.export.network import AreaAsMatrices, Exported
+from branchpoint.deploy.export.network import Exported, PlainOperators
 
 Format = Literal["pt2", "onnx", "monai"]
 LARGEST_DIFFERENCE = {"pt2": 1e-5, "onnx": 1e-3}
@@ -143,7 +143,7 @@ def _run_pt2(path: Path, names: Sequence[str], sample: Sequence[Tensor]) -> list
 
 def _write_onnx(exported: Exported, sample: Sequence[Tensor], path: Path) -> bool:
     _needs_onnx()
-    with AreaAsMatrices():
+    with PlainOperators():
         program, any_batch = _program(exported, sample)
     written = torch.onnx.export(
         program, input_names=list(exported.inputs), output_names=list(exported.outputs), dynamo=True, verbose=False

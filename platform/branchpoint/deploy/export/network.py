@@ -56,10 +56,12 @@ def _meaning(task: Task, logits: Tensor) -> Tensor:
     return found
 
 
-class AreaAsMatrices(TorchFunctionMode):
-    """Means over unequal areas as products with constant matrices, one for each axis.
+class PlainOperators(TorchFunctionMode):
+    """What ONNX has no operator for, by others: while it is active, networks compute the same in another way.
 
-    Shrinking by a ratio that is no whole number is an adaptive pooling, which ONNX has no operator for.
+    Means over unequal areas (shrinking by a ratio that is no whole number is an adaptive pooling) become products with
+    constant matrices, one for each axis. Fused attention, whose kernels lay memory out in ways of their own, becomes
+    its definition.
     """
 
     def __torch_function__(
@@ -71,7 +73,14 @@ class AreaAsMatrices(TorchFunctionMode):
         if function in (F.adaptive_avg_pool2d, F.adaptive_avg_pool3d):
             size = args[1]
             return _mean_over_areas(args[0], (size,) * (args[0].ndim - 2) if isinstance(size, int) else size)
+        if function is F.scaled_dot_product_attention and set(kwargs) <= {"attn_mask"}:
+            return _attention(*args, **kwargs)
         return function(*args, **kwargs)
+
+
+def _attention(query: Tensor, key: Tensor, value: Tensor, attn_mask: Tensor | None = None) -> Tensor:
+    scores = query @ key.transpose(-2, -1) * query.shape[-1] ** -0.5
+    return (scores if attn_mask is None else scores + attn_mask).softmax(dim=-1) @ value
 
 
 def _mean_over_areas(x: Tensor, size: Sequence[int]) -> Tensor:
