@@ -7,6 +7,7 @@ import typer
 from branchpoint.commands.affinity import affinity
 from branchpoint.commands.best import best
 from branchpoint.commands.bundle import app as bundle
+from branchpoint.commands.calibrate import calibrate
 from branchpoint.commands.check_data import check_data
 from branchpoint.commands.describe import describe
 from branchpoint.commands.evaluate import evaluate
@@ -38,6 +39,7 @@ VERBS = (
     train,
     predict,
     explain,
+    calibrate,
     serve,
     best,
     trials,

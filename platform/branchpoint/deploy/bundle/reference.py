@@ -14,6 +14,8 @@ from typing import Any
 
 import numpy as np
 
+from branchpoint.evaluation.survival import at_risk, breslow_baseline, kaplan_meier, log_rank
+from branchpoint.evaluation.survival_calibration import cox_slope
 from branchpoint.tasks.base import Summary, select
 
 LEAST_EVENTS = 10
@@ -76,50 +78,51 @@ def percentile(value: float, held_out: Sequence[float]) -> float:
     return float((below + upto) / 2 / len(ordered) * 100)
 
 
-def calibrator(z: np.ndarray, time_days: np.ndarray, event: np.ndarray) -> dict[str, Any]:
+def calibrator(z: np.ndarray, time_days: np.ndarray, event: np.ndarray, fewest: int = LEAST_EVENTS) -> dict[str, Any]:
     """Cox regression on z with Breslow's baseline, or the reason why there is none."""
-    from sksurv.linear_model import CoxPHSurvivalAnalysis
-    from sksurv.util import Surv
-
-    if event.sum() < LEAST_EVENTS:
-        return {"reason": f"{int(event.sum())} events among {len(z)} patients; {LEAST_EVENTS} are needed"}
+    if event.sum() < fewest:
+        return {"reason": f"{int(event.sum())} events among {len(z)} patients; {fewest} are needed"}
     if np.ptp(z) == 0:
         return {"reason": "the network gives every patient the same risk"}
-    model = CoxPHSurvivalAnalysis(ties="breslow").fit(z[:, None], Surv.from_arrays(event, time_days))
-    baseline = model.cum_baseline_hazard_
+    coefficient = float(cox_slope(z, time_days, event)[0])
+    if not np.isfinite(coefficient):
+        return {"reason": "the risk separates all events from the others: no finite coefficient fits"}
+    baseline = breslow_baseline(coefficient * z, time_days, event)
     return {
-        "coefficient": float(model.coef_[0]),
-        "times_days": baseline.x.tolist(),
-        "cumulative_hazard": baseline.y.tolist(),
+        "coefficient": coefficient,
+        "times_days": baseline.times.tolist(),
+        "cumulative_hazard": baseline.values.tolist(),
         "events": int(event.sum()),
         "patients": len(z),
     }
 
 
 def survival_at(calibrated: Mapping[str, Any], z: Sequence[float], time_days: float) -> float | None:
-    """Mean over the networks' ``z`` of S(t | z) = exp(-H0(t) exp(coefficient z)); ``None`` after the last follow-up."""
+    """Mean over the networks' ``z`` of S(t | z) = exp(-H0(t) exp(coefficient z)); ``None`` after the last follow-up.
+
+    Where it was fitted on the mean z of the networks, S at their mean.
+    """
     if "reason" in calibrated or time_days > calibrated["times_days"][-1]:
         return None
     place = int(np.searchsorted(calibrated["times_days"], time_days, "right")) - 1
     hazard = calibrated["cumulative_hazard"][place] if place >= 0 else 0.0
-    return float(np.exp(-hazard * np.exp(calibrated["coefficient"] * np.asarray(z))).mean())
+    values = np.array([np.mean(z)]) if calibrated.get("on") == "mean z" else np.asarray(z)
+    return float(np.exp(-hazard * np.exp(calibrated["coefficient"] * values)).mean())
 
 
 def risk_groups(z: np.ndarray, time_days: np.ndarray, event: np.ndarray) -> dict[str, Any]:
     """Kaplan-Meier curves of the patients above the median z and of the others, and the log-rank test between them."""
-    from sksurv.compare import compare_survival
-    from sksurv.nonparametric import kaplan_meier_estimator
-    from sksurv.util import Surv
-
     high = z > np.median(z) if len(z) else np.zeros(0, bool)
     curves = {}
     for name, group in (("low", ~high), ("high", high)):
         if not group.any():
             continue
-        times, survival = kaplan_meier_estimator(event[group], time_days[group])
-        at_risk = [(time_days[group] >= when).sum() for when in times]
-        curves[name] = {"times_days": times.tolist(), "survival": survival.tolist(), "at_risk": list(map(int, at_risk))}
-    p_value = None
-    if len(curves) == 2 and event.any():
-        p_value = float(compare_survival(Surv.from_arrays(event, time_days), high.astype(int))[1])
-    return {"kaplan_meier": curves, "log_rank_p": p_value if p_value is not None and np.isfinite(p_value) else None}
+        curve = kaplan_meier(time_days[group], event[group])
+        left = at_risk(time_days[group], curve.times)
+        curves[name] = {
+            "times_days": curve.times.tolist(),
+            "survival": curve.values.tolist(),
+            "at_risk": list(map(int, left)),
+        }
+    p_value = log_rank(time_days, event, high.astype(int))[1] if len(curves) == 2 else float("nan")
+    return {"kaplan_meier": curves, "log_rank_p": p_value if np.isfinite(p_value) else None}

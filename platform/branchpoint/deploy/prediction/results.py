@@ -13,6 +13,7 @@ from branchpoint.deploy.bundle.bundle import Bundle
 from branchpoint.deploy.bundle.reference import HORIZONS_DAYS, percentile, survival_at
 from branchpoint.deploy.bundle.tasks import TaskInfo
 from branchpoint.deploy.prediction.networks import Outputs
+from branchpoint.evaluation.calibration import scale
 
 Result = dict[str, Any]
 
@@ -109,6 +110,9 @@ def value_result(task: TaskInfo, values: Mapping[str, np.ndarray], bundle: Bundl
         return survival_result(task, {name: float(v[0]) for name, v in values.items()}, bundle.reference.get(task.name))
     stacked = np.stack(list(values.values()))
     mean = stacked.mean(axis=0)
+    temperature = (bundle.reference.get(task.name) or {}).get("temperature", 1.0)
+    if temperature != 1.0:  # fitted to the mean over the networks
+        stacked, mean = scale(stacked, temperature), scale(mean[None], temperature)[0]
     low, high = (stacked.min(axis=0), stacked.max(axis=0)) if len(stacked) > 1 else (None, None)
 
     def by_label(row: np.ndarray | None) -> dict[str, float] | None:
