@@ -9,7 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from branchpoint.commands import cli
-from branchpoint.commands.bundle import Request, make_bundle
+from branchpoint.commands.bundle_study import Request, make_bundle
 from branchpoint.config import Config, DatasetConfig, NetworkConfig, SplitConfig, SurvivalConfig, TrainingConfig
 from branchpoint.config import SegmentationConfig as Segmentation
 from branchpoint.phantoms import make_phantom

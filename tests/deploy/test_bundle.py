@@ -13,7 +13,7 @@ import torch
 from typer.testing import CliRunner
 
 from branchpoint.commands import cli
-from branchpoint.commands.bundle import Request, make_bundle
+from branchpoint.commands.bundle_study import Request, make_bundle
 from branchpoint.deploy.bundle.bundle import Bundle
 from branchpoint.deploy.bundle.card import REQUIRED, read_card
 from branchpoint.deploy.bundle.files import MANIFEST, BundleError

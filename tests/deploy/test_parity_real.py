@@ -16,7 +16,7 @@ import pytest
 from typer.testing import CliRunner
 
 from branchpoint.commands import cli
-from branchpoint.commands.bundle import Request, make_bundle
+from branchpoint.commands.bundle_study import Request, make_bundle
 from branchpoint.config import (
     ClassificationConfig,
     Config,

@@ -13,9 +13,9 @@ import numpy as np
 from branchpoint.config import Config
 from branchpoint.deploy.bundle.bundle import save_weights
 from branchpoint.deploy.bundle.card import Card, card_markdown
+from branchpoint.deploy.bundle.contents import centers, preprocessing, seen
 from branchpoint.deploy.bundle.files import as_json, write_bundle
 from branchpoint.deploy.bundle.reference import HeldOut, survival_reference
-from branchpoint.deploy.bundle.seen import image_digest, keyed, new_key
 from branchpoint.deploy.bundle.tasks import predicted_tasks, task_info
 from branchpoint.tasks.base import Summary
 
@@ -102,13 +102,21 @@ def create(material: Material, out: Path) -> Parity | None:
         **material.provenance,
         "networks": names,
         "patients": len(cohort),
-        "centers": _centers(cohort),
+        "centers": centers(cohort),
         "parity": None if parity is None else vars(parity),
     }
     files = {
-        "preprocessing.json": as_json(_preprocessing(first, cohort)),
+        "preprocessing.json": as_json(preprocessing(first, cohort)),
         "reference.json": as_json(_reference(first, held_out) if material.with_reference else {}),
-        "seen.json": as_json(_seen(names, material)),
+        "seen.json": as_json(
+            seen(
+                names,
+                [one.config for one in material.trained],
+                cohort,
+                material.file_digests,
+                prepared=material.with_reference,
+            )
+        ),
         "provenance.json": as_json(provenance),
         "figures.json": as_json(list(material.figures)),
         "card.md": card_markdown(material.card, material.study, tasks, material.figures, provenance).encode(),
@@ -197,60 +205,6 @@ def _largest_difference(now: np.ndarray, before: np.ndarray) -> float:
     return float(np.nan_to_num(apart, nan=np.inf).max(initial=0))
 
 
-def _preprocessing(config: Config, cohort: PreparedCohort) -> dict[str, Any]:
-    plain = cohort.preparation.plain()
-    cut = plain.get("cut_margins_mm", 0.0)
-    if cut:
-        plain = {**plain, "cut_margins_mm": 0.0}
-    return {
-        "preparation": plain,
-        "margins_cut_in_training_mm": cut,
-        "rules_in_training": sorted({cohort.rule(index) for index in range(len(cohort))}),
-        "largest_extent_mm": _largest_extent(cohort),
-        "outside": cohort.outside,
-        "covariates": [
-            {"name": name, "coding": "number, stage, grade, sex or yes/no; empty where missing"}
-            for name in config.network.clinical
-        ],
-        "precision": config.training.precision,
-    }
-
-
-def _largest_extent(cohort: PreparedCohort) -> list[float] | None:
-    """Largest edges (x, y, z) of what all images of a patient share, in the cohort; ``None`` for pictures."""
-    from branchpoint.datasets.preparation.placement import VolumePlacement
-
-    edges = []
-    for index in range(len(cohort)):
-        placement = cohort.placement(index)
-        if isinstance(placement, VolumePlacement):
-            bounds = np.stack([grid.bounds_mm() for grid in placement.grids])
-            edges.append(bounds[:, 1].min(axis=0) - bounds[:, 0].max(axis=0))
-    return np.max(edges, axis=0).tolist() if edges else None
-
-
 def _reference(config: Config, held_out: Sequence[HeldOut]) -> dict[str, Any]:
     survival = [task.name for task in predicted_tasks(config.tasks) if task.kind == "survival"]
     return {name: survival_reference(name, held_out) for name in survival}
-
-
-def _seen(names: Sequence[str], material: Material) -> dict[str, Any]:
-    from branchpoint.datasets.splits import split
-
-    cohort, key = material.cohort, new_key()
-    hashes = []
-    for index, patient in enumerate(cohort.patient_ids):
-        digests = list(material.file_digests.get(patient, ()))
-        if material.with_reference:
-            digests.append(image_digest(cohort.stored_image(index)))
-        hashes.append([keyed(key, digest) for digest in digests])
-    networks = {
-        name: sorted(code for index in split(cohort, one.config.split).train for code in hashes[index])
-        for name, one in zip(names, material.trained, strict=True)
-    }
-    return {"key": key, "networks": networks}
-
-
-def _centers(cohort: PreparedCohort) -> dict[str, int]:
-    names = [center or "unknown" for center in cohort.centers]
-    return {name: names.count(name) for name in sorted(set(names))}

@@ -26,6 +26,8 @@ FAILED = "failed"
 def write_case(predicted: Predicted, out: Path, settings: Settings, bundle: Bundle) -> Path:
     """Write everything about a case to ``out/<id>``, in place of an earlier result; gives the folder."""
     case = str(predicted.result["case"])
+    for left in out.glob(f".{case}.{'[0-9a-f]' * 8}"):  # by a process that was killed
+        shutil.rmtree(left, ignore_errors=True)
     beside = out / f".{case}.{uuid.uuid4().hex[:8]}"
     beside.mkdir(parents=True)
     try:
