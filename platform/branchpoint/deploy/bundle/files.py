@@ -63,8 +63,9 @@ class BundleFiles:
 
     def read_json(self, name: str) -> Any:
         """A JSON file as plain values."""
+        content = self.read(name)
         try:
-            return json.loads(self.read(name))
+            return json.loads(content)
         except ValueError as problem:
             raise BundleError(f"{self.path}: {name} is no JSON ({problem}); copy the bundle again") from None
 
