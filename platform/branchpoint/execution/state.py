@@ -19,6 +19,7 @@ from typing import Any
 from urllib.parse import quote
 
 from branchpoint.config import DatasetConfig
+from branchpoint.datasets.content import Content, changes
 from branchpoint.io.locks import LockHeldError, exclusive
 from branchpoint.io.names import check_name
 from branchpoint.io.storage import Bucket, Disk, Place, is_uri, write_atomically
@@ -112,6 +113,23 @@ class StudyFolder:
             raise ValueError(
                 f"{part} {self.path.name!r} was begun with other settings: {'; '.join(changes[:5])}. "
                 "Give the same settings to go on with it, or another --study name to begin anew"
+            )
+
+    def remember_data(self, content: Content) -> None:
+        """Write down what the data hold at the first start; refuse others at every later one.
+
+        Raises:
+            ValueError: labels, files or patients changed, so that trials would not have learned from the same data.
+        """
+        file = self.path / "data.json"
+        if not file.exists():
+            write_atomically(file, json.dumps(content, sort_keys=True))
+            return
+        if changed := changes(json.loads(file.read_text()), content):
+            raise ValueError(
+                f"the data changed since study {self.path.name!r} began: {'; '.join(changed)}. Its trials learned from "
+                "the data as they were and cannot be compared with new ones: give another --study name to begin anew "
+                "with these data, or restore the earlier ones to go on"
             )
 
 

@@ -16,6 +16,7 @@ from typing import Any
 
 from branchpoint.config import Config
 from branchpoint.config.serialization import to_plain
+from branchpoint.datasets.content import content_keys
 from branchpoint.execution.attempt import package_versions
 from branchpoint.execution.halving import HalvingConfig
 from branchpoint.execution.progress import Progress
@@ -115,7 +116,9 @@ class Study:
         check_points(self.space, self.base, self.points)
         with self.folder.lock():
             self.folder.remember(self.settings)
-            cohort_here(self.prepared, self.cohorts)
+            here = cohort_here(self.prepared, self.cohorts)
+            if here.is_file():  # a folder is no prepared cohort: its fit function reads what it likes
+                self.folder.remember_data(content_keys(here))
             loading = load_ahead()
             with session(self.address):
                 loading.join()
