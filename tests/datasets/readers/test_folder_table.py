@@ -242,3 +242,12 @@ def test_patterns_find_identifiers(moles: Path) -> None:
     assert pattern("{id}/{id}.png").fullmatch("M1/M2.png") is None
     assert pattern("{id}.(1).png").fullmatch("x.(1).png") is not None
     assert read_declaration(moles / "dataset.toml").name == "moles"
+
+
+def test_columns_that_are_alike(moles: Path) -> None:
+    change_rows(moles / "labels.csv", lambda rows: [[*rows[0], "Age"], *([*row, "99"] for row in rows[1:])])
+    assert cohort_of(moles).patients[0].covariates == {"age": 54.0}
+    text = (moles / "dataset.toml").read_text()
+    (moles / "dataset.toml").write_text(text.replace('"age"', '"AGE"'))
+    (row,) = [row for row in check("folder", moles) if row.rule == "doubled-column"]
+    assert "'age' (column 4) and 'Age' (column 9)" in row.found

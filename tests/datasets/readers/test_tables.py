@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from branchpoint.datasets.cohort import SurvivalLabel
 from branchpoint.datasets.readers.tables import (
     code,
+    column_key,
     normalized,
     number,
     parse_event,
@@ -131,6 +132,9 @@ BROKEN = {
     "blank": (b"\n \n,,\n", "no content"),
     "a page": (b"<!DOCTYPE html><html><body>404</body></html>", "a web page"),
     "a workbook": (b"PK\x03\x04\0\0", "an Excel workbook"),
+    "a header alone": (b"PatientID,Age\n", "without rows"),
+    "EBCDIC": ("PatientID,Age\nA,61\nB,70\n".encode("cp037"), "EBCDIC"),
+    "an identifier twice": (b"PatientID,Age,patient id\nA,61,B\n", "column 'patientid' may be 'PatientID'"),
     "an unclosed quote": (b'PatientID,Note\nA,"fell\nB,x\n', "a quotation mark is not closed"),
     "a decimal comma": (b"PatientID,Age,Site\nA,61,5,Lund\n", "line 2 has 4 cells for 3 columns"),
     "a short row": (b"PatientID,Age,Site\nA,61\n", "line 2 has 2 cells for 3 columns"),
@@ -185,3 +189,30 @@ def test_no_time(text: str) -> None:
     days, rows = parse_time("P", "s", text)
     assert days is None
     assert [repr(text) in row.found for row in rows] == [True]
+
+
+ALIKE = [
+    (("T+", "T-"), "T+", "T-", "t"),
+    (("age (years)", "age (months)"), "age (years)", "age (months)", "age"),
+    (("Gr\u00f6\u00dfe", "Gro\u0308\u00dfe"), "Gr\u00f6\u00dfe", "Gro\u0308\u00dfe", "GR\u00d6SSE"),
+    (("Age", "age"), "Age", "age", "AGE"),
+    (("a_b", "ab"), "a_b", "ab", "a b"),
+]
+
+
+@pytest.mark.parametrize(("headers", "first", "second", "either"), ALIKE)
+def test_exact_names_win_and_two_that_are_alike_are_refused(
+    headers: tuple[str, str], first: str, second: str, either: str
+) -> None:
+    assert column_key(headers, first) != column_key(headers, second)
+    with pytest.raises(ValueError, match="may be") as refused:
+        column_key(headers, either)
+    assert all(repr(header) in str(refused.value) for header in headers)
+
+
+def test_letters_of_every_script_name_columns() -> None:
+    headers = ("\u5e74\u9f84", "\u6027\u522b", "\u03b2", "b")
+    assert len({column_key(headers, name) for name in headers}) == 4
+    assert column_key(headers, "age") is None
+    with pytest.raises(ValueError, match=r"column 1.*column 2"):
+        column_key(("age", "age"), "age")

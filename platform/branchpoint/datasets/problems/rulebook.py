@@ -39,6 +39,9 @@ RULES: dict[str, Rule] = {
         "one cell for each column in each row",
         "quote cells that hold the separator (a decimal comma, a remark), and write tables without names of rows",
     ),
+    "doubled-column": _error(
+        "one column for each name", "rename or delete one of the two, or write its name exactly as the header does"
+    ),
     "missing-table": _warning("", "put the release's CSV file beside the images' folder"),
     "missing-column": _warning("", "restore the header line of the published table"),
     "row-without-id": _warning("an identifier in each row", "fill in the identifier or delete the row"),

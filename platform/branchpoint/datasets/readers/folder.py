@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from branchpoint.config import DatasetConfig
@@ -15,12 +16,13 @@ from branchpoint.datasets.problems.rulebook import problem
 from branchpoint.datasets.readers.folder_declaration import (
     Declaration,
     SegmentationDeclaration,
+    TableDeclaration,
     Target,
     pattern,
     read_declaration,
 )
 from branchpoint.datasets.readers.folder_labels import class_names, columns_of, kind_of, mask_of, parse_cells, text_of
-from branchpoint.datasets.readers.tables import Row, Table, is_missing, normalized, number, read_table
+from branchpoint.datasets.readers.tables import Row, Table, column_key, is_missing, number, read_table
 
 DECLARATION = "dataset.toml"
 _DEPTH = 8
@@ -142,14 +144,30 @@ class _Reading:
             found = f"no file {declared.file}; the folder holds {describe_folder(self.root)}"
             self.problems.append(problem("bad-declaration", "", "", found, expected="table.file, from the root"))
             return None
-        table = read_table(path, (normalized(declared.id),))
+        table = read_table(path, (declared.id,))
         self.problems += table.problems
-        wanted = [declared.id, *columns_of(declared, self.declaration.targets)]
-        absent = [column for column in wanted if normalized(column) not in table.columns]
-        if absent and table.columns:
-            found = f"{declared.file} has no column {listed(absent)}; it has {listed(table.columns, 12)}"
+        return self._by_declared_name(table, declared)
+
+    def _by_declared_name(self, table: Table, declared: TableDeclaration) -> Table:
+        """The table with rows by the columns' declared names; columns that are absent or may be two are rows."""
+        keys: dict[str, str] = {}
+        absent = []
+        for name in dict.fromkeys([declared.id, *columns_of(declared, self.declaration.targets)]):
+            try:
+                key = column_key(table.headers, name)
+            except ValueError as doubled:
+                if name != declared.id:  # said with the table
+                    self.problems.append(problem("doubled-column", "", "", f"{declared.file}: {doubled}"))
+                continue
+            if key is None:
+                absent.append(name)
+            else:
+                keys[name] = key
+        if absent and table.headers:
+            found = f"{declared.file} has no column {listed(absent)}; it has {listed(table.headers, 12)}"
             self.problems.append(problem("bad-declaration", "", "", found, expected="the columns that are declared"))
-        return table
+        rows = {sample: {name: row[key] for name, key in keys.items()} for sample, row in table.rows.items()}
+        return replace(table, rows=rows)
 
     def _refuse_picture_masks(self) -> None:
         """Volumes have one mask file with background: anything else is for pictures."""
@@ -172,10 +190,7 @@ class _Reading:
             for name, target in self.declaration.targets.items()
             if (label := self._label(sample, name, target, row)) is not None
         }
-        values = {
-            name: self._covariate(sample, name, (row or {}).get(normalized(name), ""), numeric[name])
-            for name in numeric
-        }
+        values = {name: self._covariate(sample, name, (row or {}).get(name, ""), numeric[name]) for name in numeric}
         return Patient(
             id=sample,
             images=images,
@@ -224,8 +239,7 @@ class _Reading:
         """Column to whether most of its cells are numbers, so that the others are mistakes."""
         declared: Sequence[str] = self.declaration.table.covariates if self.declaration.table else ()
         cells = {
-            name: [text for row in self.rows.values() if not is_missing(text := row.get(normalized(name), ""))]
-            for name in declared
+            name: [text for row in self.rows.values() if not is_missing(text := row.get(name, ""))] for name in declared
         }
         return {name: sum(number(text) is not None for text in texts) * 2 > len(texts) for name, texts in cells.items()}
 
@@ -237,7 +251,7 @@ class _Reading:
         parts: dict[str, Part] = {}
         of_group: dict[str, Counter[str]] = defaultdict(Counter)
         for patient in patients:
-            text = self.rows.get(patient.id, {}).get(normalized(column), "").strip().lower()
+            text = self.rows.get(patient.id, {}).get(column, "").strip().lower()
             if text in _PARTS:
                 parts[patient.id] = _PARTS[text]
                 of_group[patient.group or patient.id][text] += 1

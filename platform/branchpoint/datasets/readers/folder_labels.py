@@ -21,7 +21,6 @@ from branchpoint.datasets.readers.tables import (
     Row,
     code,
     is_missing,
-    normalized,
     parse_class,
     parse_event,
     parse_time,
@@ -68,7 +67,7 @@ def columns_of(table: TableDeclaration, targets: Mapping[str, Target]) -> list[s
 
 def text_of(row: Row | None, column: str | None) -> str | None:
     """The text of a cell; ``None`` where it is missing."""
-    text = (row or {}).get(normalized(column), "") if column else ""
+    text = (row or {}).get(column, "") if column else ""
     return None if is_missing(text) else text
 
 
@@ -88,13 +87,13 @@ def _classification(sample: str, name: str, target: ClassificationDeclaration, r
     codes: dict[str, int] = {}
     for place, text in enumerate(map(str, target.classes)):
         codes[code(text)] = place
-    return parse_class(sample, name, row.get(normalized(target.column), ""), codes)
+    return parse_class(sample, name, row.get(target.column, ""), codes)
 
 
 def _multilabel(sample: str, name: str, target: MultilabelDeclaration, row: Row) -> Parsed:
     flags, problems = [], []
     for column in target.columns:
-        flag, rows = parse_class(sample, name, row.get(normalized(column), ""), {"0": 0, "1": 1})
+        flag, rows = parse_class(sample, name, row.get(column, ""), {"0": 0, "1": 1})
         problems += rows
         flags.append(flag)
     known = [flag for flag in flags if flag is not None]
@@ -102,12 +101,12 @@ def _multilabel(sample: str, name: str, target: MultilabelDeclaration, row: Row)
 
 
 def _regression(sample: str, name: str, target: RegressionDeclaration, row: Row) -> Parsed:
-    return parse_value(sample, name, row.get(normalized(target.column), ""), target.range)
+    return parse_value(sample, name, row.get(target.column, ""), target.range)
 
 
 def _survival(sample: str, name: str, target: SurvivalDeclaration, row: Row) -> Parsed:
-    event = parse_event(sample, name, row.get(normalized(target.event), ""), {"0": False, "1": True})
-    return survival_label(sample, name, event, parse_time(sample, name, row.get(normalized(target.time), "")))
+    event = parse_event(sample, name, row.get(target.event, ""), {"0": False, "1": True})
+    return survival_label(sample, name, event, parse_time(sample, name, row.get(target.time, "")))
 
 
 def parse_cells(sample: str, name: str, target: Target, row: Row) -> Parsed:

@@ -6,6 +6,7 @@ Tables are recognised by their columns, not by their file names, which differ be
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +16,7 @@ from branchpoint.datasets.problems.problem import Problem
 from branchpoint.datasets.problems.rulebook import problem
 from branchpoint.datasets.readers.tables import (
     is_missing,
+    normalized,
     number,
     parse_class,
     parse_event,
@@ -118,10 +120,11 @@ def read_tables(files: Sequence[Path]) -> HecktorTables:
             continue
         for kind in kinds:
             tables.rows.setdefault(kind, set()).update(table.rows)
-        tables.problems.extend(table.problems)
+        tables.problems.extend((*table.problems, *_doubled(path, table.headers)))
         for patient, row in table.rows.items():
-            named = {NAMES[column]: text for column, text in row.items() if column in NAMES}
-            _merge(tables, patient, named, path.name)
+            for column, text in row.items():
+                if column in NAMES:
+                    _merge(tables, patient, {NAMES[column]: text}, path.name)
     tables.testing -= set(tables.records)
     return tables
 
@@ -136,6 +139,16 @@ def kinds_of(names: set[str], columns: Sequence[str]) -> set[str]:
     if "gender" in columns or len(names & {"center", "tobacco", "hpv", "performance_status", "t_stage"}) >= 2:
         kinds.add("clinical")
     return kinds if "patientid" in columns else set()
+
+
+def _doubled(path: Path, headers: Sequence[str]) -> list[Problem]:
+    """A row for each known column that the header has twice."""
+    counts = Counter(map(normalized, headers))
+    return [
+        problem("doubled-column", "", "", f"{path.name} has {count} columns {name!r}")
+        for name, count in counts.items()
+        if count > 1 and name in NAMES
+    ]
 
 
 def _no_columns(path: Path, columns: Sequence[str]) -> Problem:

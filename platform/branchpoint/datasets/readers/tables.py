@@ -6,7 +6,9 @@ import csv
 import io
 import math
 import re
-from collections.abc import Mapping
+import unicodedata
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -47,11 +49,37 @@ class Table:
     columns: tuple[str, ...]
     rows: Mapping[str, Row]
     problems: tuple[Problem, ...] = ()
+    headers: tuple[str, ...] = ()
 
 
 def normalized(header: str) -> str:
-    """Letters and digits of a column's name, without brackets: ``HPV status (0=-, 1=+)`` -> ``hpvstatus``."""
-    return re.sub(r"[^a-z0-9]", "", re.sub(r"\(.*?\)", "", header.lower()))
+    """Letters and digits of a column's name, without brackets: ``HPV status (0=-, 1=+)`` -> ``hpvstatus``.
+
+    Letters of every script count, in one Unicode form; a name without any letter or digit stays as it is.
+    """
+    plain = unicodedata.normalize("NFKC", header).casefold().strip()
+    return re.sub(r"[\W_]", "", re.sub(r"\(.*?\)", "", plain)) or re.sub(r"[\W_]", "", plain) or plain
+
+
+def column_keys(headers: Sequence[str]) -> tuple[str, ...]:
+    """The key of each column in a :data:`Row`: its normalised name, or its exact one where several would share it."""
+    plain = [normalized(header) for header in headers]
+    shared = Counter(plain)
+    return tuple(name if shared[name] == 1 else header.strip() for name, header in zip(plain, headers, strict=True))
+
+
+def column_key(headers: Sequence[str], name: str) -> str | None:
+    """The key of the column called ``name``: the exact name wins, else the only one that is alike; ``None``: none.
+
+    Raises:
+        ValueError: two columns may be meant; the message names both.
+    """
+    exact = [place for place, header in enumerate(headers) if header.strip() == name.strip()]
+    found = exact or [place for place, header in enumerate(headers) if normalized(header) == normalized(name)]
+    if len(found) > 1:
+        both = " and ".join(f"{headers[place].strip()!r} (column {place + 1})" for place in found)
+        raise ValueError(f"column {name!r} may be {both}")
+    return column_keys(headers)[found[0]] if found else None
 
 
 def is_missing(text: str) -> bool:
@@ -103,14 +131,20 @@ def read_table(path: Path, id_columns: tuple[str, ...] = ("patientid", "patient"
         lines = list(csv.reader(io.StringIO(text, newline=""), delimiter=max(",;\t", key=header.count), strict=True))
     except csv.Error as failure:
         return Table(path, (), {}, (_unreadable(path, f"a quotation mark is not closed or not alone: {failure}"),))
-    columns = tuple(normalized(name) for name in lines[0]) if lines else ()
-    id_column = next((name for name in id_columns if name in columns), None)
+    headers = tuple(lines[0]) if lines else ()
+    columns = column_keys(headers)
+    try:
+        id_column = next((key for name in id_columns if (key := column_key(headers, name)) is not None), None)
+    except ValueError as doubled:
+        row = problem("doubled-column", "", "", f"{path.name}: {doubled}")
+        return Table(path, columns, {}, (row,), headers)
     if id_column is None:
-        return Table(path, columns, {})
-    return _keyed(path, columns, lines[1:], columns.index(id_column))
+        return Table(path, columns, {}, (), headers)
+    return _keyed(path, headers, lines[1:], columns.index(id_column))
 
 
-def _keyed(path: Path, columns: tuple[str, ...], lines: list[list[str]], key: int) -> Table:
+def _keyed(path: Path, headers: tuple[str, ...], lines: list[list[str]], key: int) -> Table:
+    columns = column_keys(headers)
     rows: dict[str, Row] = {}
     problems = []
     for position, cells in enumerate(lines, start=2):
@@ -127,7 +161,9 @@ def _keyed(path: Path, columns: tuple[str, ...], lines: list[list[str]], key: in
             problems.append(problem("duplicate-row", patient, "", f"{where} is a second row for this patient"))
         else:
             rows[patient] = {name: cell.strip() for name, cell in zip(columns, cells, strict=False)}
-    return Table(path, columns, rows, tuple(problems))
+    if not rows and not problems:
+        problems.append(_unreadable(path, "a header line without rows"))
+    return Table(path, columns, rows, tuple(problems), headers)
 
 
 def _decoded(data: bytes) -> str:
@@ -147,6 +183,9 @@ def _no_table(data: bytes, text: str) -> str:
     for magic, kind in _MAGIC.items():
         if data.startswith(magic):
             return f"{kind}, binary content: save it as CSV"
+    strange = sum(unicodedata.category(sign) == "Cc" and sign not in "\r\n\t" for sign in text[:4000])
+    if strange * 20 > len(text[:4000]):
+        return "binary content, or an encoding that is none of UTF-8, UTF-16 and Latin-1 (EBCDIC?)"
     if "\0" in text:
         return "binary content"
     if not text.strip("\ufeff\r\n\t ,;"):
