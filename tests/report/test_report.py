@@ -68,7 +68,7 @@ def test_rows_of_other_versions_do_not_stop_the_report(study: Store, tmp_path: P
     page = write_report(study, STUDY, tmp_path / "report.html").read_text()
     assert "best found" in page
     tables.print_trials(study.trials(STUDY))
-    tables.print_best(study.best(STUDY, "validation/score", top=9), "validation/score")
+    tables.print_best(study.best(STUDY, "validation/score", top=9), "validation/score", ["tumour/dice"])
 
 
 @pytest.mark.parametrize("config", ["", "{}", "{", '{"network": {"encoder": "of the future"}}', "[]", "7"])
@@ -80,6 +80,16 @@ def test_a_configuration_that_cannot_be_built_leaves_the_rest(study: Store, tmp_
     page = write_report(study, STUDY, tmp_path / "report.html").read_text()
     assert "0.610 [0.510, 0.710]" in page
     assert "cannot be built: " in page
+
+
+def test_best_configurations_have_a_column_for_each_task(study: Store, capsys: pytest.CaptureFixture[str]) -> None:
+    results = load_results(study, STUDY)
+    tables.print_best(study.best(STUDY, "validation/score", top=2), "validation/score", results.primary_metrics)
+    _, _, header, _, first, second, _ = (line.strip("┃│ ") for line in capsys.readouterr().out.splitlines())
+    names = [cell.strip() for cell in header.split("┃")]
+    assert names[:4] == ["rank", "score (validation)", "tumour: Dice", "survival: C-index"]
+    assert [cell.strip() for cell in first.split("│")][:4] == ["1", "0.700", "0.600", "0.800"]
+    assert [cell.strip() for cell in second.split("│")][:4] == ["2", "0.600", "0.500", "0.700"]
 
 
 def test_files_left_out_are_named_in_the_report(study: Store, tmp_path: Path) -> None:

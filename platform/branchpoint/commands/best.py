@@ -28,6 +28,6 @@ def best(
     if as_json:
         print(json.dumps(rows, default=str, indent=2))
         return
-    print_best(rows, metric)
     results = load_results(opened, study)
+    print_best(rows, metric, results.primary_metrics)
     print_test_figures([*results.pooled_test, *results.differences], results.primary_metrics)

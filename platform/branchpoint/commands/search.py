@@ -95,8 +95,9 @@ def _show(study: Study, report: Path) -> None:
 
     store = Store(study.store)
     path = write_report(store, study.name, report)
-    print_best(store.best(study.name, study.objective, top=3, stage="search"), study.objective)
     results = load_results(store, study.name)
+    found = store.best(study.name, study.objective, top=3, stage="search")
+    print_best(found, study.objective, results.primary_metrics)
     print_test_figures([*results.pooled_test, *results.differences], results.primary_metrics)
     print(f"results: {study.store}")
     print(f"report:  {path}")

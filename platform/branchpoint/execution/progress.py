@@ -6,7 +6,7 @@ import math
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TextIO
 
 from branchpoint.execution.run_spec import Outcome
@@ -18,9 +18,10 @@ class Progress:
     """Lines about the runs of one stage.
 
     Args:
-        stage: ``trial`` or ``final``, the first word of each line.
+        stage: ``trial`` or ``fold``: one run of it, in the summary.
         total: runs of the stage, as far as known.
         objective: name of the metric.
+        titles: name of a run to the words that a line begins with; the name follows at the line's end.
         maximize: whether greater values are better.
         before: runs that ended in earlier starts of the job.
         stream: where to write.
@@ -33,12 +34,14 @@ class Progress:
         total: int,
         objective: str,
         *,
+        titles: Mapping[str, str] | None = None,
         maximize: bool = True,
         before: list[Outcome] | None = None,
         stream: TextIO | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.stage, self.total, self.objective = stage, total, objective.replace("/", " ")
+        self._titles = titles or {}
         self._sign = 1 if maximize else -1
         self._stream, self._clock = stream or sys.stdout, clock
         self._began = self._spoke = clock()
@@ -63,7 +66,8 @@ class Progress:
         self._here += 1
         if outcome.state == "FAILED":
             self._failures.append(outcome)
-        self.say(f"{self.stage} {outcome.name} {outcome.state.lower()}: {self._told(outcome)}")
+        name = f" (run {outcome.name})" if outcome.name in self._titles else ""
+        self.say(f"{self._title(outcome)}: {outcome.state.lower()}, {self._told(outcome)}{name}")
 
     def tick(self, running: int) -> None:
         """Write a line if none was written for a minute. Called often."""
@@ -85,12 +89,15 @@ class Progress:
         if outcome.state == "COMPLETE" and math.isfinite(outcome.value) and better:
             self._best = outcome
 
+    def _title(self, outcome: Outcome) -> str:
+        return self._titles.get(outcome.name, f"{self.stage} {outcome.name}")
+
     def _told(self, outcome: Outcome) -> str:
         if outcome.state in ("FAILED", "INFEASIBLE"):
             return outcome.reason.splitlines()[0] if outcome.reason else "no reason given"
-        parts = [f"{self.objective} {outcome.value:.4f} in {outcome.epochs} epochs"]
+        parts = [f"{self.objective} {outcome.value:.4f} in {outcome.epochs} epoch{'s' * (outcome.epochs != 1)}"]
         if self._best and self._best.name != outcome.name:
-            parts.append(f"best {self._best.value:.4f} ({self._best.name})")
+            parts.append(f"best {self._best.value:.4f} ({self._title(self._best)})")
         elif self._best:
             parts.append("the best so far")
         return ", ".join(parts)
@@ -98,7 +105,7 @@ class Progress:
     def _summary(self) -> str:
         started = sum(count for state, count in self._states.items() if state != "INFEASIBLE")
         states = ", ".join(f"{count} {state.lower()}" for state, count in sorted(self._states.items()))
-        best = f"; best {self.objective} {self._best.value:.4f} ({self._best.name})" if self._best else ""
+        best = f"; best {self.objective} {self._best.value:.4f} ({self._title(self._best)})" if self._best else ""
         return f"{started} of {self.total} {self.stage}s ended ({states or 'none'}){best}"
 
     def _remaining(self) -> str:

@@ -60,6 +60,19 @@ def topology_of(config: Config) -> Topology:
     return topology
 
 
+def name_of(config: Config) -> str:
+    """A network in a few words: encoder, width and the family of its topology.
+
+    Example:
+        >>> from branchpoint.config import Config, DatasetConfig, NetworkConfig, SegmentationConfig
+        >>> cohort = DatasetConfig(root="/cohort", size_voxels=(16, 16, 16), spacing_mm=6.0)
+        >>> tumour = SegmentationConfig(name="tumour", target="tumour")
+        >>> name_of(Config(dataset=cohort, tasks=(tumour,), network=NetworkConfig(width=8, depth=3)))
+        'unet of width 8, single'
+    """
+    return f"{config.network.encoder} of width {config.network.width}, {topology_of(config).family}"
+
+
 def taps_of(config: Config) -> tuple[int, ...]:
     """Encoder levels whose global averages feed image-level heads; all where the Config names none."""
     return config.network.taps or tuple(range(stage_counts(config)[0]))

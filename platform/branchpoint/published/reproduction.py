@@ -57,7 +57,9 @@ class Reproduction:
             known = execute(spec, self.setup(row), lambda epoch, value: None)
             self.outcomes[spec.name] = known
             reason = f": {known.reason}" if known.reason else ""
-            say(f"[{number}/{len(specs)}] {row.label}, {spec.name}: {known.state.lower()}{reason}")
+            fold = f"fold {spec.config.split.fold + 1} of {len(row.config.split.rounds)}"
+            title = f"{row.label}, seed {spec.config.seed}, {fold}"
+            say(f"[{number}/{len(specs)}] {title}: {known.state.lower()}{reason} (run {spec.name})")
 
     def setup(self, row: Row) -> Setup:
         """What the runs of a row share."""

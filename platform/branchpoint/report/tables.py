@@ -75,15 +75,31 @@ def print_trials(table: pa.Table) -> None:
     print_rows(columns, rows)
 
 
-def print_best(rows: Sequence[Mapping[str, Any]], metric: str) -> None:
-    """The best trials with their validation figures and what distinguishes their networks."""
+def print_best(rows: Sequence[Mapping[str, Any]], ranked_by: str, metrics: Sequence[str]) -> None:
+    """The best trials: how they rank, each task on validation patients, the network and its cost.
+
+    Args:
+        rows: trials, best first, as :meth:`branchpoint.store.Store.best` gives them.
+        ranked_by: metric that ranks them.
+        metrics: ``<task>/<metric>``, a column each.
+    """
+    columns = [metric for metric in metrics if f"validation/{metric}" != ranked_by]
     print_rows(
-        ["rank", metric_name(metric), "on validation patients", "parameters", "MACs", "s/epoch", "trial", "candidate"],
+        [
+            "rank",
+            metric_name(ranked_by),
+            *map(metric_name, columns),
+            "parameters",
+            "MACs",
+            "s/epoch",
+            "trial",
+            "candidate",
+        ],
         (
             (
                 str(rank),
                 number(row["value"]),
-                _validation_figures(row["metrics"]),
+                *(number(row["metrics"].get(f"validation/{metric}")) for metric in columns),
                 f"{row['parameters']:,}" if row["parameters"] else "-",
                 f"{row['macs']:.3g}" if row["macs"] else "-",
                 number(row["epoch_seconds"]),
@@ -92,15 +108,8 @@ def print_best(rows: Sequence[Mapping[str, Any]], metric: str) -> None:
             )
             for rank, row in enumerate(rows, 1)
         ),
-        title="best configurations by validation",
+        title="best configurations, by their figures on validation patients",
     )
-
-
-def _validation_figures(metrics: Mapping[str, float]) -> str:
-    """``tumour: Dice 0.612, survival: C-index 0.702``: metrics of tasks, without losses and counts."""
-    names = [name for name in metrics if name.startswith("validation/") and name.count("/") == 2]
-    shown = [name for name in names if not name.endswith("/loss") and not name.split("/")[2].startswith("n_")]
-    return ", ".join(f"{metric_name(name.removeprefix('validation/'))} {number(metrics[name])}" for name in shown)
 
 
 def print_test_figures(figures: Sequence[Mapping[str, Any]], metrics: Sequence[str]) -> None:

@@ -32,6 +32,7 @@ from branchpoint.execution.held_out import Summaries
 from branchpoint.execution.progress import Progress
 from branchpoint.execution.run_spec import SCORE, Outcome, RunSpec, known_outcomes, open_prepared
 from branchpoint.execution.runs import ListedRuns, NoResultError
+from branchpoint.networks import name_of
 from branchpoint.on_ray.held_out_runs import fold_references, test_summaries, untrained_summaries, validation_summaries
 from branchpoint.on_ray.tune_runner import run_all
 from branchpoint.search.study import Candidate, Study
@@ -49,7 +50,7 @@ class Finalist:
 
     Attributes:
         config: with the budget of the finals, fold 0.
-        labels: names it is known by, such as ``multi-task (paper 003)``; empty for those that the search found.
+        labels: names it is known by, such as ``multi-task, all shared``; empty for those that the search found.
     """
 
     config: Config
@@ -167,7 +168,14 @@ class Finals:
         if not waiting:
             return
         study = self.study
-        progress = Progress("final", len(specs), study.objective, maximize=study.maximize, before=[*ended.values()])
+        progress = Progress(
+            "fold",
+            len(specs),
+            study.objective,
+            titles=_titles(finalists),
+            maximize=study.maximize,
+            before=[*ended.values()],
+        )
         folds = len(self.study.base.split.rounds)
         progress.say(f"{len(finalists)} finalists on {folds} folds, {self.epochs} epochs each")
         run_all(ListedRuns(waiting), study.setup(keep_network=True), study.resources, concurrency, progress)
@@ -217,3 +225,13 @@ class Finals:
     def _risk_by_position(self) -> dict[int, float]:
         ids = self._cohort().patient_ids
         return {i: self.known_risk[name] for i, name in enumerate(ids) if name in self.known_risk}
+
+
+def _titles(finalists: Sequence[Finalist]) -> dict[str, str]:
+    """Run to its network and fold in words; those that the search found come first, best first."""
+    titles = {}
+    for rank, finalist in enumerate(finalists, 1):
+        name = " = ".join(finalist.labels) or f"number {rank} of the search ({name_of(finalist.config)})"
+        specs = finalist.specs()
+        titles |= {spec.name: f"{name}, fold {fold} of {len(specs)}" for fold, spec in enumerate(specs, 1)}
+    return titles

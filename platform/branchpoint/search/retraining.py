@@ -117,7 +117,9 @@ class Retraining:
         waiting = [spec for spec in self.specs() if not self._done(spec, known.get(spec.name))]
         if waiting:
             before = [known[spec.name] for spec in self.specs() if spec not in waiting]
-            progress = Progress("fold", len(self.specs()), self._setup().objective, before=before)
+            folds = len(self.config.split.rounds)
+            titles = {spec.name: f"fold {spec.config.split.fold + 1} of {folds}" for spec in self.specs()}
+            progress = Progress("fold", len(self.specs()), self._setup().objective, titles=titles, before=before)
             at_once = self._concurrency(progress)
             with ThreadPoolExecutor(at_once) as threads:
                 runs = {threads.submit(execute, spec, self._run_setup(), lambda *_: None) for spec in waiting}
