@@ -30,7 +30,7 @@ def test_the_upload_is_small_and_whole(tmp_path: Path) -> None:
 
     package = tmp_path / "package.zip"
     create_package(str(ROOT), package, include_gitignore=True)
-    assert package.stat().st_size < 2 * MEBIBYTE
+    assert package.stat().st_size < 3 * MEBIBYTE, "the package's sources, which Ray does not compress, and little else"
     with zipfile.ZipFile(package) as packed:
         names = {name for name in packed.namelist() if not name.endswith("/")}
     assert {"jobs/nas_hecktor.py", "platform/branchpoint/config/config.py", "search_spaces/hecktor.py"} <= names
