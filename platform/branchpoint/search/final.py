@@ -229,7 +229,7 @@ class Finals:
 
 def _titles(finalists: Sequence[Finalist]) -> dict[str, str]:
     """Run to its network and fold in words; those that the search found come first, best first."""
-    titles = {}
+    titles: dict[str, str] = {}
     for rank, finalist in enumerate(finalists, 1):
         name = " = ".join(finalist.labels) or f"number {rank} of the search ({name_of(finalist.config)})"
         specs = finalist.specs()
