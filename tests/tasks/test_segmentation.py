@@ -14,8 +14,7 @@ from torch import Tensor
 from branchpoint.config import SegmentationConfig
 from branchpoint.tasks import build_task
 from branchpoint.tasks.segmentation import SegmentationTask, dice_loss, one_hot, segmentation_loss
-
-KINDS = ("dice", "ce", "focal", "dice_ce", "dice_focal")
+from branchpoint.tasks.segmentation_losses import KINDS, tversky_loss
 
 
 def task(classes: int = 1, loss: str = "dice", **more: object) -> SegmentationTask:
@@ -50,6 +49,40 @@ def test_dice_loss_matches_monai(classes: int, shape: tuple[int, ...]) -> None:
         reduction="none",
     )(logits, target.float())
     torch.testing.assert_close(segmentation_loss(logits, target, "dice"), theirs.flatten(1).mean(1))
+
+
+@pytest.mark.parametrize("classes", [1, 3])
+def test_tversky_loss_matches_monai(classes: int) -> None:
+    from monai.losses import TverskyLoss
+
+    logits, target = sample(classes)
+    several = classes > 1
+    theirs = TverskyLoss(
+        sigmoid=not several,
+        softmax=several,
+        to_onehot_y=several,
+        include_background=not several,
+        alpha=0.3,
+        beta=0.7,
+        smooth_nr=0.0,
+        smooth_dr=0.0,
+        reduction="none",
+    )(logits, target.float())
+    torch.testing.assert_close(segmentation_loss(logits, target, "tversky"), theirs.flatten(1).mean(1))
+
+
+def test_tversky_with_halves_is_dice_and_weighs_what_is_missed() -> None:
+    p, y = torch.tensor([[[0.5, 0.25, 1.0, 0.0]]]), torch.tensor([[[True, False, True, False]]])
+    torch.testing.assert_close(tversky_loss(p, y, false_positive=0.5, false_negative=0.5), dice_loss(p, y))
+    assert float(tversky_loss(p, y)) == pytest.approx(1 - 1.5 / (1.5 + 0.3 * 0.25 + 0.7 * 0.5))
+
+
+def test_tversky_of_an_empty_mask_is_one_and_teaches_nothing() -> None:
+    logits = torch.zeros(1, 1, 4, 4, requires_grad=True)
+    loss = segmentation_loss(logits, torch.zeros(1, 1, 4, 4, dtype=torch.uint8), "tversky").sum()
+    loss.backward()
+    assert float(loss.detach()) == 1.0
+    assert not logits.grad.any()
 
 
 def test_dice_ce_adds_the_cross_entropy() -> None:
@@ -108,7 +141,7 @@ def test_dice_of_an_empty_mask_is_one_and_teaches_nothing() -> None:
         assert not logits.grad.any()
 
 
-@pytest.mark.parametrize("kind", ["dice_ce", "dice_focal"])
+@pytest.mark.parametrize("kind", ["dice_ce", "dice_focal", "tversky_ce"])
 def test_combinations_penalise_false_positives_on_an_empty_mask(kind: str) -> None:
     logits = torch.zeros(1, 1, 4, 4, 4, requires_grad=True)
     segmentation_loss(logits, torch.zeros(1, 1, 4, 4, 4, dtype=torch.uint8), kind).sum().backward()

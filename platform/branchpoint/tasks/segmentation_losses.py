@@ -1,4 +1,4 @@
-"""Losses of masks: Dice, (weighted) cross-entropy, focal, and sums of two.
+"""Losses of masks: Dice, Tversky, (weighted) cross-entropy, focal, and sums of two.
 
 Shapes: B samples, K foreground classes, [D,] H, W voxels. Class ids :data:`branchpoint.datasets.cohort.IGNORED` count
 nowhere.
@@ -16,6 +16,8 @@ from branchpoint.datasets.cohort import IGNORED
 
 FOCAL_GAMMA = 2.0
 FOCAL_CLAMP = 1e-3
+TVERSKY_FALSE_POSITIVE, TVERSKY_FALSE_NEGATIVE = 0.3, 0.7
+KINDS = ("dice", "ce", "focal", "dice_ce", "dice_focal", "tversky", "tversky_ce")
 
 
 def dice_loss(probability: Tensor, truth: Tensor, *, squared: bool = False, smooth: float = 0.0) -> Tensor:
@@ -44,16 +46,44 @@ def dice_loss(probability: Tensor, truth: Tensor, *, squared: bool = False, smoo
     return 1 - (2 * overlap + smooth) / (total + smooth).clamp(min=torch.finfo(p.dtype).tiny)
 
 
+def tversky_loss(
+    probability: Tensor,
+    truth: Tensor,
+    *,
+    false_positive: float = TVERSKY_FALSE_POSITIVE,
+    false_negative: float = TVERSKY_FALSE_NEGATIVE,
+) -> Tensor:
+    """1 - sum(p y) / (sum(p y) + a sum(p (1 - y)) + b sum((1 - p) y)), for each sample and class.
+
+    One minus the Tversky index T(a, b) of Salehi et al. 2017, whose best recall against precision for small lesions is
+    at a = 0.3 and b = 0.7; a = b = 0.5 is :func:`dice_loss`. As there, an empty ``truth`` gives 1 without gradient.
+
+    Args:
+        probability: float32 (B, K, [D,] H, W) in [0, 1].
+        truth: bool, the same shape.
+        false_positive: a, the weight of what is predicted outside ``truth``.
+        false_negative: b, the weight of what is missed.
+
+    Returns:
+        (B, K) in [0, 1].
+    """
+    p, y = probability.flatten(2), truth.flatten(2)
+    overlap = (p * y).sum(-1)
+    wrong = false_positive * (p * ~y).sum(-1) + false_negative * ((1 - p) * y).sum(-1)
+    return 1 - overlap / (overlap + wrong).clamp(min=torch.finfo(p.dtype).tiny)
+
+
 def segmentation_loss(
     logits: Tensor, target: Tensor, kind: str, *, background: bool = True, weights: Sequence[float] = ()
 ) -> Tensor:
-    """Loss of each sample, float32 (B,); 0 for one without a voxel that counts (Dice: 1, without gradient).
+    """Loss of each sample, float32 (B,); 0 for one without a voxel that counts (Dice and Tversky: 1, no gradient).
 
     - ``dice``: :func:`dice_loss` of Andrearczyk et al. 2021, averaged over the K foreground classes (over all,
       without background).
     - ``ce``: voxel mean of weight[class] * cross-entropy, divided by the number of voxels, not the sum of weights.
     - ``focal``: voxel mean of -(1 - p)^2 log p, p the probability of the true class (Lin et al. 2017).
-    - ``dice_ce``: the sum of both.
+    - ``tversky``: :func:`tversky_loss`, averaged over classes as ``dice`` is.
+    - ``dice_ce``, ``tversky_ce``: the sum of both.
     - ``dice_focal``: Iantsen et al. (HECKTOR 2020 winner): Dice with squared probabilities and smoothing 1, plus
       ``focal`` with p clamped to [0.001, 0.999].
 
@@ -72,16 +102,19 @@ def segmentation_loss(
             f"target has shape {tuple(target.shape)}: logits {tuple(logits.shape)} need "
             f"{(len(logits), 1, *logits.shape[2:])}, class ids at the logits' resolution"
         )
-    if kind not in ("dice", "ce", "focal", "dice_ce", "dice_focal"):
-        raise ValueError(f"loss is {kind!r}: give 'dice', 'ce', 'focal', 'dice_ce' or 'dice_focal'")
+    if kind not in KINDS:
+        raise ValueError(f"loss is {kind!r}: give one of {', '.join(map(repr, KINDS))}")
     logits, counts = logits.float(), target != IGNORED
     loss = logits.new_zeros(len(logits))
-    if "dice" in kind:
+    if kind.startswith(("dice", "tversky")):
         probability = class_probabilities(logits, background) * counts
         truth = one_hot(target, probability.shape[1], first=1 if background else 0)
         iantsens = kind == "dice_focal"
-        loss = dice_loss(probability, truth, squared=iantsens, smooth=float(iantsens)).mean(1)
-    if kind == "dice":
+        if kind.startswith("tversky"):
+            loss = tversky_loss(probability, truth).mean(1)
+        else:
+            loss = dice_loss(probability, truth, squared=iantsens, smooth=float(iantsens)).mean(1)
+    if kind in ("dice", "tversky"):
         return loss
     log_likelihood = _true_class_log_probability(logits, target)
     per_voxel = -log_likelihood

@@ -56,8 +56,8 @@ class ManyLabels(FlatCohort):
 
 def tasks() -> tuple[AnyTaskConfig, ...]:
     masks: list[AnyTaskConfig] = []
-    for loss in ("dice", "ce", "focal", "dice_focal", "dice_ce"):
-        weighted = loss in ("ce", "dice_ce")
+    for loss in ("dice", "ce", "focal", "dice_focal", "dice_ce", "tversky", "tversky_ce"):
+        weighted = loss in ("ce", "dice_ce", "tversky_ce")
         masks += [
             replace(DISC, name=f"disc_{loss}", loss=loss, class_weights=(1.0, 3.0) if weighted else ()),
             SegmentationConfig(

@@ -17,7 +17,8 @@ class SegmentationConfig(TaskConfig):
         foreground_classes: number K of classes beside class 0.
         background: class 0 is background, which Dice leaves out; else it is a class like the others (CaDIS).
         loss: ``dice`` (Andrearczyk et al. 2021), ``dice_focal`` (Iantsen et al. 2021), ``ce`` (cross-entropy),
-            ``focal``, or ``dice_ce``; two names are the sum of both losses.
+            ``focal``, ``dice_ce``, ``tversky`` (Salehi et al. 2017; missed voxels cost more than false ones) or
+            ``tversky_ce``; two names are the sum of both losses.
         class_weights: weights of classes 0 to K in the cross-entropy.
         metric: ranks configurations: ``dice`` and ``ji`` (Jaccard index) are means over images; ``miou`` is the mean
             over images of the mean over the classes in an image, class 0 among them (Bhattarai et al. 2022);
@@ -32,7 +33,7 @@ class SegmentationConfig(TaskConfig):
 
     foreground_classes: Annotated[int, Range(at_least=1, at_most=1000)] = 1
     background: bool = True
-    loss: Literal["dice", "ce", "focal", "dice_focal", "dice_ce"] = "dice"
+    loss: Literal["dice", "ce", "focal", "dice_focal", "dice_ce", "tversky", "tversky_ce"] = "dice"
     class_weights: tuple[NotNegative, ...] = ()
     metric: Literal["dice", "ji", "miou", "miou_aggregated"] = "dice"
 
@@ -45,7 +46,7 @@ class SegmentationConfig(TaskConfig):
         )
         check_weights(self, self.class_weights, self.foreground_classes + 1, "class_weights")
         require(
-            not self.class_weights or self.loss in ("ce", "dice_ce"),
+            not self.class_weights or self.loss in ("ce", "dice_ce", "tversky_ce"),
             self.place_of("class_weights"),
             self.class_weights,
             f"the loss {self.loss!r} has no weights of classes",
