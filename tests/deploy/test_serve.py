@@ -235,6 +235,7 @@ def test_archives_are_unpacked_within_limits(tmp_path: Path) -> None:
         (archive({"/x": b"x"}), "file-name"),
         (archive({"a": b"x" * 5000})[:-200] + archive({"a": b""})[-60:], "damaged-archive"),
     ],
+    ids=["bomb", "many files", "parent folder", "absolute name", "damaged"],
 )
 def test_bombs_and_damaged_archives(tmp_path: Path, content: bytes, rule: str) -> None:
     folder = tmp_path / "upload"
