@@ -10,6 +10,7 @@ import torch
 
 from branchpoint.config import (
     ClassificationConfig,
+    DistanceMapConfig,
     DomainConfig,
     HogConfig,
     MultilabelConfig,
@@ -26,6 +27,7 @@ from branchpoint.tasks import TASKS, Task, build_task
 CONFIGS = [
     SegmentationConfig(name="tumour", target="tumour"),
     SegmentationConfig(name="tumour", target="tumour", foreground_classes=2, loss="dice_focal"),
+    DistanceMapConfig(name="distance", target="tumour", foreground_classes=2, limit_voxels=3.0),
     SurvivalConfig(name="survival", target="survival"),
     ClassificationConfig(name="grade", target="grade", classes=3),
     MultilabelConfig(name="signs", target="signs", labels=3),

@@ -9,6 +9,7 @@ from branchpoint.config.optimizer import OptimizerConfig
 from branchpoint.config.tasks import (
     AnyTaskConfig,
     ClassificationConfig,
+    DistanceMapConfig,
     DomainConfig,
     HogConfig,
     MultilabelConfig,
@@ -28,6 +29,7 @@ __all__ = [
     "ClassificationConfig",
     "Config",
     "DatasetConfig",
+    "DistanceMapConfig",
     "DomainConfig",
     "HogConfig",
     "IntensityAugmentationConfig",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from branchpoint.config import TaskConfig
 from branchpoint.tasks.base import Summary, Task
 from branchpoint.tasks.classification import ClassificationTask
+from branchpoint.tasks.distance_map import DistanceMapTask
 from branchpoint.tasks.domain import DomainTask
 from branchpoint.tasks.hog import HogTask
 from branchpoint.tasks.multilabel import MultilabelTask
@@ -18,6 +19,7 @@ TASKS: dict[str, type[Task]] = {
     task.config_class.kind: task
     for task in (
         SegmentationTask,
+        DistanceMapTask,
         SurvivalTask,
         ClassificationTask,
         MultilabelTask,

@@ -11,7 +11,7 @@ from branchpoint.datasets.batch import Batch
 from branchpoint.tasks.base import ComputedTarget, Summary, Task, explained_share, mean_over_labelled, ratio
 
 
-def _explained(squares: np.ndarray, total: np.ndarray, error: np.ndarray, count: np.ndarray) -> np.ndarray:
+def explained(squares: np.ndarray, total: np.ndarray, error: np.ndarray, count: np.ndarray) -> np.ndarray:
     """1 - error / variance, from sums over ``count`` values; NaN where these do not vary."""
     variance = ratio(squares, count) - ratio(total, count) ** 2
     # What is left of equal numbers by rounding is no variance.
@@ -58,7 +58,7 @@ class RegressionTask(Task):
         centred = value - value[summary["labelled"]].mean() if summary["labelled"].any() else value
         squared = weights @ error**2
         return {
-            "r2": _explained(weights @ centred**2, weights @ centred, squared, count),
+            "r2": explained(weights @ centred**2, weights @ centred, squared, count),
             "mae": ratio(weights @ np.abs(error), count),
             "rmse": np.sqrt(ratio(squared, count)),
         }
@@ -118,7 +118,7 @@ class ReconstructionTask(ComputedTarget):
         square, mean, squared, absolute = (weights @ summary[name].astype(np.float64) for name in names)
         count = weights.sum(1)
         return {
-            "r2": _explained(square, mean, squared, count),
+            "r2": explained(square, mean, squared, count),
             "mse": ratio(squared, count),
             "mae": ratio(absolute, count),
         }

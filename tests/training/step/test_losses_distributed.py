@@ -14,6 +14,7 @@ from branchpoint.config import (
     AnyTaskConfig,
     ClassificationConfig,
     Config,
+    DistanceMapConfig,
     DomainConfig,
     MultilabelConfig,
     OrdinalConfig,
@@ -70,6 +71,12 @@ def tasks() -> tuple[AnyTaskConfig, ...]:
         ]
     return (
         *masks,
+        *(
+            DistanceMapConfig(
+                name=f"distance_{loss}", target="parts", foreground_classes=2, limit_voxels=4.0, loss=loss
+            )
+            for loss in get_args(get_type_hints(DistanceMapConfig)["loss"])
+        ),
         SurvivalConfig(name="breslow", target="survival"),
         SurvivalConfig(name="efron", target="survival", ties="efron"),
         replace(LARGE, class_weights=(1.0, 4.0)),

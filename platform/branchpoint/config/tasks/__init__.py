@@ -2,7 +2,7 @@
 
 from branchpoint.config.tasks.auxiliary import DomainConfig, HogConfig, ReconstructionConfig
 from branchpoint.config.tasks.base import Reversal, TaskConfig, config_of
-from branchpoint.config.tasks.dense import SegmentationConfig
+from branchpoint.config.tasks.dense import DistanceMapConfig, SegmentationConfig
 from branchpoint.config.tasks.image_level import (
     ClassificationConfig,
     MultilabelConfig,
@@ -15,6 +15,7 @@ TASK_CONFIGS: dict[str, type[TaskConfig]] = {
     config.kind: config
     for config in (
         SegmentationConfig,
+        DistanceMapConfig,
         SurvivalConfig,
         ClassificationConfig,
         MultilabelConfig,
@@ -33,6 +34,7 @@ __all__ = [
     "TASK_CONFIGS",
     "AnyTaskConfig",
     "ClassificationConfig",
+    "DistanceMapConfig",
     "DomainConfig",
     "HogConfig",
     "MultilabelConfig",

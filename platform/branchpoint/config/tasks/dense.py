@@ -51,3 +51,25 @@ class SegmentationConfig(TaskConfig):
             self.class_weights,
             f"the loss {self.loss!r} has no weights of classes",
         )
+
+
+@dataclass(frozen=True, kw_only=True)
+class DistanceMapConfig(TaskConfig):
+    """The signed distance to the surface of each class of a mask, positive inside: a dense regression.
+
+    It follows from the (augmented) mask, so any cohort with masks has it.
+
+    Attributes:
+        foreground_classes: number K of classes beside class 0; each has its own map.
+        limit_voxels: distances, in voxels of the prepared grid, are cut off here on both sides, and divided by it.
+        loss: ``smooth_l1`` (squared below one voxel, absolute above; Girshick 2015, eq. 3), ``mse`` or ``mae``.
+    """
+
+    kind: ClassVar[str] = "distance_map"
+    dense: ClassVar[bool] = True
+    target_kinds: ClassVar[tuple[str, ...]] = ("segmentation",)
+    bounded_metric: ClassVar[bool] = False
+
+    foreground_classes: Annotated[int, Range(at_least=1, at_most=254)] = 1
+    limit_voxels: Annotated[float, Range(at_least=1, at_most=1000)] = 10.0
+    loss: Literal["smooth_l1", "mse", "mae"] = "smooth_l1"

@@ -41,8 +41,9 @@ class TaskInfo:
 
 
 def predicted_tasks(tasks: Sequence[AnyTaskConfig]) -> list[AnyTaskConfig]:
-    """Those that give a result: neither untrained (weight 0) nor auxiliary."""
-    return [task for task in tasks if task.weight > 0 and not task.auxiliary]
+    """Those that give a result: neither untrained (weight 0), nor auxiliary, nor a map that is no mask."""
+    found = [task for task in tasks if task.weight > 0 and not task.auxiliary]
+    return [task for task in found if task.predicts_mask or not task.dense]
 
 
 def task_info(

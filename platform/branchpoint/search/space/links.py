@@ -17,13 +17,13 @@ WAYS = ("none", "both ways", "forth", "back")
 
 
 def suggest_cascades(trial: Trial, topology: Topology, tasks: Sequence[AnyTaskConfig]) -> Topology:
-    """``topology`` with cascades from the first dense task to each image-level task.
+    """``topology`` with cascades from the first task with a mask to each image-level task.
 
     Parameters: ``cascade_<task>`` for each image-level task, what its head gets; ``mask_as_input_<task>`` for the first
     task of each network that the dense task is no part of, whether that sees the predicted mask beside the image;
     ``cascade_gradient`` where there are cascades, whether the receiving tasks' losses also train the dense task.
     """
-    dense = next((task.name for task in tasks if task.dense), None)
+    dense = next((task.name for task in tasks if task.predicts_mask), None)
     if dense is None:
         return topology
     cascades: list[Cascade] = []
