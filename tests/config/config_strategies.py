@@ -110,6 +110,7 @@ def configs(draw: st.DrawFn) -> Config:
     tasks = [draw(parts(TASK_CONFIGS[kind], name=f"task{number}")) for number, kind in enumerate(kinds)]
     network = draw(parts(NetworkConfig))
     tasks = [replace(task, channels=network.in_channels) if task.kind == "reconstruction" else task for task in tasks]
+    tasks = [replace(task, importance=draw(st.floats(0.5, 2.0, width=32))) for task in tasks]
     tasks[0] = replace(tasks[0], weight=draw(st.floats(0.5, 2.0, width=32)))
     dataset = draw(parts(DatasetConfig))
     if "hog" in kinds:

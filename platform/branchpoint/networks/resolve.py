@@ -68,7 +68,7 @@ def name_of(config: Config) -> str:
         >>> cohort = DatasetConfig(root="/cohort", size_voxels=(16, 16, 16), spacing_mm=6.0)
         >>> tumour = SegmentationConfig(name="tumour", target="tumour")
         >>> name_of(Config(dataset=cohort, tasks=(tumour,), network=NetworkConfig(width=8, depth=3)))
-        'unet of width 8, single'
+        'radiomics_unet of width 8, single'
     """
     return f"{config.network.encoder} of width {config.network.width}, {topology_of(config).family}"
 
