@@ -68,6 +68,16 @@ class Tab:
         node = (await self.call("DOM.querySelector", nodeId=root, selector=selector))["nodeId"]
         await self.call("DOM.setFileInputFiles", nodeId=node, files=[str(file) for file in files])
 
+    async def drop_files(self, selector: str, files: list[Path]) -> None:
+        """Drag files or folders from the desktop over an element, and drop them there."""
+        box = await self.value(
+            f"(({{x, y, width, height}}) => [x + width / 2, y + height / 2])"
+            f"(document.querySelector('{selector}').getBoundingClientRect())"
+        )
+        data = {"items": [], "files": [str(file) for file in files], "dragOperationsMask": 1}
+        for kind in ("dragEnter", "dragOver", "drop"):
+            await self.call("Input.dispatchDragEvent", type=kind, x=box[0], y=box[1], data=data)
+
     async def screenshot(self, path: Path, width: int = 1100, height: int = 0) -> None:
         """A PNG of the page: the whole of it, or its first ``height`` pixels."""
         size = {"width": width, "height": height or 900, "deviceScaleFactor": 1, "mobile": False}

@@ -78,6 +78,20 @@ def check_segmentation(folder: Path, study: Path) -> None:
     assert found.SegmentSequence[0].SegmentLabel == "tumour"
 
 
+def test_what_a_prediction_from_dicom_rests_on(finished: Finished, study: Path, tmp_path: Path) -> None:
+    """Maps lie on the grid of the series, slice upon slice."""
+    command = ["explain", finished.bundle, "--input", study, "--out", tmp_path, "--task", "survival"]
+    done = CliRunner().invoke(cli.app, [str(part) for part in [*command, "--method", "gradcam"]])
+    assert done.exit_code == 0, done.output
+    written = sitk.ReadImage(str(tmp_path / "B7/gradcam-survival.nii.gz"))
+    headers = [pydicom.dcmread(path, stop_before_pixels=True) for path in (study / "CT").iterdir()]
+    lowest = min(headers, key=lambda header: float(header.ImagePositionPatient[2]))
+    assert written.GetSize() == (lowest.Columns, lowest.Rows, len(headers))
+    assert written.GetOrigin() == pytest.approx([float(value) for value in lowest.ImagePositionPatient], abs=1e-3)
+    assert sitk.GetArrayFromImage(written).any()
+    assert "What the prediction rests on" in (tmp_path / "B7/page.html").read_text()
+
+
 def test_no_names_without_being_asked(finished: Finished, study: Path, tmp_path: Path) -> None:
     done = run(finished.bundle, "--input", study, "--out", tmp_path)
     assert done.exit_code == 0, done.output

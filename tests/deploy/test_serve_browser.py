@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -51,6 +52,10 @@ def test_a_study_is_given_and_its_page_looked_at(served: tuple[str, Path], stran
     pictures = Path(os.environ.get("BRANCHPOINT_SCREENSHOTS") or tmp_path)
     first = sorted(strangers.glob("*_ct.nii.gz"))[0]
     files = [first, first.with_name(first.name.replace("_ct.", "_pt."))]
+    folder = tmp_path / "dropped" / "study"
+    (folder / "series").mkdir(parents=True)
+    for file in files:
+        shutil.copy(file, folder / "series")
 
     async def look() -> None:
         async with browser(tmp_path / "profile") as tab:
@@ -60,8 +65,11 @@ def test_a_study_is_given_and_its_page_looked_at(served: tuple[str, Path], stran
             await tab.open(address)
             assert await tab.value("document.querySelector('#go').disabled")
             assert not await tab.value("document.cookie"), "scripts cannot read the token"
-            await tab.give_files("#files", files)
+            await tab.drop_files("#drop", [folder])
             await tab.until("!document.querySelector('#go').disabled")
+            assert (
+                "2 files" in (said := await tab.value("document.querySelector('#chosen').innerText")) or "_pt" in said
+            )
             await tab.value("document.querySelector('#label').value = 'stranger'")
             await tab.screenshot(pictures / "home.png", height=760)
             await tab.value("document.querySelector('#go').click()")

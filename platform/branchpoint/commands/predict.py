@@ -24,6 +24,9 @@ def predict(
     folds: given.Folds = "",
     probabilities: Annotated[bool, typer.Option("--probabilities", help="Write probabilities too (float16).")] = False,
     dicom_seg: Annotated[bool, typer.Option("--dicom-seg", help="Write masks as DICOM segmentations too.")] = False,
+    tta: Annotated[
+        bool, typer.Option("--tta", help="Predict mirrored copies too, as in training, and take the mean.")
+    ] = False,
     identify: given.Identify = False,
     no_page: given.NoPage = False,
     device: given.Device = "auto",

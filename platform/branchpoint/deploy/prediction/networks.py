@@ -43,10 +43,18 @@ class Ensemble:
         bundle: opened.
         networks: names of those to load.
         device: ``cpu`` or ``cuda``.
+        mirrored: axes of each mirrored copy that is predicted too; see :func:`mirrored_copies`. Masks are turned back;
+            what a network says of an image is the mean over its copies.
     """
 
-    def __init__(self, bundle: Bundle, networks: Sequence[str], device: str = "cpu") -> None:
-        self.bundle, self.device = bundle, device
+    def __init__(
+        self,
+        bundle: Bundle,
+        networks: Sequence[str],
+        device: str = "cpu",
+        mirrored: Sequence[tuple[int, ...]] = (),
+    ) -> None:
+        self.bundle, self.device, self.mirrored = bundle, device, tuple(mirrored)
         self.networks: dict[str, Any] = {name: bundle.network(name, device) for name in networks}
         self.config: Config = bundle.config(networks[0])
         self.tasks: list[Task] = [build_task(task) for task in predicted_tasks(self.config.tasks)]
@@ -62,12 +70,13 @@ class Ensemble:
         moved = {name: value.to(self.device) for name, value in inputs.items()}
         maps: dict[str, list[np.ndarray]] = {}
         for name in networks:
-            logits = self._logits(name, moved)
+            copies = self._copies(name, moved)
             for task in self.tasks:
                 if task.dense:
-                    maps.setdefault(task.name, []).append(_probabilities(task, logits[task.name]))
+                    maps.setdefault(task.name, []).append(_probabilities(task, copies)[0].cpu().numpy())
                 else:
-                    outputs.values.setdefault(task.name, {})[name] = image_level(task, logits[task.name])
+                    found = [image_level(task, logits[task.name]) for logits in copies]
+                    outputs.values.setdefault(task.name, {})[name] = np.mean(found, axis=0)
         for task_name, found in maps.items():
             outputs.dense[task_name] = np.asarray(np.mean(found, axis=0, dtype=np.float64), np.float32)
             outputs.classes[task_name] = [class_ids(values) for values in found]
@@ -88,9 +97,8 @@ class Ensemble:
         for name in networks:
 
             def predict(tile: Tensor, name: str = name) -> Tensor:
-                logits = self._logits(name, {**moved, "image": tile.to(self.device)})
-                found = [task.probabilities(logits[task.name]) for task in dense]
-                return torch.cat([values[0] for values in found if values is not None])
+                copies = self._copies(name, {**moved, "image": tile.to(self.device)})
+                return torch.cat([_probabilities(task, copies)[0] for task in dense])
 
             ids = [np.zeros(image.shape[1:], np.uint8) for _ in dense]
             for (planes, rows), values in blocks(predict, image, int(bounds[-1]), size):
@@ -103,6 +111,15 @@ class Ensemble:
         for task, (first, last) in zip(dense, pairwise(bounds), strict=True):
             outputs.dense[task.name], outputs.spread[task.name] = mean[first:last], None
         return outputs
+
+    def _copies(self, name: str, inputs: Mapping[str, Tensor]) -> list[dict[str, Tensor]]:
+        """Logits of the image, and of each mirrored copy of it, those of masks turned back."""
+        found = [self._logits(name, inputs)]
+        for axes in self.mirrored:
+            logits = self._logits(name, {**inputs, "image": inputs["image"].flip(axes)})
+            dense = {task.name for task in self.tasks if task.dense}
+            found.append({key: value.flip(axes) if key in dense else value for key, value in logits.items()})
+        return found
 
     def _logits(self, name: str, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
         half = self.config.training.precision == "bf16" and self.device.startswith("cuda")
@@ -138,10 +155,10 @@ def image_level(task: Task, logits: Tensor) -> np.ndarray:
     return value
 
 
-def _probabilities(task: Task, logits: Tensor) -> np.ndarray:
-    found = task.probabilities(logits)
-    assert found is not None
-    return found[0].cpu().numpy()
+def _probabilities(task: Task, copies: Sequence[Mapping[str, Tensor]]) -> Tensor:
+    """Mean over ``copies`` of the probabilities (1, outputs, [D,] H, W) of a dense task."""
+    found = [values for logits in copies if (values := task.probabilities(logits[task.name])) is not None]
+    return found[0] if len(found) == 1 else torch.stack(found).mean(dim=0)
 
 
 def _spread(maps: Sequence[np.ndarray], ids: np.ndarray) -> float | None:

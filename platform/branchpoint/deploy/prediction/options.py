@@ -7,6 +7,7 @@ from typing import Any
 
 from branchpoint.deploy.bundle.bundle import Bundle
 from branchpoint.deploy.prediction.inputs import Reading
+from branchpoint.deploy.prediction.mirrored import mirrored_copies
 from branchpoint.deploy.prediction.settings import BASELINES, METHODS, Explaining, Settings
 
 
@@ -35,6 +36,7 @@ def settings_of(bundle: Bundle, given: Mapping[str, Any], explaining: Explaining
         probabilities=given["probabilities"],
         dicom_seg=given["dicom_seg"],
         page=not given["no_page"],
+        mirrored=_mirrored(bundle) if given.get("tta") else (),
         identify=given["identify"],
         device=_device(given["device"]),
         explaining=explaining,
@@ -65,6 +67,11 @@ def explaining_of(bundle: Bundle, given: Mapping[str, Any]) -> Explaining:
         raise ValueError(f"--baseline is {given['baseline']!r}: give {', '.join(BASELINES)}")
     grid = "" if given["grid"] == "each" else given["grid"]
     return Explaining(methods=methods, tasks=tasks, label=given["label"], baseline=given["baseline"], grid=grid)
+
+
+def _mirrored(bundle: Bundle) -> tuple[tuple[int, ...], ...]:
+    labels = [label for task in bundle.tasks for label in (task.name, *task.labels)]
+    return tuple(mirrored_copies(bundle.config(bundle.networks[0]).training.augmentation, labels))
 
 
 def _center(text: str) -> tuple[float, float, float] | None:

@@ -56,8 +56,11 @@ class Predictor:
     def ensemble(self) -> Ensemble:
         """Loaded when the first case needs it."""
         if self._ensemble is None:
-            self._ensemble = Ensemble(self.bundle, self.bundle.chosen(self.settings.folds), self.settings.device)
+            self._ensemble = self._load(self.settings)
         return self._ensemble
+
+    def _load(self, settings: Settings) -> Ensemble:
+        return Ensemble(self.bundle, self.bundle.chosen(settings.folds), settings.device, settings.mirrored)
 
     def __call__(self, case: Case) -> CaseOutcome:
         """Predict ``case`` unless its result is there; whatever goes wrong with it stays with it."""
@@ -73,7 +76,7 @@ class Predictor:
 
     def _on(self, settings: Settings) -> Ensemble:
         if settings.device != self.settings.device:
-            return Ensemble(self.bundle, self.bundle.chosen(settings.folds), settings.device)
+            return self._load(settings)
         return self.ensemble
 
     def _is_kept(self, case: Case) -> bool:

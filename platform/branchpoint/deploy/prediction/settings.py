@@ -70,6 +70,7 @@ class Settings:
         probabilities: write probabilities too.
         dicom_seg: write masks as DICOM segmentations too.
         page: write a page for people.
+        mirrored: axes of each mirrored copy that is predicted too (test-time augmentation).
         identify: let the patient's name and identifier into the results.
         explaining: what is explained too; ``None``: nothing.
         device: ``cpu`` or ``cuda``.
@@ -83,6 +84,7 @@ class Settings:
     probabilities: bool = False
     dicom_seg: bool = False
     page: bool = True
+    mirrored: tuple[tuple[int, ...], ...] = ()
     identify: bool = False
     explaining: Explaining | None = None
     device: str = "cpu"
@@ -93,8 +95,9 @@ class Settings:
         values.pop("device")
         values["folds"] = None if self.folds is None else list(self.folds)
         values["center_mm"] = None if self.center_mm is None else list(self.center_mm)
-        if self.explaining is None:
-            values.pop("explaining")
+        for name in ("explaining", "mirrored"):  # results of versions without them are like results without their use
+            if not getattr(self, name):
+                values.pop(name)
         return values
 
 

@@ -9,7 +9,7 @@ from typing import Any
 def summary_line(case: str, result: Mapping[str, Any]) -> str:
     """One line for people.
 
-    Such as ``A12  tumour 48.1 ml [44.0-51.3]; recurrence: percentile 81 [62-90], high risk; 3.4 s``.
+    Such as ``A12  tumour 48.1 ml [networks 44.0-51.3]; recurrence: percentile 81 [62-90], high risk; 3.4 s``.
     """
     parts = [text for name, one in result["tasks"].items() if (text := _in_words(name, one))]
     return f"{case}  {'; '.join(parts)}; {result['seconds']:.1f} s"
@@ -33,7 +33,7 @@ def _in_words(name: str, one: Mapping[str, Any]) -> str:
 def _size_in_words(entry: Mapping[str, Any]) -> str:
     if "volume_ml" not in entry:
         return f"{entry['label']} {entry['share']:.1%} of the picture"
-    within = "" if entry["low"] is None else f" [{entry['low']:.1f}-{entry['high']:.1f}]"
+    within = "" if entry["low"] is None else f" [networks {entry['low']:.1f}-{entry['high']:.1f}]"
     return f"{entry['label']} {entry['volume_ml']:.1f} ml{within}"
 
 
