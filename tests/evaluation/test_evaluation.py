@@ -96,7 +96,7 @@ def test_bfloat16_is_used_where_configured() -> None:
             return {**super().forward(inputs), "survival": head}
 
     evaluate(Linear(), config, Cohort(), [0, 1])
-    assert seen == [torch.bfloat16]
+    assert seen == [torch.bfloat16] * 2, "one pass for each sample"
 
 
 def test_pooled_folds_are_compared_within_each_fold() -> None:

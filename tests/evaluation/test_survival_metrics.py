@@ -127,9 +127,13 @@ def test_brier_score(cohort: tuple) -> None:
 
 def test_beyond_support_nothing_is_known() -> None:
     unknown = brier_contributions(
-        np.array([[0.5, np.nan]]), np.array([3.0]), np.array([1]), np.array([1.0, 9.0]), np.ones(1), np.ones((1, 2))
+        np.array([[0.5, np.nan]]), np.array([3.0]), np.array([1]), np.array([1.0, 2.0]), np.ones(1), np.ones((1, 2))
     )
     assert unknown.tolist()[0] == pytest.approx([0.25, np.nan], nan_ok=True)
+    followed = brier_contributions(
+        np.zeros((2, 2)), np.array([3.0, 4.0]), np.ones(2), np.array([3.5, 4.0]), np.ones(2), np.ones((2, 2))
+    )
+    assert followed.tolist() == [[0, pytest.approx(np.nan, nan_ok=True)], [1, pytest.approx(np.nan, nan_ok=True)]]
     assert len(evaluation_times(np.array([1.0, 2.0]), np.array([1, 0]))) == 0
     assert np.isnan(concordance(np.zeros(2), uno_pairs(np.ones(2), np.zeros(2), np.ones(2), 5.0))[0])
 

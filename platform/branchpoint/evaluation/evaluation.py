@@ -31,7 +31,7 @@ def evaluate(
     prepared: Batches,
     indices: Sequence[int] | np.ndarray,
     device: torch.device | str | None = None,
-    batch_size: int | None = None,
+    batch_size: int = 1,
     *,
     native: bool = True,
 ) -> dict[str, Summary]:
@@ -44,11 +44,12 @@ def evaluate(
 
     Args:
         network: inputs as in ``Batch.inputs`` to task name to logits.
-        config: its tasks, precision and (unless given) batch size are used.
+        config: its tasks and precision are used.
         prepared: the cohort.
         indices: positions in it.
         device: ``None`` takes the network's.
-        batch_size: samples at a time.
+        batch_size: samples at a time. One by one, as new patients are predicted, figures come out again to the last
+            bit: sums over a batch are taken in another order, and a voxel at the threshold may change its side.
         native: score segmentations on the grids of their files, where the cohort knows these; the validation of a
             training scores them on the prepared grid.
 
@@ -62,14 +63,13 @@ def evaluate(
     device = torch.device(device or next((parameter.device for parameter in network.parameters()), "cpu"))
     tasks = [build_task(task) for task in config.tasks]
     parts: dict[str, list[Summary]] = {task.name: [] for task in tasks}
-    size = batch_size or config.training.batch_size
     half = torch.autocast(device.type, torch.bfloat16, enabled=config.training.precision == "bf16")
     was_training = network.training
     network.eval()
     try:
         with torch.inference_mode(), half:
-            for start in range(0, len(indices), size):
-                batch = prepared.batch(indices[start : start + size]).to(device)
+            for start in range(0, len(indices), batch_size):
+                batch = prepared.batch(indices[start : start + batch_size]).to(device)
                 outputs = network(batch.inputs)
                 for task in tasks:
                     parts[task.name].append(_summary(task, outputs[task.name], batch, prepared if native else None))

@@ -152,7 +152,8 @@ def brier_contributions(
         censoring_at: (N, T), G at ``times``.
 
     Returns:
-        NaN where S or G is unknown, or G is 0.
+        NaN where S or G is unknown, or G is 0, and at times that no patient was followed beyond: there every prediction
+        near 0 would look perfect.
     """
     case = event.astype(bool)[:, None] & (time[:, None] <= times[None, :])
     control = time[:, None] > times[None, :]
@@ -160,7 +161,7 @@ def brier_contributions(
     with np.errstate(divide="ignore", invalid="ignore"):
         of_case = survival**2 / np.where(censoring > 0, censoring, np.nan)[:, None]
         of_control = (1 - survival) ** 2 / np.where(censoring_at > 0, censoring_at, np.nan)
-    unknown = np.isnan(survival) | np.isnan(censoring_at)
+    unknown = np.isnan(survival) | np.isnan(censoring_at) | ~control.any(axis=0)
     return np.where(unknown, np.nan, np.where(case, of_case, np.where(control, of_control, 0.0)))
 
 
