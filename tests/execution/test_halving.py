@@ -36,12 +36,22 @@ def test_minimising_mirrors_maximising() -> None:
         assert (up.stop_reason(str(i), 1, value) is None) == (down.stop_reason(str(i), 1, -value) is None)
 
 
-def test_best_so_far_is_compared_and_nan_is_worst() -> None:
-    rule = Halving(HalvingConfig(grace=2, least=2), epochs=5)
+def test_best_so_far_is_compared_where_it_is_kept_and_nan_is_worst() -> None:
+    rule = Halving(HalvingConfig(grace=2, least=2), epochs=5, keep_best=True)
     assert not rule.stop_reason("a", 2, 0.5)
     assert not rule.stop_reason("b", 1, 0.6)
     assert not rule.stop_reason("b", 2, 0.1), "its best epoch counts"
     assert rule.stop_reason("c", 2, math.nan)
+
+
+def test_a_lucky_epoch_does_not_count_where_the_last_weights_are_kept() -> None:
+    rule = Halving(HalvingConfig(grace=2, least=2), epochs=5)
+    assert not rule.stop_reason("a", 2, 0.5)
+    assert not rule.stop_reason("b", 1, 0.6)
+    assert "its value 0.1 is number 2 of 2" in str(rule.stop_reason("b", 2, 0.1))
+    recalled = Halving(HalvingConfig(grace=2, least=2), epochs=5)
+    recalled.recall([("b", 1, 0.6), ("b", 2, 0.1)])
+    assert not recalled.stop_reason("c", 2, 0.2), "0.2 leads: 0.6 was one epoch's"
 
 
 def test_between_rungs_nothing_stops() -> None:

@@ -120,7 +120,7 @@ def test_early_stopping_prunes(tmp_path: Path, base: Config) -> None:
     study.run()
     found = rows(study)
     assert [found[f"{i:04d}"]["state"] for i in range(6)] == ["COMPLETE"] + 5 * ["PRUNED"]
-    assert "stopped early after epoch 2: its best value 0.3267 is number 2 of 2" in found["0001"]["reason"]
+    assert "stopped early after epoch 2: its value 0.3267 is number 2 of 2" in found["0001"]["reason"]
     assert epochs_run(study.state, "0001") == [1, 2]
     third = toy_value(Config.from_json(found["0001"]["config"])) / 3
     assert math.isclose(found["0001"]["metrics"]["validation/score"], third)

@@ -46,16 +46,18 @@ class HalvingConfig:
 class Halving:
     """Says of a trial at an epoch whether it should stop, and why.
 
-    A trial's value at a rung is its best so far, as its final value will be that of its best epoch. NaN is worst.
+    NaN is worst.
 
     Args:
         config: the rule.
         epochs: budget of a trial.
         maximize: whether greater values are better.
+        keep_best: a trial's value at a rung is its best so far, as its final value will be that of its best epoch; else
+            it is the value at that epoch, as for trials that end with their last or averaged weights.
     """
 
-    def __init__(self, config: HalvingConfig, epochs: int, maximize: bool = True) -> None:
-        self.config = config
+    def __init__(self, config: HalvingConfig, epochs: int, maximize: bool = True, keep_best: bool = False) -> None:
+        self.config, self.keep_best = config, keep_best
         self._sign = 1.0 if maximize else -1.0
         self._rungs: dict[int, _Rung] = {rung: _Rung() for rung in config.rungs(epochs)}
         self._best: dict[str, float] = {}
@@ -80,18 +82,19 @@ class Halving:
         if better < places:
             return None
         return (
-            f"stopped early after epoch {epoch}: its best value {self._sign * own:.4g} is number {better + 1} of "
+            f"stopped early after epoch {epoch}: its value {self._sign * own:.4g} is number {better + 1} of "
             f"{len(rung.values)} trials that came so far, and {places} go on"
         )
 
     def _enter(self, trial: str, epoch: int, value: float) -> float:
-        signed = -math.inf if math.isnan(value) else self._sign * value
-        best = self._best[trial] = max(signed, self._best.get(trial, -math.inf))
+        reached = -math.inf if math.isnan(value) else self._sign * value
+        if self.keep_best:
+            reached = self._best[trial] = max(reached, self._best.get(trial, -math.inf))
         rung = self._rungs.get(epoch)
         if rung is not None and trial not in rung.trials:
             rung.trials.add(trial)
-            insort(rung.values, best)
-        return best
+            insort(rung.values, reached)
+        return reached
 
 
 class _Rung:

@@ -6,7 +6,7 @@ from typing import Any
 
 import ray
 
-from branchpoint.execution.halving import Halving, HalvingConfig
+from branchpoint.execution.halving import Halving
 from branchpoint.execution.run_spec import Setup
 from branchpoint.store import Store
 
@@ -14,12 +14,12 @@ from branchpoint.store import Store
 class RemotePruner:
     """A pruner by successive halving that all workers share.
 
-    Its actor fills the rungs from the store when it starts, and again when it is restarted after a lost node.
+    Its actor fills the rungs of ``rule`` from the store when it starts, and again when it is restarted after a lost node.
     """
 
-    def __init__(self, config: HalvingConfig, epochs: int, maximize: bool, setup: Setup) -> None:
+    def __init__(self, rule: Halving, setup: Setup) -> None:
         pruner = ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=-1)(_Pruner)
-        self._actor: Any = pruner.remote(config, epochs, maximize, setup)
+        self._actor: Any = pruner.remote(rule, setup)
 
     def __call__(self, trial: str, epoch: int, value: float) -> str | None:
         reason: str | None = ray.get(self._actor.stop_reason.remote(trial, epoch, value))
@@ -27,8 +27,8 @@ class RemotePruner:
 
 
 class _Pruner:
-    def __init__(self, config: HalvingConfig, epochs: int, maximize: bool, setup: Setup) -> None:
-        self.halving = Halving(config, epochs, maximize)
+    def __init__(self, rule: Halving, setup: Setup) -> None:
+        self.halving = rule
         rows = Store(setup.store).epochs(setup.study, columns=["metrics"]).to_pylist()
         values = [(row["trial"], row["epoch"], dict(row["metrics"]).get(setup.objective, float("nan"))) for row in rows]
         self.halving.recall(sorted(values, key=lambda value: value[1]))

@@ -18,7 +18,7 @@ from branchpoint.config import Config
 from branchpoint.config.serialization import to_plain
 from branchpoint.datasets.content import content_keys
 from branchpoint.execution.attempt import package_versions
-from branchpoint.execution.halving import HalvingConfig
+from branchpoint.execution.halving import Halving, HalvingConfig
 from branchpoint.execution.progress import Progress
 from branchpoint.execution.resources import Resources, memory_limit, preflight
 from branchpoint.execution.run_spec import SCORE, Outcome, Setup, known_outcomes
@@ -140,8 +140,10 @@ class Study:
         progress.say(f"study {self.name!r}: {self.trials} trials, {concurrency} at once; results in {self.store}")
         setup = self.setup()
         if self.halving:
-            epochs = self.base.training.epochs
-            setup = self.setup(pruner=RemotePruner(self.halving, epochs, self.maximize, setup))
+            training = self.base.training
+            keep_best = training.select_by in ("loss", "score")
+            rule = Halving(self.halving, training.epochs, self.maximize, keep_best=keep_best)
+            setup = self.setup(pruner=RemotePruner(rule, setup))
         run_all(SearchRuns(suggestions), setup, self.resources, concurrency, progress)
         if suggestions.started < self.trials:
             progress.say(f"the space holds no more than {suggestions.started} different configurations")
