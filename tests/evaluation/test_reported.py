@@ -110,7 +110,11 @@ def test_short_follow_up_is_nan_beyond_its_support() -> None:
 def test_all_events_before_the_horizon_leave_nothing_to_score_there() -> None:
     """Nobody is at risk at two years: a predicted survival of 0 would have a Brier score of 0, by nobody's merit."""
     summary = folds()
-    early = {**summary, "event": np.ones(600, bool), "time_days": 700 * summary["time_days"] / summary["time_days"].max()}
+    early = {
+        **summary,
+        "event": np.ones(600, bool),
+        "time_days": 700 * summary["time_days"] / summary["time_days"].max(),
+    }
     found = reported_task(SURVIVAL).metrics(early)
     assert np.isfinite(found["ibs"])
     assert np.isnan([found[name] for name in FURTHER if name.endswith("_2y")]).all()

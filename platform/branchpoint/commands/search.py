@@ -21,13 +21,14 @@ from branchpoint.commands.choices import with_choices
 from branchpoint.commands.cohort import known_risk, phantom_root, prepared_cohort
 from branchpoint.commands.job import Job, base_config
 from branchpoint.commands.options import with_options
+from branchpoint.commands.references import reference_configs, training_shares
 from branchpoint.commands.running import run_command
 from branchpoint.commands.search_options import SearchOptions
 from branchpoint.config import Config
 from branchpoint.execution.halving import HalvingConfig
 from branchpoint.execution.state import default_study, home_folder, store_and_state
 from branchpoint.search.final import Finals
-from branchpoint.search.space.points import config_at
+from branchpoint.search.space.parts import candidates_learn
 from branchpoint.search.space.prior import measured_prior
 from branchpoint.search.study import Study
 from branchpoint.store import Store
@@ -55,12 +56,14 @@ def run(job: Job, options: SearchOptions) -> None:
     base = with_choices(replace(base, training=replace(base.training, start_from=options.weights)), options)
     manifest, excluded = prepared_cohort(base.dataset, scale.folds, home / "cache", options.skip_faulty)
     study = study_of(job, base, options, scale.trials, manifest, excluded)
-    published = {label: config_at(job.space.space, base, point) for label, point in job.space.published(base).items()}
-    finals = Finals(study=study, epochs=scale.final_epochs, published=published, known_risk=known_risk(root))
+    references = reference_configs(job.space, base, options.references)
+    finals = Finals(study=study, epochs=scale.final_epochs, published=references, known_risk=known_risk(root))
     with study.running() as concurrency:
         study.search(concurrency)
-        finals.run(study.best(scale.top), concurrency)
+        candidates = study.best(scale.top)
+        finals.run(candidates, concurrency)
     _show(study, home / "report.html")
+    print(training_shares(Store(study.store), finals, candidates))
 
 
 def study_of(
@@ -69,13 +72,16 @@ def study_of(
     """The search of ``job`` around ``base``, on the prepared cohort of ``manifest``."""
     name = options.study or default_study(base.dataset)
     store, state = store_and_state(options.store, home_folder(options.home), name)
-    points = job.space.starting_points(base)
+    fixed = candidates_learn(base.tasks)
+    points = [point for point in job.space.starting_points(base) if fixed.items() <= point.items()]
     return Study(
         name=name,
         base=base,
         space=job.space.space,
         points=points,
         prior=measured_prior(Store(store), name, base, points, trials),
+        fixed=fixed,
+        sampler=options.sampler,
         prepared=manifest,
         cohorts=options.cohorts,
         store=store,

@@ -35,6 +35,15 @@ class SearchOptions:
     validation_share: Annotated[
         float | None, typer.Option(help="Share of the patients outside the test fold that validate.")
     ] = None
+    sampler: Annotated[
+        str, typer.Option(help="Optuna's sampler: tpe, gp (Gaussian process), nsga2, random or qmc (Sobol).")
+    ] = "tpe"
+    references: Annotated[
+        str,
+        typer.Option(
+            help="Networks trained for comparison: none, few (all shared, and up to three tasks alone) or all."
+        ),
+    ] = "few"
     trials: Annotated[int | None, typer.Option(help="Trials of the search.")] = None
     epochs: Annotated[int | None, typer.Option(help="Epochs of a trial.")] = None
     final_epochs: Annotated[int | None, typer.Option(help="Epochs of a finalist.")] = None

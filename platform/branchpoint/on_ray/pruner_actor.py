@@ -14,7 +14,8 @@ from branchpoint.store import Store
 class RemotePruner:
     """A pruner by successive halving that all workers share.
 
-    Its actor fills the rungs of ``rule`` from the store when it starts, and again when it is restarted after a lost node.
+    Its actor fills the rungs of ``rule`` from the store when it starts, and again when it is restarted after a lost
+    node.
     """
 
     def __init__(self, rule: Halving, setup: Setup) -> None:

@@ -29,6 +29,7 @@ from branchpoint.on_ray.cohort_server import cohort_here, cohort_source
 from branchpoint.on_ray.session import living_nodes, session
 from branchpoint.search.space.points import Space, check_points
 from branchpoint.search.suggest.feasibility import fits_memory, load_ahead
+from branchpoint.search.suggest.samplers import TPE, check_sampler
 from branchpoint.search.suggest.suggestions import Known, Suggestions
 from branchpoint.store import Store, StudyRecord, TrialRecord
 
@@ -60,6 +61,8 @@ class Study:
         space: gives a Config for a trial; raises ValueError where values do not fit together.
         points: parameter values that are tried first, such as published configurations.
         prior: values of some parameters that are tried next, see :mod:`branchpoint.search.space.prior`.
+        fixed: values of parameters that all candidates share, such as which tasks they learn.
+        sampler: proposes candidates, one of :data:`branchpoint.search.suggest.samplers.SAMPLERS`.
         prepared: manifest of the prepared cohort.
         cohorts: bucket (URI) from which nodes that do not see ``prepared`` take the cohort; ``None``: from this driver.
         store: URI of the results store.
@@ -80,6 +83,8 @@ class Study:
     space: Space
     points: Sequence[Mapping[str, Any]] = ()
     prior: Sequence[Mapping[str, Any]] = ()
+    fixed: Mapping[str, Any] = field(default_factory=dict)
+    sampler: str = TPE
     prepared: Path
     cohorts: str | None = None
     store: str
@@ -95,6 +100,7 @@ class Study:
 
     def __post_init__(self) -> None:
         check_name(self.name)
+        check_sampler(self.sampler)
 
     def run(self, top: int = 3) -> list[Candidate]:
         """Search, and give the ``top`` best candidates; started again after a kill, it goes on where it was.
@@ -192,6 +198,7 @@ class Study:
             "maximize": self.maximize,
             "halving": asdict(self.halving) if self.halving else None,
             "excluded": sorted(self.excluded),
+            **({"sampler": self.sampler} if self.sampler != TPE else {}),
         }
 
     def _ended(self) -> dict[str, Outcome]:
@@ -207,6 +214,8 @@ class Study:
             self.base,
             points=self.points,
             prior=self.prior,
+            fixed=self.fixed,
+            sampler=self.sampler,
             trials=self.trials,
             seed=self.base.seed,
             maximize=self.maximize,

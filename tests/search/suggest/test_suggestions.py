@@ -12,6 +12,7 @@ import pytest
 from optuna.trial import TrialState
 
 from branchpoint.config import Config
+from branchpoint.search.suggest.samplers import SAMPLERS
 from branchpoint.search.suggest.suggestions import MAX_ASKS, Known, Suggestion, Suggestions, open_journal
 from tests.search.search_toys import toy_space
 
@@ -199,3 +200,16 @@ def test_lost_journal_and_lost_store_are_refused(make: Callable[..., Suggestions
     (tmp_path / "journal.log").unlink()
     with pytest.raises(ValueError, match="the store holds trial 0000 of study 'toy'"):
         make(finished={"0000": Known("COMPLETE", 0.5)})
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_samplers_of_optuna_keep_what_is_fixed_and_repeat(
+    make: Callable[..., Suggestions], tmp_path: Path, sampler: str
+) -> None:
+    found = []
+    for _ in range(2):
+        found.append(run_all(make(sampler=sampler, fixed={"depth": 3}, trials=7)))
+        (tmp_path / "journal.log").unlink()
+    assert len({config.network.width for config in found[0]}) == 7
+    assert {config.network.depth for config in found[0]} == {3}
+    assert [config.fingerprint for config in found[0]] == [config.fingerprint for config in found[1]]

@@ -19,6 +19,7 @@ from branchpoint.search.space.trial import Trial
 from branchpoint.topology import Parting, SharingTrees, grow, join
 
 __all__ = [
+    "candidates_learn",
     "depths",
     "learned",
     "main_tasks",
@@ -48,6 +49,16 @@ def main_tasks(tasks: Sequence[AnyTaskConfig]) -> list[AnyTaskConfig]:
 def together(tasks: Sequence[AnyTaskConfig]) -> str:
     """The choice of ``learn`` that trains all ``tasks``, auxiliary ones aside."""
     return "+".join(task.name for task in main_tasks(tasks))
+
+
+def candidates_learn(tasks: Sequence[AnyTaskConfig]) -> dict[str, str]:
+    """The value of ``learn`` of all candidates: where every task counts, a network of one task cannot win.
+
+    Networks of one task are references, which are trained after the search. Networks that share nothing are candidates:
+    they part at depth 0. Empty where a task does not count, as leaving it out may then be the answer.
+    """
+    main = main_tasks(tasks)
+    return {"learn": together(tasks)} if len(main) > 1 and all(task.importance > 0 for task in main) else {}
 
 
 def suggest_learned(trial: Trial, tasks: Sequence[AnyTaskConfig]) -> tuple[AnyTaskConfig, ...]:

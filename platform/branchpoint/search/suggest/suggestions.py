@@ -13,15 +13,14 @@ repeats configurations. Here
 - each ask gets a sampler seeded by (seed, trial number), so that runs are repeatable and a resumed search does not
   repeat its random draws.
 
-The sampler is Optuna's multivariate TPE; running trials count as bad ones (constant liar), so that those at work at
-the same time differ. The journal file survives any kill; what is in the store counts where the two differ.
+The sampler is one of Optuna's own, by default multivariate TPE. The journal file survives any kill; what is in the
+store counts where the two differ.
 """
 
 from __future__ import annotations
 
 import json
 import math
-import warnings
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -35,6 +34,7 @@ from optuna.trial import FrozenTrial, TrialState
 from branchpoint.config import Config
 from branchpoint.search.space.points import Space
 from branchpoint.search.suggest.journal import open_journal
+from branchpoint.search.suggest.samplers import RANDOM, TPE, make_sampler
 
 Feasible = Callable[[Config], str | None]
 
@@ -69,6 +69,8 @@ class Suggestions:
         base: what all candidates share.
         points: parameter values that come first, see :mod:`branchpoint.search.space.points`.
         prior: parameter values that come next; what they leave open is sampled.
+        fixed: parameter values that the sampler does not vary.
+        sampler: one of :data:`branchpoint.search.suggest.samplers.SAMPLERS`.
         trials: how many to start at most; duplicates and infeasible ones do not count.
         seed: of the sampler.
         maximize: whether greater values are better.
@@ -86,6 +88,8 @@ class Suggestions:
         *,
         points: Sequence[Mapping[str, Any]] = (),
         prior: Sequence[Mapping[str, Any]] = (),
+        fixed: Mapping[str, Any] | None = None,
+        sampler: str = TPE,
         trials: int,
         seed: int = 0,
         maximize: bool = True,
@@ -94,7 +98,8 @@ class Suggestions:
         reject: Callable[[str, Config | None, Mapping[str, Any], str], None] = lambda *_: None,
     ) -> None:
         self.space, self.base, self.trials, self.seed = space, base, trials, seed
-        self.feasible, self.reject = feasible, reject
+        self.feasible, self.reject, self.fixed = feasible, reject, dict(fixed or {})
+        self.sampler = sampler
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self._storage = open_journal(journal)
         self._study = optuna.create_study(
@@ -254,12 +259,10 @@ class Suggestions:
     def _sampler(self, number: int, at_random: bool) -> optuna.samplers.BaseSampler:
         seed = int(np.random.SeedSequence([self.seed, number]).generate_state(1)[0])
         if at_random:
-            return optuna.samplers.RandomSampler(seed=seed)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            return optuna.samplers.TPESampler(
-                multivariate=True, group=True, constant_liar=True, n_startup_trials=self._startup_trials, seed=seed
-            )
+            return make_sampler(RANDOM, seed, 0, self.fixed)
+        return make_sampler(
+            self.sampler, self.seed if self.sampler == "qmc" else seed, self._startup_trials, self.fixed
+        )
 
     def _trials(self) -> list[FrozenTrial]:
         return self._study.get_trials(deepcopy=False)

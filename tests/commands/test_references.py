@@ -1,0 +1,58 @@
+"""Which networks a study trains for comparison."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from branchpoint.commands.choices import with_choices
+from branchpoint.commands.references import reference_configs
+from branchpoint.commands.search_options import SearchOptions
+from branchpoint.config import Config, DatasetConfig
+from branchpoint.search.space.parts import candidates_learn
+from search_spaces import busi, hecktor, ph2
+
+SPACES: dict[str, Any] = {"busi": busi, "hecktor": hecktor, "ph2": ph2}
+
+
+def base(name: str, **options: Any) -> Config:
+    size = (48, 48, 48) if name == "hecktor" else (64, 64)
+    dataset = DatasetConfig(name=name, release="2021" if name == "hecktor" else "", size_voxels=size)
+    found: Config = with_choices(SPACES[name].base(dataset), SearchOptions(**options))
+    return found
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "labels"),
+    [
+        ("hecktor", {}, ["multi-task, all shared", "segmentation only", "survival only"]),
+        ("busi", {}, ["multi-task, all shared", "lesion only", "diagnosis only"]),
+        ("ph2", {}, ["multi-task, all shared", "lesion only", "diagnosis only", "asymmetry only"]),
+        (
+            "ph2",
+            {"objective": "streaks=3,pigment_network=2,lesion=1"},
+            ["multi-task, all shared", "lesion only", "pigment_network only", "streaks only"],
+        ),
+        ("hecktor", {"tasks": "survival"}, ["survival only"]),
+    ],
+)
+def test_few_are_the_shared_network_and_the_tasks_that_count_most(
+    name: str, options: dict[str, str], labels: list[str]
+) -> None:
+    config = base(name, **options)
+    assert list(reference_configs(SPACES[name], config, "few")) == labels
+
+
+def test_none_and_all() -> None:
+    config = base("ph2")
+    assert reference_configs(ph2, config, "none") == {}
+    assert list(reference_configs(ph2, config, "all")) == list(ph2.published(config))
+    with pytest.raises(ValueError, match="--references is 'some': must be one of none, few, all"):
+        reference_configs(ph2, config, "some")
+
+
+def test_candidates_learn_all_tasks_unless_one_does_not_count() -> None:
+    assert candidates_learn(base("hecktor").tasks) == {"learn": "tumour+survival"}
+    assert candidates_learn(base("hecktor", objective="survival").tasks) == {}
+    assert candidates_learn(base("hecktor", tasks="tumour").tasks) == {}
