@@ -21,7 +21,7 @@ import numpy as np
 
 from branchpoint.config import RegressionConfig, SegmentationConfig, SurvivalConfig
 from branchpoint.evaluation.bootstrap import Interval, intervals, paired_differences
-from branchpoint.evaluation.selection import choose_by_fold
+from branchpoint.evaluation.selection import Contender, choose_by_fold
 from branchpoint.tasks import build_task
 from branchpoint.tasks.base import Summary
 
@@ -188,11 +188,17 @@ def selection_bias(mode: Choice, repetitions: int, seed: int = 0) -> tuple[float
             chosen = [int(seen[:-1].mean(1).argmax())] * folds
         else:
             names = [str(number) for number in range(finalists)]
-            validation = {
-                name: [{"outline": _outlines(seen[int(name)], test[(fold + 1) % folds])} for fold in range(folds)]
+            contenders = [
+                Contender(
+                    name=name,
+                    tasks=[OUTLINE],
+                    validation=[
+                        [{"outline": _outlines(seen[int(name)], test[(fold + 1) % folds])} for fold in range(folds)]
+                    ],
+                )
                 for name in names
-            }
-            chosen = [int(name) for name in choose_by_fold({key: [OUTLINE] for key in names}, validation, test)]
+            ]
+            chosen = [int(name) for name in choose_by_fold(contenders, test)]
         best = np.concatenate([tested[number, part] for number, part in zip(chosen, test, strict=True)])
         found.append(best.mean() - tested[-1].mean())
     return float(np.mean(found)), float(np.std(found) / np.sqrt(repetitions))

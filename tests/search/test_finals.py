@@ -21,7 +21,7 @@ FIRST, SECOND = np.arange(10), np.arange(10, 20)
 
 def finalist(width: int, label: str = "") -> Finalist:
     base = Config(
-        dataset=DatasetConfig(size_voxels=(16, 16, 16)),
+        dataset=DatasetConfig(size_voxels=(32, 32, 32)),
         tasks=(SegmentationConfig(name="tumour", target="tumour"),),
         split=SplitConfig(folds=2),
     )
@@ -46,7 +46,11 @@ def finals(monkeypatch: pytest.MonkeyPatch) -> Finals:
         return Split(np.array([], dtype=int), validation, test)
 
     monkeypatch.setattr(final, "split", parts)
-    study = SimpleNamespace(name="s", objective=SCORE, store="", resources=None, setup=lambda: None)
+    base = SimpleNamespace(split=SplitConfig(folds=2))
+    study = SimpleNamespace(
+        name="s", base=base, objective=SCORE, maximize=True, store="", resources=None, setup=lambda: None
+    )
+    monkeypatch.setattr(final, "Store", lambda uri: SimpleNamespace(writer=lambda name: SimpleNamespace(figures=len)))
     return Finals(study=study, epochs=1)
 
 
@@ -62,7 +66,31 @@ def test_each_fold_chooses_without_its_test_patients(finals: Finals, monkeypatch
         ]
 
     monkeypatch.setattr(final, "validation_summaries", seen)
-    assert finals._choices([good_first, good_later], good_later, 1) == [good_later, good_first]
+    best, choices = finals._choose({"a": good_first, "b": good_later}, 1)
+    assert choices == [good_later, good_first]
+    assert best == good_first, "0.55 each: nothing tells them apart, and it is the smaller"
+
+
+def test_seeds_are_runs_of_their_own(finals: Finals) -> None:
+    """The first seed's runs keep the names that they have in a study of one seed."""
+    one, three = finalist(4), replace(finalist(4), seeds=3)
+    assert [spec.name for spec in one.specs()] == [f"{one.config.candidate}-fold{fold}" for fold in (0, 1)]
+    assert three.by_seed()[0] == one.by_seed()[0]
+    assert len({spec.name for spec in three.specs()}) == 6
+    assert [spec.config.seed for spec in three.specs()] == [0, 1, 2, 0, 1, 2]
+    assert {spec.config.candidate for spec in three.specs()} == {one.config.candidate}
+    assert {spec.config.split.seed for spec in three.specs()} == {0}, "patients stay in their folds"
+    titles = final.titles([three])
+    assert titles[three.by_seed()[1][0].name].endswith("fold 1 of 2, seed 2")
+
+
+def test_figures_are_over_all_seeds(finals: Finals, monkeypatch: pytest.MonkeyPatch) -> None:
+    best = replace(finalist(4), seeds=2)
+    other = replace(finalist(8, "multi-task"), seeds=2)
+    given = figures_from(monkeypatch, finals, {BEST: best, "multi-task": other}, [best, other])
+    assert given["models"]["multi-task"] == [[spec.name for spec in folds] for folds in other.by_seed()]
+    by_fold = [[best.by_seed()[k][0].name, other.by_seed()[k][1].name] for k in (0, 1)]
+    assert given["models"][BY_FOLD] == by_fold
 
 
 @pytest.mark.parametrize("differ", [True, False])
@@ -70,21 +98,32 @@ def test_figures_are_those_of_the_choices_where_they_differ(
     finals: Finals, monkeypatch: pytest.MonkeyPatch, differ: bool
 ) -> None:
     best, other = finalist(4), finalist(8, "multi-task")
-    given: dict[str, Any] = {}
-    monkeypatch.setattr(final, "test_summaries", lambda specs, *_: [spec.name for spec in specs])
-    monkeypatch.setattr(final, "untrained_summaries", lambda configs, *_: [])
-    monkeypatch.setattr(final, "fold_references", lambda *_: [])
-    monkeypatch.setattr(final, "figure_records", lambda **arguments: given.update(arguments) or [])
-    monkeypatch.setattr(final, "Store", lambda uri: SimpleNamespace(writer=lambda name: SimpleNamespace(figures=len)))
-    monkeypatch.setattr(Finals, "_chose_candidates", lambda self: np.array([], dtype=int))
-    finals._test({BEST: best, "multi-task": other}, [best, other if differ else best], 1)
+    given = figures_from(monkeypatch, finals, {BEST: best, "multi-task": other}, [best, other if differ else best])
     assert list(given["configs"]) == ([BY_FOLD] if differ else []) + [BEST, "multi-task"], "the first is compared"
     assert given["models"][BEST] == [[spec.name for spec in best.specs()]]
     if differ:
         assert given["models"][BY_FOLD] == [[best.specs()[0].name, other.specs()[1].name]]
 
 
-def test_another_objective_has_one_choice(finals: Finals) -> None:
-    best = finalist(4)
+def figures_from(
+    monkeypatch: pytest.MonkeyPatch, finals: Finals, finalists: dict[str, Finalist], choices: list[Finalist]
+) -> dict[str, Any]:
+    """What the figures of ``finalists`` are made from; runs are their own names."""
+    given: dict[str, Any] = {}
+    monkeypatch.setattr(final, "test_summaries", lambda specs, *_: [spec.name for spec in specs])
+    monkeypatch.setattr(final, "untrained_summaries", lambda configs, *_: [])
+    monkeypatch.setattr(final, "fold_references", lambda *_: [])
+    monkeypatch.setattr(final, "figure_records", lambda **arguments: given.update(arguments) or [])
+    monkeypatch.setattr(Finals, "_chose_candidates", lambda self: np.array([], dtype=int))
+    finals._test(finalists, choices, 1)
+    return given
+
+
+def test_another_objective_has_one_choice(finals: Finals, monkeypatch: pytest.MonkeyPatch) -> None:
+    best, other = finalist(4), finalist(8)
     finals.study.objective = "validation/loss"
-    assert finals._choices([best, finalist(8)], best, 1) == [best, best]
+    ended = {
+        spec.name: SimpleNamespace(value=value) for each, value in ((best, 0.9), (other, 0.1)) for spec in each.specs()
+    }
+    monkeypatch.setattr(Finals, "_ended", lambda self: ended)
+    assert finals._choose({"a": best, "b": other}, 1) == (best, [best, best])

@@ -28,6 +28,7 @@ class Scale:
         epochs: epochs of a trial.
         final_epochs: epochs of a finalist.
         top: best candidates that are trained on all folds.
+        seeds: networks of each finalist on each fold.
         width: channels of the first level, about which the search varies.
         batch_size: samples of a training step.
         learning_rate: learning rate of the published configurations; the search varies it.
@@ -43,6 +44,7 @@ class Scale:
     epochs: int = 60
     final_epochs: int = 60
     top: int = 3
+    seeds: int = 3
     width: int = 8
     batch_size: int = 10
     learning_rate: float = 1e-3

@@ -57,7 +57,13 @@ def run(job: Job, options: SearchOptions) -> None:
     manifest, excluded = prepared_cohort(base.dataset, scale.folds, home / "cache", options.skip_faulty)
     study = study_of(job, base, options, scale.trials, manifest, excluded)
     references = reference_configs(job.space, base, options.references)
-    finals = Finals(study=study, epochs=scale.final_epochs, published=references, known_risk=known_risk(root))
+    finals = Finals(
+        study=study,
+        epochs=scale.final_epochs,
+        published=references,
+        seeds=scale.seeds,
+        known_risk=known_risk(root),
+    )
     with study.running() as concurrency:
         study.search(concurrency)
         candidates = study.best(scale.top)

@@ -48,6 +48,10 @@ class SearchOptions:
     epochs: Annotated[int | None, typer.Option(help="Epochs of a trial.")] = None
     final_epochs: Annotated[int | None, typer.Option(help="Epochs of a finalist.")] = None
     top: Annotated[int | None, typer.Option(help="Best candidates that are trained on all folds.")] = None
+    seeds: Annotated[
+        int | None,
+        typer.Option(help="Networks of each finalist on each fold; 3 by default, 1 at scales that take minutes."),
+    ] = None
     folds: Annotated[int | None, typer.Option(help="Folds of the cross-validation.")] = None
     scheme: Annotated[
         str | None, typer.Option(help="How patients are split: cross_validation, centres, official or paper.")
@@ -118,6 +122,8 @@ class SearchOptions:
         given: dict[str, Any] = {field.name: getattr(self, field.name, None) for field in fields(Scale)}
         if self.size is not None:
             given["size"] = edges(self.size)
+        if self.seeds is None and name != "paper":
+            given["seeds"] = 1
         return job.scale(name, {name: value for name, value in given.items() if value is not None})
 
 

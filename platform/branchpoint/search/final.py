@@ -1,8 +1,8 @@
 """From the best few candidates of a search to honest test figures.
 
-The best few by validation, and the published configurations, are trained anew on every fold with one budget; the mean
-validation objective over the folds chooses the best found; it, the published ones and the trivial references are
-evaluated on the test patients, once.
+The best few by validation, and the references, are trained anew on every fold with one budget and the same seeds; their
+scores on validation patients choose the best found (:mod:`branchpoint.evaluation.selection`); it, the references and
+the trivial references are evaluated on the test patients, once.
 
 What is clean and what is not (:data:`branchpoint.search.study.PROTOCOL` says it in the report):
 
@@ -27,42 +27,20 @@ from branchpoint.config import Config
 from branchpoint.datasets.prepared import PreparedCohort
 from branchpoint.datasets.splits import split
 from branchpoint.evaluation.estimates import figure_records
-from branchpoint.evaluation.selection import choose_by_fold
+from branchpoint.evaluation.selection import Contender, choose_by_fold, recommend
 from branchpoint.execution.held_out import Summaries
 from branchpoint.execution.progress import Progress
 from branchpoint.execution.run_spec import SCORE, Outcome, RunSpec, known_outcomes, open_prepared
 from branchpoint.execution.runs import ListedRuns, NoResultError
-from branchpoint.networks import name_of
 from branchpoint.on_ray.held_out_runs import fold_references, test_summaries, untrained_summaries, validation_summaries
 from branchpoint.on_ray.tune_runner import run_all
+from branchpoint.search.finalists import Finalist, contenders, score_records, titles
 from branchpoint.search.study import Candidate, Study
 from branchpoint.store import Store
-from branchpoint.tasks import build_task
 
 BEST = "best found"
 BY_FOLD = "best found, chosen fold by fold"
 UNTRAINED = "untrained network"
-
-
-@dataclass(frozen=True)
-class Finalist:
-    """A configuration that is trained on all folds.
-
-    Attributes:
-        config: with the budget of the finals, fold 0.
-        labels: names it is known by, such as ``multi-task, all shared``; empty for those that the search found.
-    """
-
-    config: Config
-    labels: tuple[str, ...] = ()
-
-    def specs(self) -> list[RunSpec]:
-        """One run for each fold."""
-        specs = []
-        for fold in self.config.split.rounds:
-            config = replace(self.config, split=replace(self.config.split, fold=fold))
-            specs.append(RunSpec(f"{self.config.candidate}-fold{fold}", config, stage="final"))
-        return specs
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,6 +51,7 @@ class Finals:
         study: the search, see :class:`branchpoint.search.study.Study`.
         epochs: budget of a run, the same for all.
         published: label to Config, compared beside the best found.
+        seeds: networks of each finalist on each fold; intervals are over seeds and patients.
         known_risk: patient to true log-hazard, where a phantom tells; its C-index is what can be attained.
         resamples: of the bootstrap.
     """
@@ -81,6 +60,7 @@ class Finals:
     epochs: int
     published: Mapping[str, Config] = field(default_factory=dict)
     known_risk: Mapping[str, float] = field(default_factory=dict)
+    seeds: int = 1
     resamples: int = 1000
 
     def run(self, candidates: Sequence[Candidate], concurrency: int) -> Finalist:
@@ -95,10 +75,10 @@ class Finals:
         finalists = self.finalists(candidates)
         self._remember(finalists)
         self._train(finalists, concurrency)
-        best = self.choose(finalists)
-        complete = [finalist for finalist in finalists if self._complete(finalist)]
-        tested = {label: finalist for finalist in complete for label in finalist.labels}
-        self._test({BEST: best, **tested}, self._choices(complete, best, concurrency), concurrency)
+        complete = self._complete(finalists)
+        best, choices = self._choose(complete, concurrency)
+        tested = {label: finalist for finalist in complete.values() for label in finalist.labels}
+        self._test({BEST: best, **tested}, choices, concurrency)
         return best
 
     def finalists(self, candidates: Sequence[Candidate]) -> list[Finalist]:
@@ -108,58 +88,71 @@ class Finals:
         for label, config in named:
             config = replace(config, training=replace(config.training, epochs=self.epochs))
             config = replace(config, split=replace(config.split, fold=0))
-            known = found.get(config.candidate, Finalist(config))
+            known = found.get(config.candidate, Finalist(config, seeds=self.seeds))
             found[config.candidate] = replace(known, labels=(*known.labels, *([label] if label else [])))
         return list(found.values())
 
-    def choose(self, finalists: Sequence[Finalist]) -> Finalist:
-        """The finalist with the best mean validation objective over the folds, among those with every fold complete."""
-        sign = 1.0 if self.study.maximize else -1.0
+    def _complete(self, finalists: Sequence[Finalist]) -> dict[str, Finalist]:
+        """Name in words to each finalist whose runs are all complete.
+
+        Raises:
+            NoResultError: there is none.
+        """
         ended = self._ended()
-        complete = [finalist for finalist in finalists if self._complete(finalist, ended)]
+        complete = {
+            finalist.name(rank): finalist
+            for rank, finalist in enumerate(finalists, 1)
+            if all(spec.name in ended and ended[spec.name].state == "COMPLETE" for spec in finalist.specs())
+        }
         if not complete:
             reasons = sorted({outcome.reason for outcome in ended.values() if outcome.reason})
             raise NoResultError(f"study {self.study.name!r}: no finalist completed all folds. {'; '.join(reasons[:5])}")
+        return complete
+
+    def _choose(self, complete: Mapping[str, Finalist], concurrency: int) -> tuple[Finalist, list[Finalist]]:
+        """The best found, and the finalist that each fold chooses without its test patients.
+
+        Where the study's objective is not the score, the best mean over folds and seeds, for every fold.
+        """
+        rounds = self.study.base.split.rounds
+        if self.study.objective != SCORE:
+            best = self._best_by_objective(complete)
+            return best, [best] * len(rounds)
+        cohort, compared = self._cohort(), self._contenders(complete, concurrency)
+        found = recommend(compared, groups=cohort.groups)
+        print(found.text(), flush=True)
+        Store(self.study.store).writer(self.study.name).figures(score_records(self.study.name, complete, found))
+        best = complete[found.chosen]
+        if len(rounds) == 1:
+            return best, [best]
+        tested = [split(cohort, replace(best.config.split, fold=fold)).test for fold in rounds]
+        return best, [complete[name] for name in choose_by_fold(compared, tested, groups=cohort.groups)]
+
+    def _best_by_objective(self, complete: Mapping[str, Finalist]) -> Finalist:
+        sign, ended = 1.0 if self.study.maximize else -1.0, self._ended()
 
         def mean_validation(finalist: Finalist) -> float:
             return sign * float(np.mean([ended[spec.name].value for spec in finalist.specs()]))
 
-        return max(complete, key=mean_validation)
+        return max(complete.values(), key=mean_validation)
 
-    def _choices(self, finalists: Sequence[Finalist], best: Finalist, concurrency: int) -> list[Finalist]:
-        """The finalist that each fold chooses without its test patients.
-
-        ``best`` in each fold where there is one fold only, or the objective is not the score.
-        """
-        rounds = best.config.split.rounds
-        if self.study.objective != SCORE or len(rounds) == 1:
-            return [best] * len(rounds)
-        setup, study = self.study.setup(), self.study
-        specs = [spec for finalist in finalists for spec in finalist.specs()]
-        seen = iter(validation_summaries(specs, setup, study.resources, concurrency))
-        by_name = {finalist.config.candidate: finalist for finalist in finalists}
-        chosen = choose_by_fold(
-            {
-                name: [build_task(task) for task in finalist.config.tasks if not task.auxiliary]
-                for name, finalist in by_name.items()
-            },
-            {name: [next(seen) for _ in rounds] for name in by_name},
-            [split(self._cohort(), replace(best.config.split, fold=fold)).test for fold in rounds],
-            groups=self._cohort().groups,
-        )
-        return [by_name[name] for name in chosen]
+    def _contenders(self, complete: Mapping[str, Finalist], concurrency: int) -> list[Contender]:
+        """The finalists with their predictions for validation patients."""
+        study, specs = self.study, [spec for finalist in complete.values() for spec in finalist.specs()]
+        found = validation_summaries(specs, study.setup(), study.resources, concurrency)
+        return contenders(complete, dict(zip([spec.name for spec in specs], found, strict=True)))
 
     def _remember(self, finalists: Sequence[Finalist]) -> None:
         """A second choice after test figures were seen would not be honest."""
-        settings = {"epochs": self.epochs, "finalists": sorted(finalist.config.candidate for finalist in finalists)}
+        settings = {
+            "epochs": self.epochs,
+            "finalists": sorted(finalist.config.candidate for finalist in finalists),
+            **({"seeds": self.seeds} if self.seeds > 1 else {}),
+        }
         self.study.folder.remember(settings, part="finals")
 
     def _ended(self) -> dict[str, Outcome]:
         return known_outcomes(Store(self.study.store), self.study.name, self.study.objective, stage="final")
-
-    def _complete(self, finalist: Finalist, ended: Mapping[str, Outcome] | None = None) -> bool:
-        ended = self._ended() if ended is None else ended
-        return all(spec.name in ended and ended[spec.name].state == "COMPLETE" for spec in finalist.specs())
 
     def _train(self, finalists: Sequence[Finalist], concurrency: int) -> None:
         specs = [spec for finalist in finalists for spec in finalist.specs()]
@@ -172,12 +165,13 @@ class Finals:
             "fold",
             len(specs),
             study.objective,
-            titles=_titles(finalists),
+            titles=titles(finalists),
             maximize=study.maximize,
             before=[*ended.values()],
         )
         folds = len(self.study.base.split.rounds)
-        progress.say(f"{len(finalists)} finalists on {folds} folds, {self.epochs} epochs each")
+        seeds = f" with {self.seeds} seeds" if self.seeds > 1 else ""
+        progress.say(f"{len(finalists)} finalists on {folds} folds{seeds}, {self.epochs} epochs each")
         run_all(ListedRuns(waiting), study.setup(keep_network=True), study.resources, concurrency, progress)
         progress.finish()
 
@@ -188,23 +182,24 @@ class Finals:
 
     def _test(self, tested: Mapping[str, Finalist], choices: Sequence[Finalist], concurrency: int) -> None:
         study, setup, best = self.study, self.study.setup(), tested[BEST]
-        flat = [(label, spec) for label, finalist in tested.items() for spec in finalist.specs()]
+        runs = {label: finalist.by_seed() for label, finalist in tested.items()}
         configs = {label: finalist.config for label, finalist in tested.items()}
         if any(choice is not best for choice in choices):
-            flat += [(BY_FOLD, choice.specs()[fold]) for fold, choice in enumerate(choices)]
+            of_folds = [list(zip(*choice.by_seed(), strict=True))[fold] for fold, choice in enumerate(choices)]
+            runs = {BY_FOLD: [list(folds) for folds in zip(*of_folds, strict=True)], **runs}
             configs = {BY_FOLD: best.config, **configs}
-        unique = {spec.name: spec for _, spec in flat}
+        unique = {spec.name: spec for seeds in runs.values() for folds in seeds for spec in folds}
         found = dict(zip(unique, test_summaries([*unique.values()], setup, study.resources, concurrency), strict=True))
-        models: dict[str, list[Summaries]] = {}
-        for label, spec in flat:
-            models.setdefault(label, []).append(found[spec.name])
-        drawn = [spec.config for spec in best.specs()]
+        models: dict[str, list[list[Summaries]]] = {
+            label: [[found[spec.name] for spec in folds] for folds in seeds] for label, seeds in runs.items()
+        }
+        drawn = [spec.config for spec in best.by_seed()[0]]
         untrained = untrained_summaries(drawn, setup, study.resources, concurrency)
         references = fold_references(best.config, setup, study.resources)
         records = figure_records(
             study=study.name,
             configs=configs,
-            models={label: [folds] for label, folds in models.items()},
+            models=models,
             references={UNTRAINED: untrained},
             trivial=references,
             excluded=self._chose_candidates(),
@@ -225,13 +220,3 @@ class Finals:
     def _risk_by_position(self) -> dict[int, float]:
         ids = self._cohort().patient_ids
         return {i: self.known_risk[name] for i, name in enumerate(ids) if name in self.known_risk}
-
-
-def _titles(finalists: Sequence[Finalist]) -> dict[str, str]:
-    """Run to its network and fold in words; those that the search found come first, best first."""
-    titles: dict[str, str] = {}
-    for rank, finalist in enumerate(finalists, 1):
-        name = " = ".join(finalist.labels) or f"number {rank} of the search ({name_of(finalist.config)})"
-        specs = finalist.specs()
-        titles |= {spec.name: f"{name}, fold {fold} of {len(specs)}" for fold, spec in enumerate(specs, 1)}
-    return titles
