@@ -154,8 +154,7 @@ class Results:
         """The result in plain sentences."""
         if not self.best:
             return ["No trial has completed yet."]
-        score = self.best["metrics"].get(SCORE)
-        lines = [f"The best configuration has a score of {number(score)} on validation patients."]
+        lines = self._recommendation(self.best)
         for metric in self.primary_metrics:
             rows = [row for row in self.pooled_test if row["metric"] == metric]
             found = [row for row in rows if row["candidate"] == self.best_candidate]
@@ -164,6 +163,23 @@ class Results:
             references = sorted((r for r in rows if r["kind"] == "reference"), key=lambda r: -r["value"])
             against = f"; best reference: {references[0]['label']} {interval(references[0])}" if references else ""
             lines.append(f"{metric_name(metric)} on test patients: {interval(found[0])} (n={found[0]['n']}){against}.")
+        return lines
+
+    def _recommendation(self, best: Row) -> list[str]:
+        """Its score on validation patients, and that of a finalist with a higher one."""
+        scores = [row for row in self.figures if row["split"] == "validation"]
+        own = next((row for row in scores if row["candidate"] == self.best_candidate), None)
+        if own is None:
+            return [
+                f"The best configuration has a score of {number(best['metrics'].get(SCORE))} on validation patients."
+            ]
+        lines = [f"The recommended configuration has a score of {interval(own)} on validation patients of all folds."]
+        highest = max(scores, key=lambda row: row["value"])
+        if highest["candidate"] != self.best_candidate:
+            lines.append(
+                f"{highest['label']} has {interval(highest)}, but the difference is within one standard error: the "
+                "simplest such network is recommended."
+            )
         return lines
 
     def drawing(self) -> str:
