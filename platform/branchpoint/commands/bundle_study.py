@@ -18,9 +18,6 @@ if TYPE_CHECKING:
     from branchpoint.deploy.bundle.create import Trained
     from branchpoint.store import Store
 
-LABELS = ("best found", "trained")
-"""Of the figures of what a search, or `branchpoint train`, ended with."""
-
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
@@ -83,19 +80,16 @@ def only_study(store: Store) -> str:
 
 
 def _candidate(store: Store, study: str, given: str | None) -> tuple[str, str]:
-    """Label in the figures, and candidate."""
-    rows = [row for row in store.figures(study).to_pylist() if row["kind"] == "model"]
+    """Label in the figures (the candidate itself where it was not tested) and candidate."""
+    from branchpoint.execution.finished import recommended
+
     if given is not None:
-        label = next((row["label"] for row in rows if row["candidate"] == given), given)
-        return label, given
-    for label in LABELS:
-        found = {row["candidate"] for row in rows if row["label"] == label and row["candidate"]}
-        if len(found) == 1:
-            return label, found.pop()
-    raise ValueError(
-        f"study {study!r} in {store.uri} has no test figures of a best candidate yet; let it finish, "
-        "or name one with --candidate"
-    )
+        rows = [row for row in store.figures(study).to_pylist() if row["kind"] == "model"]
+        return next((row["label"] for row in rows if row["candidate"] == given), given), given
+    try:
+        return recommended(store, study)
+    except ValueError as problem:
+        raise ValueError(f"{problem}, or name a candidate with --candidate") from None
 
 
 def _trained(store: Store, study: str, candidate: str, request: Request) -> list[Trained]:
@@ -103,18 +97,18 @@ def _trained(store: Store, study: str, candidate: str, request: Request) -> list
 
     from branchpoint.config import Config
     from branchpoint.deploy.bundle.create import Trained
+    from branchpoint.execution.finished import final_runs
     from branchpoint.execution.held_out import load_summaries
     from branchpoint.execution.state import NETWORK, run_folder, store_and_state
     from branchpoint.training.state.warm_start import CONFIG_FILE
 
     where, state = store_and_state(store.uri, request.home, study)
-    rows = store.trials(study, columns=["stage", "state", "candidate", "fold", "seed"]).to_pylist()
-    final = [row for row in rows if row["candidate"] == candidate and row["stage"] == "final"]
-    chosen = [row for row in final if request.folds is None or row["fold"] in request.folds]
+    rows = final_runs(store, study, candidate)
+    chosen = [row for row in rows if request.folds is None or row["fold"] in request.folds]
     if unfinished := [row["trial"] for row in chosen if row["state"] != "COMPLETE"]:
         raise ValueError(f"study {study!r}: {', '.join(unfinished)} did not finish; leave the fold out with --folds")
     trained = []
-    for row in sorted(chosen, key=lambda row: (row["fold"], row["seed"])):
+    for row in chosen:
         place = run_folder(state, where, study, row["trial"]).place
         if not place.holds(NETWORK):
             raise ValueError(f"study {study!r}: the weights of {row['trial']} are gone from {place}")

@@ -21,6 +21,28 @@ RECOMMENDED = ("best found", "trained")
 """Labels of the figures whose candidate a study recommends: of a search, and of ``branchpoint train``."""
 
 
+def recommended(store: Store, study: str) -> tuple[str, str]:
+    """Label in the test figures, and candidate, of the Config that ``study`` recommends.
+
+    Raises:
+        ValueError: the study has no test figures of one best candidate yet.
+    """
+    models = [row for row in store.figures(study).to_pylist() if row["kind"] == "model" and row["candidate"]]
+    for label in RECOMMENDED:
+        found = {str(row["candidate"]) for row in models if row["label"] == label}
+        if len(found) == 1:
+            return label, found.pop()
+    raise ValueError(f"study {study!r} in {store.uri} has no test figures of a best candidate yet; let it finish")
+
+
+def final_runs(store: Store, study: str, candidate: str, columns: Sequence[str] = ()) -> list[dict[str, Any]]:
+    """Rows of the trials table, with ``columns`` too, of the final runs of ``candidate``, by fold and then by seed."""
+    wanted = ["trial", "stage", "state", "candidate", "fold", "seed", *columns]
+    rows = store.trials(study, columns=wanted).to_pylist()
+    final = [row for row in rows if row["candidate"] == candidate and row["stage"] == "final"]
+    return sorted(final, key=lambda row: (row["fold"], row["seed"]))
+
+
 @dataclass(frozen=True, kw_only=True)
 class FinishedStudy:
     """What a study ended with.
@@ -56,22 +78,16 @@ class FinishedStudy:
             data_root: folder of the release, where it lies elsewhere now.
 
         Raises:
-            ValueError: there is no such study, or it has no test figures yet.
+            ValueError: there is no such study, or it has no test figures of one best candidate yet.
         """
         about = next((row for row in store.studies().to_pylist() if row["study"] == name), None)
         if about is None:
             raise ValueError(f"no study {name!r} in {store.uri}")
-        figures = store.figures(name).to_pylist()
-        label = next((label for label in RECOMMENDED if any(row["label"] == label for row in figures)), None)
-        if label is None:
-            raise ValueError(f"study {name!r} has no test figures yet; let it finish its finals first")
-        candidate = next(row["candidate"] for row in figures if row["label"] == label)
-        trials = store.trials(name).to_pylist()
-        finals = [row for row in trials if (row["stage"], row["state"]) == ("final", "COMPLETE")]
+        label, candidate = recommended(store, name)
         specs = [
             RunSpec(row["trial"], _moved(Config.from_json(row["config"]), data_root), stage="final")
-            for row in finals
-            if row["candidate"] == candidate
+            for row in final_runs(store, name, candidate, columns=["config"])
+            if row["state"] == "COMPLETE"
         ]
         if not specs:
             raise ValueError(f"study {name!r}: no complete final run of candidate {candidate} is in {store.uri}")
@@ -84,7 +100,7 @@ class FinishedStudy:
             base=_moved(Config.from_json(about["config"]), data_root) if base else config,
             label=label,
             faulty=tuple(about["excluded"] or ()),
-            searched=any(row["stage"] == "search" for row in trials),
+            searched="search" in store.trials(name, columns=["stage"])["stage"].to_pylist(),
             runs=_by_seed(specs),
             home=home_folder(home),
         )
