@@ -3,12 +3,15 @@
 import json
 import subprocess
 import sys
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner, Result
 
 from branchpoint.commands import cli
+from branchpoint.commands.case_options import CaseOptions
+from branchpoint.commands.explain import Options as ExplainOptions
 from branchpoint.store import Store, StudyRecord, TrialRecord
 
 
@@ -59,6 +62,8 @@ def test_help_imports_no_heavy_package() -> None:
     script = """
 import atexit, sys
 from branchpoint.commands import cli
+from branchpoint.commands.case_options import CaseOptions
+from branchpoint.commands.explain import Options as ExplainOptions
 heavy = {"torch", "ray", "optuna", "SimpleITK", "pydicom", "numpy", "pyarrow", "scipy", "sksurv", "duckdb", "plotly"}
 atexit.register(lambda: print(sorted(heavy & set(sys.modules)), file=sys.stderr))
 sys.argv = ["branchpoint", "--help"]
@@ -72,3 +77,11 @@ cli.main()
 def test_wrong_root_is_one_message(tmp_path: Path) -> None:
     done = run("check-data", "hecktor", "--root", tmp_path / "nowhere")
     assert done.exit_code == 2
+
+
+def test_explain_takes_the_options_that_say_which_case_and_no_masks() -> None:
+    shared = {field.name for field in fields(CaseOptions)}
+    assert {field.name for field in fields(ExplainOptions)} - shared == {"method", "task", "label", "baseline"}
+    result = CliRunner().invoke(cli.app, ["explain", "bundle", "--out", "out", "--tta"])
+    assert result.exit_code == 2
+    assert "No such option: --tta" in result.output

@@ -7,11 +7,11 @@ from typing import Annotated
 
 import typer
 
-from branchpoint.commands import case_options as given
+from branchpoint.commands.case_options import BundlePath
 
 
 def calibrate(
-    bundle: given.BundlePath,
+    bundle: BundlePath,
     results: Annotated[Path, typer.Option(help="Folder that `branchpoint predict` wrote with this bundle.")],
     outcomes: Annotated[Path, typer.Option(help="CSV: id, and TASK (class) or TASK_days and TASK_event (0 or 1).")],
     out: Annotated[Path, typer.Option(help="New bundle: folder, or a file ending with .zip.")],

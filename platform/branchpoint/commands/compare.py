@@ -15,7 +15,7 @@ import math
 import shlex
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -23,7 +23,8 @@ import numpy as np
 import typer
 
 from branchpoint.commands.cohort import phantom_root, prepared_cohort
-from branchpoint.commands.job import Job, base_config
+from branchpoint.commands.job import Job, Scale, base_config
+from branchpoint.commands.options import HomeOption, SkipFaultyOption, with_options
 from branchpoint.commands.running import run_command
 from branchpoint.commands.search_options import edges
 from branchpoint.config import AnyTaskConfig, Config, HogConfig
@@ -46,49 +47,73 @@ WITHOUT, WITH, CONTROL = "without auxiliary task", "with HOG", "with zeros of th
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 
+@dataclass(frozen=True, kw_only=True)
+class CompareOptions:
+    """Options of ``jobs/compare.py``."""
+
+    study: Annotated[str, typer.Option(help="Job of pictures: ph2, busi, origa, isic2017, ...")]
+    question: Annotated[str, typer.Option(help="tasks or hog.")]
+    data_root: Annotated[Path | None, typer.Option(help="Folder of the release; else a phantom.")] = None
+    scale: Annotated[str, typer.Option(help="A scale of the job.")] = "demo"
+    size: Annotated[str | None, typer.Option(help="Pixels along each edge, or along both: 270x480.")] = None
+    folds: Annotated[int | None, typer.Option(help="Folds of the cross-validation.")] = None
+    epochs: Annotated[int | None, typer.Option(help="Epochs of a run.")] = None
+    batch_size: Annotated[int | None, typer.Option(help="Samples of a training step.")] = None
+    seeds: Annotated[int, typer.Option(min=1, help="Runs of each row and fold.")] = 3
+    only: Annotated[list[str] | None, typer.Option(help="Only these rows; may be repeated.")] = None
+    home: HomeOption = None
+    skip_faulty: SkipFaultyOption = False
+
+    def sized(self, job: Job) -> Scale:
+        """The scale that is asked for, with the values that the command line gives."""
+        given = {
+            "size": edges(self.size) if self.size else None,
+            "folds": self.folds,
+            "final_epochs": self.epochs,
+            "batch_size": self.batch_size,
+        }
+        return job.scale(self.scale, {name: value for name, value in given.items() if value is not None})
+
+
 @app.command(help=__doc__)
-def command(
-    study: Annotated[str, typer.Option(help="Job of pictures: ph2, busi, origa, isic2017, ...")],
-    question: Annotated[str, typer.Option(help="tasks or hog.")],
-    data_root: Annotated[Path | None, typer.Option(help="Folder of the release; else a phantom.")] = None,
-    scale: Annotated[str, typer.Option(help="A scale of the job.")] = "demo",
-    size: Annotated[str | None, typer.Option(help="Pixels along each edge, or along both: 270x480.")] = None,
-    folds: Annotated[int | None, typer.Option(help="Folds of the cross-validation.")] = None,
-    epochs: Annotated[int | None, typer.Option(help="Epochs of a run.")] = None,
-    batch_size: Annotated[int | None, typer.Option(help="Samples of a training step.")] = None,
-    seeds: Annotated[int, typer.Option(min=1, help="Runs of each row and fold.")] = 3,
-    only: Annotated[list[str] | None, typer.Option(help="Only these rows; may be repeated.")] = None,
-    home: Annotated[Path | None, typer.Option(help="Folder for results, cache and tables.")] = None,
-    skip_faulty: Annotated[bool, typer.Option("--skip-faulty", help="Leave samples with errors out.")] = False,
-) -> None:
+@with_options(CompareOptions)
+def command(options: CompareOptions) -> None:
     """See the module."""
-    named: Job = importlib.import_module(f"nas_{study}").JOB
-    job = named.at(data_root, named.release)
-    given = {"size": edges(size) if size else None, "folds": folds, "final_epochs": epochs, "batch_size": batch_size}
-    sized = job.scale(scale, {name: value for name, value in given.items() if value is not None})
-    place = home_folder(home)
-    root = data_root.expanduser().resolve() if data_root else phantom_root(job, sized, place, job.release, 0)
-    base = base_config(job, replace(sized, epochs=sized.final_epochs), root, release=job.release)
-    experiment = experiment_of(job, base, question).chosen(only or [])
-    manifest, _ = prepared_cohort(base.dataset, sized.folds, place / "cache", skip_faulty)
-    done = Reproduction(
-        experiment=experiment,
-        seeds=seeds,
-        prepared={job.release: manifest},
-        study=f"{study}-{question}",
-        store=str(place / "results"),
-        state=place / "results" / ".state" / f"{study}-{question}",
-    )
+    done, base = _planned(options)
     with StudyFolder(done.state).lock():
+        manifest = done.prepared[base.dataset.release]
         StudyFolder(done.state).remember({"cohort": manifest.name}, "cohort")
         results = Store(done.store)
         if done.study not in results.studies()["study"].to_pylist():
-            record = StudyRecord(study=done.study, dataset=job.dataset, release=job.release, config=base.to_json())
-            results.writer(done.study).study(record)
+            dataset = base.dataset
+            results.writer(done.study).study(
+                StudyRecord(study=done.study, dataset=dataset.name, release=dataset.release, config=base.to_json())
+            )
         done.run(say=print)
         found = findings(done)
         results.writer(done.study).figures(records(found, done.study))
     print(markdown(found, base, PreparedCohort.open(manifest)))
+
+
+def _planned(options: CompareOptions) -> tuple[Reproduction, Config]:
+    """The runs that answer the question, on a prepared cohort, and their base."""
+    named: Job = importlib.import_module(f"nas_{options.study}").JOB
+    job = named.at(options.data_root, named.release)
+    sized, place = options.sized(job), home_folder(options.home)
+    given = options.data_root
+    root = given.expanduser().resolve() if given else phantom_root(job, sized, place, job.release, 0)
+    base = base_config(job, replace(sized, epochs=sized.final_epochs), root, release=job.release)
+    manifest, _ = prepared_cohort(base.dataset, sized.folds, place / "cache", options.skip_faulty)
+    study = f"{options.study}-{options.question}"
+    done = Reproduction(
+        experiment=experiment_of(job, base, options.question).chosen(options.only or []),
+        seeds=options.seeds,
+        prepared={job.release: manifest},
+        study=study,
+        store=str(place / "results"),
+        state=place / "results" / ".state" / study,
+    )
+    return done, base
 
 
 def experiment_of(job: Job, base: Config, question: str) -> Experiment:

@@ -16,6 +16,7 @@ from typing import Annotated, Any
 import typer
 
 from branchpoint.commands.cohort import prepared_cohort
+from branchpoint.commands.options import HomeOption, SkipFaultyOption, with_options
 from branchpoint.commands.running import run_command
 from branchpoint.config import DatasetConfig
 from branchpoint.config.serialization import to_plain
@@ -67,58 +68,77 @@ INCEPTION_EDGE = 80
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 
+@dataclass(frozen=True, kw_only=True)
+class ReproduceOptions:
+    """Options of ``jobs/reproduce.py``."""
+
+    paper: Annotated[str, typer.Option(help="resformer, hog or hecktor.")]
+    dataset: Annotated[str, typer.Option(help="isic2017, retouch, cadis, endovis2017 or hecktor.")]
+    table: Annotated[str, typer.Option(help="Number of the table, or fig4, fig5, networks.")]
+    rows: Annotated[list[str] | None, typer.Option(help="Only rows of this name or subset; may be repeated.")] = None
+    seeds: Annotated[int | None, typer.Option(min=1, help="Runs of each row; by default the paper's.")] = None
+    data_root: Annotated[Path | None, typer.Option(help="Folder of the release; else a phantom.")] = None
+    demo: Annotated[bool, typer.Option("--demo", help="Small networks and pictures.")] = False
+    smoke: Annotated[bool, typer.Option("--smoke", help="The smallest run through everything.")] = False
+    split: Annotated[str, typer.Option(help="paper: its own parts; whole: volumes and videos kept together.")] = "paper"
+    epochs: Annotated[int | None, typer.Option(min=1, help="Of each run, instead of the paper's.")] = None
+    start_from: Annotated[Path | None, typer.Option(help="Weights that every run starts from.")] = None
+    cpus: Annotated[int, typer.Option(min=1, help="Threads of a run without GPU.")] = 1
+    store: Annotated[str | None, typer.Option(help="Results store: folder or URI.")] = None
+    study: Annotated[str | None, typer.Option(help="Name of the study; by default of paper, data and scale.")] = None
+    home: HomeOption = None
+    skip_faulty: SkipFaultyOption = False
+
+    @property
+    def scale(self) -> str:
+        """Name of the scale in :data:`SCALES`; empty for the paper's own."""
+        return "smoke" if self.smoke else "demo" if self.demo or self.data_root is None else ""
+
+    @property
+    def study_name(self) -> str:
+        """As given, or of paper, data and scale."""
+        data = "" if self.data_root else "phantom"
+        return self.study or "-".join(filter(None, (self.paper, self.dataset, data, self.scale)))
+
+    @property
+    def changes(self) -> dict[str, Any]:
+        """Values of ``Config.training`` that the command line gives."""
+        start_from = str(self.start_from.expanduser().resolve()) if self.start_from else None
+        given = {"epochs": self.epochs, "start_from": start_from}
+        return {name: value for name, value in given.items() if value is not None}
+
+
 @app.command(help=__doc__)
-def command(
-    paper: Annotated[str, typer.Option(help="resformer, hog or hecktor.")],
-    dataset: Annotated[str, typer.Option(help="isic2017, retouch, cadis, endovis2017 or hecktor.")],
-    table: Annotated[str, typer.Option(help="Number of the table, or fig4, fig5, networks.")],
-    rows: Annotated[list[str] | None, typer.Option(help="Only rows of this name or subset; may be repeated.")] = None,
-    seeds: Annotated[int | None, typer.Option(min=1, help="Runs of each row; by default the paper's.")] = None,
-    data_root: Annotated[Path | None, typer.Option(help="Folder of the release; else a phantom.")] = None,
-    demo: Annotated[bool, typer.Option("--demo", help="Small networks and pictures.")] = False,
-    smoke: Annotated[bool, typer.Option("--smoke", help="The smallest run through everything.")] = False,
-    split: Annotated[
-        str, typer.Option(help="paper: its own parts; whole: volumes and videos kept together.")
-    ] = "paper",
-    epochs: Annotated[int | None, typer.Option(min=1, help="Of each run, instead of the paper's.")] = None,
-    start_from: Annotated[Path | None, typer.Option(help="Weights that every run starts from.")] = None,
-    cpus: Annotated[int, typer.Option(min=1, help="Threads of a run without GPU.")] = 1,
-    store: Annotated[str | None, typer.Option(help="Results store: folder or URI.")] = None,
-    study: Annotated[str | None, typer.Option(help="Name of the study; by default of paper, data and scale.")] = None,
-    home: Annotated[Path | None, typer.Option(help="Folder for results, cache, phantom and tables.")] = None,
-    skip_faulty: Annotated[bool, typer.Option("--skip-faulty", help="Leave samples with errors out.")] = False,
-) -> None:
+@with_options(ReproduceOptions)
+def command(options: ReproduceOptions) -> None:
     """See the module."""
-    if split not in ("paper", "whole"):
-        raise ValueError(f"--split is {split!r}: give paper or whole")
-    experiment = find(paper, dataset, table).chosen(rows or [])
-    place = home_folder(home)
-    name = "smoke" if smoke else "demo" if demo or data_root is None else ""
-    scale = SCALES[name] if name else None
-    root = data_root.expanduser().resolve() if data_root else _phantom(dataset, place, name)
-    changes = {"epochs": epochs, "start_from": str(start_from.expanduser().resolve()) if start_from else None}
-    experiment = _on_data(experiment, root, scale, split, {key: v for key, v in changes.items() if v is not None})
-    study = study or "-".join(filter(None, (paper, dataset, "" if data_root else "phantom", name)))
-    where, state = store_and_state(store, place, study)
+    if options.split not in ("paper", "whole"):
+        raise ValueError(f"--split is {options.split!r}: give paper or whole")
+    place, given = home_folder(options.home), options.data_root
+    scale = SCALES[options.scale] if options.scale else None
+    experiment = find(options.paper, options.dataset, options.table).chosen(options.rows or [])
+    root = given.expanduser().resolve() if given else _phantom(options.dataset, place, options.scale)
+    experiment = _on_data(experiment, root, scale, options.split, options.changes)
+    where, state = store_and_state(options.store, place, options.study_name)
     done = Reproduction(
         experiment=experiment,
-        seeds=seeds or (scale.seeds if scale else experiment.seeds),
-        study=study,
-        cpus=cpus,
-        prepared=_prepared(experiment, place / "cache", skip_faulty),
+        seeds=options.seeds or (scale.seeds if scale else experiment.seeds),
+        study=options.study_name,
+        cpus=options.cpus,
+        prepared=_prepared(experiment, place / "cache", options.skip_faulty),
         store=where,
         state=state,
     )
     heading = [
         f"Command: `{shlex.join(['python', 'jobs/reproduce.py', *sys.argv[1:]])}`.",
-        "" if data_root else "The cohort is a phantom: nothing here speaks of the paper's data. ",
+        "" if given else "The cohort is a phantom: nothing here speaks of the paper's data. ",
         f"Scale: {to_plain(scale.limits)}, " if scale else "",
         f"{done.seeds} seeds.",
     ]
     size = "x".join(map(str, experiment.rows[0].config.dataset.size_voxels))
     for vendor, path in done.prepared.items():
         StudyFolder(done.state).remember({"cohort": path.name}, "-".join(filter(None, ("cohort", vendor, size))))
-    _reproduce(done, place / "published" / f"{study}-table-{experiment.table}.md", heading)
+    _reproduce(done, place / "published" / f"{done.study}-table-{experiment.table}.md", heading)
 
 
 def _reproduce(done: Reproduction, out: Path, heading: list[str]) -> None:

@@ -1,9 +1,9 @@
-"""Options of the command line, checked against the bundle, as :class:`Settings`."""
+"""Options as they are typed, checked against the bundle, as :class:`Settings`."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 from branchpoint.deploy.bundle.bundle import Bundle
 from branchpoint.deploy.prediction.inputs import Reading
@@ -11,62 +11,85 @@ from branchpoint.deploy.prediction.mirrored import mirrored_copies
 from branchpoint.deploy.prediction.settings import BASELINES, METHODS, Explaining, Settings
 
 
-def settings_of(bundle: Bundle, given: Mapping[str, Any], explaining: Explaining | None = None) -> Settings:
-    """Settings from the options of ``branchpoint predict``, by their names there.
+@dataclass(frozen=True, kw_only=True)
+class PredictOptions:
+    """Options of ``branchpoint predict``, by their names and with their texts there."""
+
+    grid: str = ""
+    locate: str = ""
+    center: str = ""
+    series: Sequence[str] | None = None
+    weight_kg: float | None = None
+    folds: str = ""
+    probabilities: bool = False
+    dicom_seg: bool = False
+    tta: bool = False
+    identify: bool = False
+    no_page: bool = False
+    device: str = "auto"
+
+
+def settings_of(bundle: Bundle, given: PredictOptions, explaining: Explaining | None = None) -> Settings:
+    """Settings from options.
 
     Args:
         bundle: opened.
-        given: option to value.
+        given: as typed.
         explaining: what is explained too.
 
     Raises:
         ValueError: an option has no such value; the message names the option.
     """
     modalities = bundle.preparation.modalities
-    if given["grid"] not in ("", "each", *modalities):
-        raise ValueError(f"--grid is {given['grid']!r}: give {', '.join(modalities)} or each")
-    if given["locate"] not in ("", "tiles"):
-        raise ValueError(f"--locate is {given['locate']!r}: the only way is tiles")
+    if given.grid not in ("", "each", *modalities):
+        raise ValueError(f"--grid is {given.grid!r}: give {', '.join(modalities)} or each")
+    if given.locate not in ("", "tiles"):
+        raise ValueError(f"--locate is {given.locate!r}: the only way is tiles")
     settings = Settings(
-        folds=tuple(int(part) for part in given["folds"].split(",") if part.strip()) or None,
-        grid=given["grid"],
-        center_mm=_center(given["center"]),
-        locate=given["locate"],
-        reading=Reading(series=_series(given["series"] or [], modalities), weight_kg=given["weight_kg"]),
-        probabilities=given["probabilities"],
-        dicom_seg=given["dicom_seg"],
-        page=not given["no_page"],
-        mirrored=_mirrored(bundle) if given.get("tta") else (),
-        identify=given["identify"],
-        device=_device(given["device"]),
+        folds=tuple(int(part) for part in given.folds.split(",") if part.strip()) or None,
+        grid=given.grid,
+        center_mm=_center(given.center),
+        locate="tiles" if given.locate else "",
+        reading=Reading(series=_series(given.series or [], modalities), weight_kg=given.weight_kg),
+        probabilities=given.probabilities,
+        dicom_seg=given.dicom_seg,
+        page=not given.no_page,
+        mirrored=_mirrored(bundle) if given.tta else (),
+        identify=given.identify,
+        device=_device(given.device),
         explaining=explaining,
     )
     bundle.chosen(settings.folds)
     return settings
 
 
-def explaining_of(bundle: Bundle, given: Mapping[str, Any]) -> Explaining:
-    """What is to be explained, from the options of ``branchpoint explain``.
+def explaining_of(
+    bundle: Bundle, *, methods: Sequence[str], tasks: Sequence[str], label: str, baseline: str, grid: str
+) -> Explaining:
+    """What is to be explained, from the options of ``branchpoint explain``; no methods or tasks are all of them.
 
     Raises:
         ValueError: an option has no such value; the message names the option.
     """
-    methods = tuple(given["method"] or METHODS)
     for method in methods:
         if method not in METHODS:
             raise ValueError(f"--method is {method!r}: give {', '.join(METHODS)}")
     names = [task.name for task in bundle.tasks]
-    for name in given["task"] or ():
+    for name in tasks:
         if name not in names:
             raise ValueError(f"--task is {name!r}: the bundle predicts {', '.join(names)}")
-    tasks = tuple(given["task"] or ())
     labels = [label for task in bundle.tasks if not tasks or task.name in tasks for label in task.labels]
-    if given["label"] and given["label"] not in labels:
-        raise ValueError(f"--label is {given['label']!r}: these tasks have {', '.join(labels) or 'no labels'}")
-    if given["baseline"] not in BASELINES:
-        raise ValueError(f"--baseline is {given['baseline']!r}: give {', '.join(BASELINES)}")
-    grid = "" if given["grid"] == "each" else given["grid"]
-    return Explaining(methods=methods, tasks=tasks, label=given["label"], baseline=given["baseline"], grid=grid)
+    if label and label not in labels:
+        raise ValueError(f"--label is {label!r}: these tasks have {', '.join(labels) or 'no labels'}")
+    if baseline not in BASELINES:
+        raise ValueError(f"--baseline is {baseline!r}: give {', '.join(BASELINES)}")
+    return Explaining(
+        methods=tuple(methods) or METHODS,
+        tasks=tuple(tasks),
+        label=label,
+        baseline=baseline,
+        grid="" if grid == "each" else grid,
+    )
 
 
 def _mirrored(bundle: Bundle) -> tuple[tuple[int, ...], ...]:

@@ -9,7 +9,7 @@ from typing import Any
 
 from branchpoint.deploy.bundle.bundle import Bundle
 from branchpoint.deploy.prediction.cases import Case, check_ids
-from branchpoint.deploy.prediction.options import settings_of
+from branchpoint.deploy.prediction.options import PredictOptions, settings_of
 from branchpoint.training.batches.clinical_values import ordinal
 
 _LONGEST_LABEL = 80
@@ -21,12 +21,12 @@ class About:
 
     Attributes:
         label: on the page; empty for a number.
-        options: of ``branchpoint predict``, by name.
+        options: of ``branchpoint predict``.
         covariates: clinical values as they were given; ``None`` where missing.
     """
 
     label: str
-    options: dict[str, Any]
+    options: PredictOptions
     covariates: dict[str, str | None]
 
 
@@ -50,19 +50,13 @@ def read_about(given: Mapping[str, Any], bundle: Bundle, device: str) -> About:
     return About(label, options, covariates)
 
 
-def predict_options(given: Mapping[str, Any], device: str) -> dict[str, Any]:
+def predict_options(given: Mapping[str, Any], device: str) -> PredictOptions:
     """Options of ``branchpoint predict``: those that the page offers, and the others as they are there."""
     text = {name: str(given.get(name) or "").strip() for name in ("center", "locate", "series", "weight_kg")}
-    return {
-        "grid": "",
-        "locate": text["locate"],
-        "center": text["center"],
-        "folds": "",
-        "series": [part.strip() for part in text["series"].split(",") if part.strip()],
-        "weight_kg": float(text["weight_kg"]) if text["weight_kg"] else None,
-        "probabilities": False,
-        "dicom_seg": False,
-        "no_page": False,
-        "identify": False,
-        "device": device,
-    }
+    return PredictOptions(
+        locate=text["locate"],
+        center=text["center"],
+        series=[part.strip() for part in text["series"].split(",") if part.strip()],
+        weight_kg=float(text["weight_kg"]) if text["weight_kg"] else None,
+        device=device,
+    )

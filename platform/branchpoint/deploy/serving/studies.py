@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from branchpoint.deploy.errors import CaseError
+from branchpoint.deploy.prediction.options import PredictOptions
 from branchpoint.deploy.prediction.output import FAILED
 from branchpoint.deploy.serving.study import Study
 from branchpoint.deploy.serving.temporary import new_folder, remove_left_overs
@@ -56,7 +57,7 @@ class Studies:
         """The study, or ``None``."""
         return self._held.get(identifier)
 
-    def open(self, label: str, options: Mapping[str, Any], covariates: Mapping[str, str | None]) -> Study:
+    def open(self, label: str, options: PredictOptions, covariates: Mapping[str, str | None]) -> Study:
         """A new study without files.
 
         Raises:

@@ -6,7 +6,9 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
+
+from branchpoint.deploy.prediction.options import PredictOptions
 
 State = Literal["uploading", "waiting", "running", "done", "failed"]
 
@@ -32,7 +34,7 @@ class Study:
     number: int
     label: str
     folder: Path
-    options: Mapping[str, Any] = field(default_factory=dict)
+    options: PredictOptions = field(default_factory=PredictOptions)
     covariates: Mapping[str, str | None] = field(default_factory=dict)
     images: dict[str, Path] = field(default_factory=dict)
     state: State = "uploading"

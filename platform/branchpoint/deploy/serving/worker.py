@@ -16,7 +16,7 @@ from branchpoint.deploy.dicom.instances import is_dicom_folder
 from branchpoint.deploy.errors import CaseError
 from branchpoint.deploy.prediction.cases import Case
 from branchpoint.deploy.prediction.networks import Ensemble
-from branchpoint.deploy.prediction.options import settings_of
+from branchpoint.deploy.prediction.options import PredictOptions, settings_of
 from branchpoint.deploy.prediction.output import write_failure
 from branchpoint.deploy.prediction.runner import Predictor
 from branchpoint.deploy.serving.uploads import Limits, check_sizes, unpack_archives
@@ -30,7 +30,7 @@ class Request:
         id: of the case.
         upload: folder of what was sent.
         out: folder of the results.
-        options: of ``branchpoint predict``, by name.
+        options: of ``branchpoint predict``.
         covariates: clinical values by name.
         images: modality to file, where the sender said which is which.
         limits: on what the files hold.
@@ -39,7 +39,7 @@ class Request:
     id: str
     upload: Path
     out: Path
-    options: Mapping[str, Any] = field(default_factory=dict)
+    options: PredictOptions = field(default_factory=PredictOptions)
     covariates: Mapping[str, str | None] = field(default_factory=dict)
     images: Mapping[str, Path] = field(default_factory=dict)
     limits: Limits = field(default_factory=Limits)
