@@ -5,9 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from branchpoint.config import SCORE
 from branchpoint.report.balancing import balancing_rows
-
-SCORE = "validation/score"
 
 
 def trial(

@@ -9,9 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from branchpoint.config import Config, DatasetConfig, SegmentationConfig, SplitConfig
+from branchpoint.config import SCORE, Config, DatasetConfig, SegmentationConfig, SplitConfig
 from branchpoint.datasets.splits import Split
-from branchpoint.execution.run_spec import SCORE
 from branchpoint.search import final
 from branchpoint.search.final import BEST, BY_FOLD, Finalist, Finals
 from branchpoint.tasks.base import Summary

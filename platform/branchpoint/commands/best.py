@@ -13,16 +13,19 @@ from branchpoint.commands.options import JsonOption, StoreOption, StudyOption, c
 def best(
     store: StoreOption = "results",
     study: StudyOption = None,
-    metric: Annotated[str, typer.Option(help="Validation metric that ranks the trials.")] = "validation/score",
+    metric: Annotated[
+        str | None, typer.Option(help="Validation metric that ranks the trials; by default the score over all tasks.")
+    ] = None,
     top: Annotated[int, typer.Option(min=1, help="Number of configurations to show.")] = 1,
     as_json: JsonOption = False,
 ) -> None:
     """Show the best configurations of a study, and the test results of those that were retrained."""
+    from branchpoint.config import SCORE
     from branchpoint.report.results import load_results
     from branchpoint.report.tables import print_best, print_test_figures
     from branchpoint.store import Store
 
-    opened = Store(store)
+    opened, metric = Store(store), metric or SCORE
     study = chosen_study(opened, study)
     rows = opened.best(study, metric, top=top, stage="search")
     if as_json:

@@ -20,9 +20,10 @@ from branchpoint.config.tasks import (
     SurvivalConfig,
     TaskConfig,
 )
-from branchpoint.config.training import SemiSupervisedConfig, TrainingConfig
+from branchpoint.config.training import SCORE, SemiSupervisedConfig, TrainingConfig
 
 __all__ = [
+    "SCORE",
     "AnyTaskConfig",
     "AugmentationConfig",
     "BalancingConfig",

@@ -12,6 +12,10 @@ from branchpoint.values import Checked, Range, require
 
 NotNegative = Annotated[float, Range(at_least=0)]
 
+SCORE = "validation/score"
+"""Name of the metric that ranks runs: over the tasks that count, the share of what is possible that their primary
+metrics reach on validation patients."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class SemiSupervisedConfig(Checked):

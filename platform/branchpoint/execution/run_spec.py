@@ -12,7 +12,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from branchpoint.config import Config
+from branchpoint.config import SCORE, Config
 from branchpoint.execution.state import RunFolder, run_folder
 from branchpoint.store import State, Store
 
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from branchpoint.datasets.prepared import PreparedCohort
     from branchpoint.training.loop import FitResult
 
-SCORE = "validation/score"
-"""The metric that compares configurations, unless a study has another objective."""
 CHECKPOINT_SECONDS = 15.0
 """Epochs that are shorter share a checkpoint."""
 FINISHED = ("COMPLETE", "PRUNED", "FAILED", "INFEASIBLE")

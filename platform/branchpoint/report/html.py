@@ -13,10 +13,11 @@ import plotly.graph_objects as go
 from jinja2 import Environment, PackageLoader
 from plotly.offline import get_plotlyjs
 
+from branchpoint.config import SCORE
 from branchpoint.report import plots
 from branchpoint.report.balancing import balancing_rows
 from branchpoint.report.relations import relations_sections
-from branchpoint.report.results import SCORE, Results, load_results
+from branchpoint.report.results import Results, load_results
 from branchpoint.report.tables import interval, number
 from branchpoint.report.words import metric_name
 

@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from branchpoint import networks
-from branchpoint.config import Config
+from branchpoint.config import SCORE, Config
 from branchpoint.report.describe import describe_config
 from branchpoint.report.tables import interval, number
 from branchpoint.report.words import metric_name
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from branchpoint.store import Store
 
 Row = dict[str, Any]
-
-SCORE = "validation/score"
 
 
 @dataclass(frozen=True)

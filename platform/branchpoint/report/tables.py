@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from branchpoint.config import SCORE
 from branchpoint.report.words import metric_name
 
 if TYPE_CHECKING:
@@ -64,14 +65,14 @@ def print_trials(table: pa.Table) -> None:
             row["stage"],
             str(row["fold"]),
             row["state"],
-            number(dict(row["metrics"] or {}).get("validation/score")),
+            number(dict(row["metrics"] or {}).get(SCORE)),
             str(row["parameters"] or "-"),
             number(row["epoch_seconds"]),
             _cell(row["reason"]),
         )
         for row in table.to_pylist()
     )
-    columns = ["trial", "stage", "fold", "state", metric_name("validation/score"), "parameters", "s/epoch", "reason"]
+    columns = ["trial", "stage", "fold", "state", metric_name(SCORE), "parameters", "s/epoch", "reason"]
     print_rows(columns, rows)
 
 

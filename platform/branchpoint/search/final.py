@@ -23,14 +23,14 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from branchpoint.config import Config
+from branchpoint.config import SCORE, Config
 from branchpoint.datasets.prepared import PreparedCohort
 from branchpoint.datasets.splits import split
 from branchpoint.evaluation.estimates import figure_records
 from branchpoint.evaluation.selection import Contender, choose_by_fold, recommend
 from branchpoint.execution.held_out import Summaries
 from branchpoint.execution.progress import Progress
-from branchpoint.execution.run_spec import SCORE, Outcome, RunSpec, known_outcomes, open_prepared
+from branchpoint.execution.run_spec import Outcome, RunSpec, known_outcomes, open_prepared
 from branchpoint.execution.runs import ListedRuns, NoResultError
 from branchpoint.on_ray.held_out_runs import fold_references, test_summaries, untrained_summaries, validation_summaries
 from branchpoint.on_ray.tune_runner import run_all

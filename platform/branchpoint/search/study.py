@@ -14,14 +14,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from branchpoint.config import Config
+from branchpoint.config import SCORE, Config
 from branchpoint.config.serialization import to_plain
 from branchpoint.datasets.content import content_keys
 from branchpoint.execution.attempt import package_versions
 from branchpoint.execution.halving import Halving, HalvingConfig
 from branchpoint.execution.progress import Progress
 from branchpoint.execution.resources import Resources, memory_limit, preflight
-from branchpoint.execution.run_spec import SCORE, Outcome, Setup, known_outcomes
+from branchpoint.execution.run_spec import Outcome, Setup, known_outcomes
 from branchpoint.execution.runs import NoResultError
 from branchpoint.execution.state import StudyFolder
 from branchpoint.io.names import check_name

@@ -7,17 +7,19 @@ nowhere.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import get_args
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from branchpoint.config.tasks.dense import MaskLoss
 from branchpoint.datasets.cohort import IGNORED
 
 FOCAL_GAMMA = 2.0
 FOCAL_CLAMP = 1e-3
 TVERSKY_FALSE_POSITIVE, TVERSKY_FALSE_NEGATIVE = 0.3, 0.7
-KINDS = ("dice", "ce", "focal", "dice_ce", "dice_focal", "tversky", "tversky_ce")
+KINDS: tuple[str, ...] = get_args(MaskLoss)
 
 
 def dice_loss(probability: Tensor, truth: Tensor, *, squared: bool = False, smooth: float = 0.0) -> Tensor:

@@ -8,6 +8,9 @@ from typing import Annotated, ClassVar, Literal
 from branchpoint.config.tasks.base import NotNegative, TaskConfig, check_weights
 from branchpoint.values import Range, require
 
+MaskLoss = Literal["dice", "ce", "focal", "dice_focal", "dice_ce", "tversky", "tversky_ce"]
+"""Losses of masks; :func:`branchpoint.tasks.segmentation_losses.segmentation_loss` defines them."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class SegmentationConfig(TaskConfig):
@@ -33,7 +36,7 @@ class SegmentationConfig(TaskConfig):
 
     foreground_classes: Annotated[int, Range(at_least=1, at_most=1000)] = 1
     background: bool = True
-    loss: Literal["dice", "ce", "focal", "dice_focal", "dice_ce", "tversky", "tversky_ce"] = "dice"
+    loss: MaskLoss = "dice"
     class_weights: tuple[NotNegative, ...] = ()
     metric: Literal["dice", "ji", "miou", "miou_aggregated"] = "dice"
 

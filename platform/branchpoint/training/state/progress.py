@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from branchpoint import networks
-from branchpoint.config import Config
+from branchpoint.config import SCORE, Config
 from branchpoint.io.storage import Place
 from branchpoint.training.devices.memory import peak_memory_bytes
 from branchpoint.training.results import EpochReport, FitResult, RunCost
@@ -135,5 +135,5 @@ def _better(config: Config, metrics: Mapping[str, float], best: Mapping[str, flo
     if config.training.select_by in ("last", "average"):
         return True
     if config.training.select_by == "score":
-        return metrics["validation/score"] > best["validation/score"]
+        return metrics[SCORE] > best[SCORE]
     return metrics["validation/loss"] < best["validation/loss"]
