@@ -86,9 +86,19 @@ def with_encoder(encoder: str, width: int, depth: int = 5) -> Callable[[Config],
     """Another encoder, its decoder ``width`` channels wide at the picture's own size."""
 
     def changed(config: Config) -> Config:
-        return replace(config, network=replace(config.network, encoder=encoder, width=width, depth=depth))
+        return replace(config, network=replace(config.network.at_depth(encoder, depth), width=width))
 
     return changed
+
+
+def with_network(**values: Any) -> Callable[[Config], Config]:
+    """Another choice of the network's."""
+    return lambda config: replace(config, network=replace(config.network, **values))
+
+
+def deepest(config: Config) -> Config:
+    """Image-level heads see the deepest level alone."""
+    return replace(config, network=replace(config.network, taps=(config.network.depth - 1,)))
 
 
 def with_augmentation(**values: Any) -> Callable[[Config], Config]:
@@ -119,6 +129,10 @@ PARTS: dict[str, Callable[[Config], Config]] = {
     "unet16": with_encoder("unet", 16),
     "resnet18": with_encoder("resnet18", 16),
     "resnet34": with_encoder("resnet34", 16),
+    "head1": with_network(head_kernel=1),
+    "head3": with_network(head_kernel=3),
+    "deepest": deepest,
+    "every": with_network(taps=()),
     "intensity": with_augmentation(intensity=IntensityAugmentationConfig()),
     "colour": with_augmentation(intensity=PHOTOGRAPH),
     "still": with_augmentation(intensity=None),

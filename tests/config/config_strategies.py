@@ -108,7 +108,7 @@ def configs(draw: st.DrawFn) -> Config:
     """A valid Config."""
     kinds = draw(st.lists(st.sampled_from(sorted(TASK_CONFIGS)), min_size=1, max_size=3))
     tasks = [draw(parts(TASK_CONFIGS[kind], name=f"task{number}")) for number, kind in enumerate(kinds)]
-    network = draw(parts(NetworkConfig))
+    network = draw(parts(NetworkConfig, head_kernel=draw(st.sampled_from([1, 3]))))
     tasks = [replace(task, channels=network.in_channels) if task.kind == "reconstruction" else task for task in tasks]
     tasks = [replace(task, importance=draw(st.floats(0.5, 2.0, width=32))) for task in tasks]
     tasks[0] = replace(tasks[0], weight=draw(st.floats(0.5, 2.0, width=32)))

@@ -42,6 +42,23 @@ def test_logits_have_the_size_of_the_image(encoder, unit, size):
     }
 
 
+@pytest.mark.parametrize(("kernel", "seen"), [(1, 1), (3, 9)])
+@pytest.mark.parametrize("encoder", ["unet", "resnet18"])
+def test_a_dense_head_sees_the_neighbours_that_its_kernel_covers(encoder, kernel, seen):
+    depth = 5 if encoder == "resnet18" else 3
+    head = build(config((64, 64), encoder=encoder, depth=depth, unit="batchnorm", head_kernel=kernel)).heads["tumour"]
+    features = torch.randn(1, 2, 9, 9, requires_grad=True)
+    head(features, [], (9, 9))[0, 0, 4, 4].backward()
+    assert (features.grad[0, 0] != 0).sum() == seen
+
+
+def test_taps_keep_their_distance_from_the_deepest_level():
+    network = NetworkConfig(depth=5, taps=(3, 4))
+    assert network.at_depth("unet", 4).taps == (2, 3)
+    assert network.at_depth("unet", 1).taps == ()
+    assert NetworkConfig(depth=5).at_depth("resnet18", 4).taps == (), "all levels stay all levels"
+
+
 @pytest.mark.parametrize("depth", range(6))
 def test_every_parameter_gets_a_gradient(depth):
     topology = Topology.branching(NAMES, ["tumour"], depth, 3, 2)

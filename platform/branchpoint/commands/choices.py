@@ -50,7 +50,7 @@ def _with_objective(base: Config, text: str) -> Config:
 
 
 def _with_encoder(network: NetworkConfig, encoder: str) -> NetworkConfig:
-    return replace(network, encoder=encoder, depth=given_depth(encoder) or network.depth)
+    return network.at_depth(encoder, given_depth(encoder) or network.depth)
 
 
 def _require_known(option: str, text: str, names: list[str], base: Config) -> None:

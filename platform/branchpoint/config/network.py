@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Annotated, Literal
 
 from branchpoint.topology import Topology
-from branchpoint.values import Checked, Distinct, Length, Range, require
+from branchpoint.values import ADDED, Checked, Distinct, Length, Range, require
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +35,8 @@ class NetworkConfig(Checked):
             ``both``. Regression units and domain tasks see the image alone.
         clinical: names of the covariates that enter where ``head_inputs`` says so, past the hidden layer:
             standardised by the training patients, a missing one replaced by their mean and marked as missing.
+        head_kernel: edge of the convolution that ends a dense task, 1 (Andrearczyk et al. 2021) or 3, which sees the
+            neighbours of a voxel as well.
     """
 
     section = "network"
@@ -55,6 +57,13 @@ class NetworkConfig(Checked):
     regression_units: tuple[tuple[str, Literal["light", "released"]], ...] = ()
     head_inputs: Literal["image", "clinical", "both"] = "image"
     clinical: Annotated[tuple[str, ...], Distinct()] = ()
+    head_kernel: Annotated[int, Range(at_least=1, at_most=3)] = field(default=1, metadata=ADDED)
+
+    def at_depth(self, encoder: str, depth: int) -> NetworkConfig:
+        """Another encoder with ``depth`` levels; taps keep their distance from the deepest level."""
+        shift = depth - self.depth
+        taps = tuple(tap + shift for tap in self.taps if tap + shift >= 0)
+        return replace(self, encoder=encoder, depth=depth, taps=taps)
 
     def check(self) -> None:
         require(
@@ -69,6 +78,7 @@ class NetworkConfig(Checked):
             self.taps,
             f"must contain the deepest level, {self.depth - 1}: nothing else would train it",
         )
+        require(self.head_kernel % 2 == 1, self.place_of("head_kernel"), self.head_kernel, "must be 1 or 3")
         every_level = len(self.taps) == self.depth
         object.__setattr__(self, "taps", () if every_level else tuple(sorted(self.taps)))
         object.__setattr__(self, "regression_units", tuple(sorted(self.regression_units)))

@@ -11,11 +11,11 @@ from branchpoint.networks.blocks import conv
 
 
 class DenseHead(nn.Module):
-    """A 1x1 convolution of the last decoder features: (B, C, [D,] H, W) to (B, outputs, [D,] H, W)."""
+    """A convolution of the last decoder features: (B, C, [D,] H, W) to (B, outputs, [D,] H, W)."""
 
-    def __init__(self, dimensions: int, channels: int, outputs: int) -> None:
+    def __init__(self, dimensions: int, channels: int, outputs: int, kernel: int = 1) -> None:
         super().__init__()
-        self.conv = conv(dimensions, channels, outputs, 1)
+        self.conv = conv(dimensions, channels, outputs, kernel)
 
     def forward(self, below: Tensor, path: list[Tensor], size: Sequence[int]) -> Tensor:
         """Logits at spatial ``size`` from the last decoder stage's ``below`` and the ``path`` that led there."""

@@ -26,4 +26,5 @@ class Pyramid:
         return self.decoder_channels[step - 1] if step else self.channels[-1]
 
     def dense_head(self, outputs: int, extra: int) -> nn.Module:
-        return DenseHead(self.dimensions, self.decoder_channels[-1] + extra, outputs)
+        channels = self.decoder_channels[-1] + extra
+        return DenseHead(self.dimensions, channels, outputs, self.config.head_kernel)

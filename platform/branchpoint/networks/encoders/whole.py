@@ -42,7 +42,7 @@ class WholeNetwork:
         return _Passing(self.config.width)
 
     def dense_head(self, outputs: int, extra: int) -> nn.Module:
-        return DenseHead(self.dimensions, self.config.width + extra, outputs)
+        return DenseHead(self.dimensions, self.config.width + extra, outputs, self.config.head_kernel)
 
 
 class _Padded(nn.Module):

@@ -101,11 +101,15 @@ class PictureSpace:
             flip=self.flipped,
             rotation_degrees=10.0,
         )
+        depth = _depth(self.encoder, dataset)
         network = NetworkConfig(
             encoder=self.encoder,
             in_channels=self.channels,
             unit="batchnorm",
-            depth=_depth(self.encoder, dataset),
+            depth=depth,
+            # Both gain in outlines where classes are learned beside them: see docs/evidence/recipe.md.
+            taps=(depth - 1,),
+            head_kernel=3,
             measured_channel=0,
             regression_units=tuple((task.name, "light") for task in tasks if task.describes_image),
         )
@@ -180,13 +184,9 @@ def suggest_picture_network(trial: Trial, base: Config, tasks: Sequence[AnyTaskC
     """
     encoder = trial.suggest_categorical("encoder", encoders(base.dataset))
     unit: Any = trial.suggest_categorical("unit", UNITS) if encoder == "unet" else "batchnorm"
-    network = replace(
-        base.network,
-        encoder=encoder,
-        width=suggest_width(trial, base),
-        depth=given_depth(encoder) or trial.suggest_categorical("depth", _depths(base.dataset)),
-        unit=unit,
-    )
+    width = suggest_width(trial, base)
+    depth = given_depth(encoder) or trial.suggest_categorical("depth", _depths(base.dataset))
+    network = replace(base.network.at_depth(encoder, depth), width=width, unit=unit)
     return suggest_heads(trial, network, tasks)
 
 
@@ -199,7 +199,7 @@ def with_encoder(base: Config, encoder: str) -> Config:
     """``base`` with another encoder, as deep as published or as the grid allows."""
     if encoder == base.network.encoder:
         return base
-    return replace(base, network=replace(base.network, encoder=encoder, depth=_depth(encoder, base.dataset)))
+    return replace(base, network=base.network.at_depth(encoder, _depth(encoder, base.dataset)))
 
 
 def network_point(base: Config) -> dict[str, Any]:

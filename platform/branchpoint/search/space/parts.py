@@ -39,6 +39,7 @@ __all__ = [
 SMALLEST_LEVEL_VOXELS = 2
 HEAD_INPUTS = ("image", "both", "clinical")
 TAPS = ("all", "deepest", "deepest two")
+"""Levels that image-level heads see; the position is how many of the deepest, 0 for all."""
 
 
 def main_tasks(tasks: Sequence[AnyTaskConfig]) -> list[AnyTaskConfig]:
@@ -104,12 +105,9 @@ def suggest_network(trial: Trial, base: Config, tasks: Sequence[AnyTaskConfig]) 
     Parameters: ``depth``, ``unit``; those of :func:`suggest_width` and :func:`suggest_heads`.
     """
     unit: Any = trial.suggest_categorical("unit", ["senorm", "batchnorm", "instancenorm"])
-    network = replace(
-        base.network,
-        width=suggest_width(trial, base),
-        depth=trial.suggest_categorical("depth", depths(base.dataset.size_voxels)),
-        unit=unit,
-    )
+    width = suggest_width(trial, base)
+    depth = trial.suggest_categorical("depth", depths(base.dataset.size_voxels))
+    network = replace(base.network.at_depth(base.network.encoder, depth), width=width, unit=unit)
     return suggest_heads(trial, network, tasks)
 
 
@@ -215,7 +213,7 @@ def shared_point(
     if len(main) > 1:
         point["learn"] = learn
     if _with_head(settings, trained):
-        point |= {"taps": "all", "dropout": base.network.dropout}
+        point |= {"taps": TAPS[len(base.network.taps)], "dropout": base.network.dropout}
     if head_inputs and any(not task.dense for task in main_tasks(trained)):
         point["head_inputs"] = head_inputs
     point |= {f"with_{task.name}": task.name in auxiliary for task in base.tasks if task.auxiliary}
