@@ -21,6 +21,7 @@ from branchpoint.commands.report import report
 from branchpoint.commands.running import run_command
 from branchpoint.commands.serve import serve
 from branchpoint.commands.sql import sql
+from branchpoint.commands.status import status
 from branchpoint.commands.train import train
 from branchpoint.commands.trials import trials
 from branchpoint.commands.weights import weights
@@ -41,6 +42,7 @@ VERBS = (
     explain,
     calibrate,
     serve,
+    status,
     best,
     trials,
     weights,

@@ -61,6 +61,10 @@ def default_study(dataset: DatasetConfig) -> str:
     return re.sub(r"[^A-Za-z0-9._-]+", "-", name)
 
 
+PLAN = "plan.json"
+"""Stage to how many runs it will have."""
+
+
 class StudyFolder:
     """``path``: absolute, one for each study; made where it is missing."""
 
@@ -114,6 +118,12 @@ class StudyFolder:
                 f"{part} {self.path.name!r} was begun with other settings: {'; '.join(changes[:5])}. "
                 "Give the same settings to go on with it, or another --study name to begin anew"
             )
+
+    def plan(self, stage: str, runs: int) -> None:
+        """Write down how many runs ``stage`` will have, for those who ask how far the study is."""
+        file = self.path / PLAN
+        known = json.loads(file.read_text()) if file.exists() else {}
+        write_atomically(file, json.dumps({**known, stage: runs}))
 
     def remember_data(self, content: Content) -> None:
         """Write down what the data hold at the first start; refuse others at every later one.

@@ -156,6 +156,7 @@ class Finals:
 
     def _train(self, finalists: Sequence[Finalist], concurrency: int) -> None:
         specs = [spec for finalist in finalists for spec in finalist.specs()]
+        self.study.folder.plan("final", len(specs))
         ended = self._ended()
         waiting = [spec for spec in specs if not self._done(spec, ended.get(spec.name))]
         if not waiting:

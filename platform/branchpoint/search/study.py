@@ -139,6 +139,7 @@ class Study:
         from branchpoint.search.suggest.runs import SearchRuns
 
         before = self._ended()
+        self.folder.plan("search", self.trials)
         suggestions = self._suggestions(before)
         if suggestions.exhausted:
             return
