@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import gzip
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -49,7 +51,8 @@ def _content(results: Results) -> dict[str, Any]:
     return {
         "study": results.study,
         "subtitle": results.subtitle,
-        "plotly_js": f"<script>{get_plotlyjs()}</script>",
+        "plotly_gzip": base64.b64encode(gzip.compress(get_plotlyjs().encode(), mtime=0)).decode(),
+        "question": results.question,
         "answer": results.answer(),
         "protocol": results.protocol,
         **_test_section(results),
@@ -94,22 +97,36 @@ class _ResultRow:
 
 
 def _test_section(results: Results) -> dict[str, Any]:
+    """The tasks' primary metrics as one table, every metric of each row as another, and forest plots of the first."""
     pooled = results.pooled_test
     metrics = list(dict.fromkeys(row["metric"] for row in pooled))
-    rows = []
-    for label in dict.fromkeys(row["label"] for row in pooled):
+    primary = [metric for metric in results.primary_metrics if metric in metrics]
+    rows, further = [], []
+    ranked = sorted(pooled, key=lambda row: (row["candidate"] != results.best_candidate, row["kind"] != "model"))
+    for label in dict.fromkeys(row["label"] for row in ranked):
         by_metric = {row["metric"]: row for row in pooled if row["label"] == label}
         first = next(iter(by_metric.values()))
         css = "best" if first["candidate"] == results.best_candidate else first["kind"]
-        cells = [interval(by_metric[metric]) if metric in by_metric else "" for metric in metrics]
-        counts = sorted({row["n"] for row in by_metric.values()})
-        rows.append(_ResultRow(label, css, cells, "-".join(str(n) for n in dict.fromkeys((counts[0], counts[-1])))))
-    drawn = [metric for metric in metrics if metric in results.primary_metrics]
+        cells = [interval(by_metric[metric]) if metric in by_metric else "" for metric in primary]
+        counts = sorted({by_metric[metric]["n"] for metric in primary if metric in by_metric}) or [0]
+        row = _ResultRow(label, css, cells, "-".join(str(n) for n in dict.fromkeys((counts[0], counts[-1]))))
+        rows += [row] if any(cells) else []
+        others = [(metric_name(m), _figure(by_metric[m])) for m in metrics if m in by_metric and m not in primary]
+        further += [(label, others)] if others else []
     return {
-        "result_metrics": [metric_name(metric) for metric in metrics],
+        "result_metrics": [metric_name(metric) for metric in primary],
         "result_rows": rows,
-        "forests": [_html(plots.forest([r for r in pooled if r["metric"] == m], m)) for m in drawn],
+        "further_figures": further,
+        "forests": [_html(plots.forest([r for r in pooled if r["metric"] == m], m)) for m in primary],
     }
+
+
+def _figure(row: Row) -> str:
+    """A value with its interval; counts and p-values have none."""
+    name = row["metric"].split("/")[-1]
+    if name.startswith("n_") or name == "n":
+        return f"{row['value']:.0f}"
+    return number(row["value"]) if name.endswith(("_p", "_p_2y")) else interval(row)
 
 
 def _center_section(results: Results) -> dict[str, Any]:
@@ -171,4 +188,7 @@ def _trial_row(row: Row, best: str) -> dict[str, Any]:
 
 
 def _html(figure: go.Figure) -> str:
-    return str(figure.to_html(full_html=False, include_plotlyjs=False))
+    """The figure as data, which the page draws once its copy of plotly is unpacked."""
+    data = figure.to_json().replace("<", "\\u003c")
+    height = figure.layout.height or 420
+    return f'<div class="plot" style="height:{height}px"><script type="application/json">{data}</script></div>'

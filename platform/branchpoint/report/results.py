@@ -87,8 +87,11 @@ class Results:
 
     @cached_property
     def primary_metrics(self) -> list[str]:
-        """``<task>/<metric>`` that ranks each task."""
-        return [f"{t.name}/{build_task(t).primary_metric}" for t in self.config.tasks] if self.config else []
+        """``<task>/<metric>`` that ranks each task; the first metric of each where no Config can be read."""
+        if self.config:
+            return [f"{t.name}/{build_task(t).primary_metric}" for t in self.config.tasks]
+        metrics = dict.fromkeys(row["metric"] for row in self._pooled)
+        return list({metric.split("/")[0]: metric for metric in reversed(metrics)}.values())[::-1]
 
     @cached_property
     def pooled_test(self) -> list[Row]:
@@ -148,6 +151,14 @@ class Results:
         name = f"{about.get('dataset', '')} {about.get('release', '')}".strip()
         return f"{name}, {len(self.search_trials)} trials, {len(self.pooled_test)} test figures"
 
+    @property
+    def question(self) -> str:
+        """The study's question."""
+        tasks = [task.name.replace("_", " ") for task in self.config.tasks if not task.auxiliary] if self.config else []
+        if len(tasks) < 2:
+            return f"Which network learns {tasks[0] if tasks else 'the task'} best?"
+        return f"Which of {', '.join(tasks[:-1])} and {tasks[-1]} should one network learn together, and which network?"
+
     def answer(self) -> list[str]:
         """The result in plain sentences."""
         if not self.best:
@@ -161,6 +172,17 @@ class Results:
             references = sorted((r for r in rows if r["kind"] == "reference"), key=lambda r: -r["value"])
             against = f"; best reference: {references[0]['label']} {interval(references[0])}" if references else ""
             lines.append(f"{metric_name(metric)} on test patients: {interval(found[0])} (n={found[0]['n']}){against}.")
+        return [*lines, *self._together()]
+
+    def _together(self) -> list[str]:
+        """What learning together changed, against networks of one task."""
+        lines = []
+        for row in self.tested_differences:
+            first, _, second = row["label"].partition(" minus ")
+            if not second.endswith(" only"):
+                continue
+            verdict = "no difference can be shown" if row["low"] <= 0 <= row["high"] else "more than chance explains"
+            lines.append(f"{metric_name(row['metric'])} of {first} minus that of {second}: {interval(row)}, {verdict}.")
         return lines
 
     def _recommendation(self, best: Row) -> list[str]:
@@ -201,7 +223,8 @@ class Results:
             (row for row in self.search_trials if row["state"] == "COMPLETE" and row["trial"] not in own),
             key=lambda row: -row["metrics"].get(SCORE, float("-inf")),
         )
-        return {**{t: f"best ({t})" for t in own}, **{row["trial"]: f"trial {row['trial']}" for row in others[:2]}}
+        names = {trial: "recommended, first fold" if "-fold" in trial else f"best, trial {trial}" for trial in own}
+        return names | {row["trial"]: f"trial {row['trial']}" for row in others[:2]}
 
 
 def load_results(store: Store, study: str) -> Results:
