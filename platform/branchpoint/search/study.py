@@ -37,8 +37,8 @@ PROTOCOL = (
     "Candidates were compared on the validation patients of one fold; these patients are left out of every test "
     "figure, as their labels chose the candidates. Each test patient was predicted by a network that had not seen "
     "them. The recommended finalist is the simplest within one standard error of the best, by the validation patients "
-    "of all folds. Validation patients of one fold are test patients of another: where a choice for each fold, made without its test patients, names other finalists, "
-    "the figures of these choices are given, too, and the differences are theirs."
+    "of all folds. Validation patients of one fold are test patients of another: where a choice for each fold, made "
+    "without its test patients, names other finalists, the figures of these choices are given, too, and the differences are theirs."
 )
 
 
