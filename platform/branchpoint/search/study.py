@@ -38,7 +38,8 @@ PROTOCOL = (
     "figure, as their labels chose the candidates. Each test patient was predicted by a network that had not seen "
     "them. The recommended finalist is the simplest within one standard error of the best, by the validation patients "
     "of all folds. Validation patients of one fold are test patients of another: where a choice for each fold, made "
-    "without its test patients, names other finalists, the figures of these choices are given, too, and the differences are theirs."
+    "without its test patients, names other finalists, the figures of these choices are given, too, and the "
+    "differences are theirs."
 )
 
 
