@@ -12,7 +12,8 @@ from typer.testing import CliRunner
 
 from branchpoint.commands import cli
 from branchpoint.deploy.bundle.bundle import Bundle
-from branchpoint.deploy.bundle.recalibrate import _classes, _survival
+from branchpoint.deploy.bundle.local_fit import fit_classes, fit_survival
+from branchpoint.deploy.bundle.outcomes import read_outcomes
 from branchpoint.deploy.bundle.reference import survival_at
 from branchpoint.deploy.bundle.tasks import TaskInfo
 from branchpoint.deploy.prediction.results import value_result
@@ -38,7 +39,7 @@ def test_temperature_of_networks_that_are_too_sure_is_found_again() -> None:
     sure = 1 / (1 + np.exp(-3 * logit))
     results = {str(i): {"tasks": {"grade": {"probabilities": {"low": 1 - p, "high": p}}}} for i, p in enumerate(sure)}
     outcomes = {str(i): {"grade": "high" if one else "low"} for i, one in enumerate(label)}
-    fitted, report = _classes(GRADE, Known(), results, outcomes)  # type: ignore[arg-type]
+    fitted, report = fit_classes(GRADE, Known(), results, outcomes)  # type: ignore[arg-type]
     assert fitted["temperature"] == pytest.approx(3, rel=0.15)
     assert report["after"]["brier"] < report["before"]["brier"] - 0.01
     assert report["after"]["ece"] < 0.05 < report["before"]["ece"]
@@ -64,7 +65,7 @@ def test_survival_of_a_place_with_other_risks_is_found_again() -> None:
     results, outcomes, _ = cohort(1500)
     optimistic = {"coefficient": 0.1, "times_days": [1.0, 3000.0], "cumulative_hazard": [0.01, 0.02]}
     bundle: Any = Known(risk={"calibrator": optimistic, "networks": {}})
-    fitted, report = _survival(RISK, bundle, results, outcomes)
+    fitted, report = fit_survival(RISK, bundle, results, outcomes)
     assert fitted["calibrator"]["coefficient"] == pytest.approx(0.8, abs=0.1)
     for z in (-1.0, 0.0, 1.0):
         expected = np.exp(-500 / 1000 * np.exp(0.8 * z))
@@ -77,14 +78,14 @@ def test_too_few_events_and_risks_that_order_nobody_are_refused() -> None:
     bundle: Any = Known(risk={"calibrator": {"reason": "none"}, "networks": {}})
     few = {case: {**row, "risk_event": "1" if int(case) < 9 else "0"} for case, row in outcomes.items()}
     with pytest.raises(ValueError, match="9 of 60 patients with the event; 10 are needed"):
-        _survival(RISK, bundle, results, few)
+        fit_survival(RISK, bundle, results, few)
     turned = {case: {"tasks": {"risk": {"z": {"a": -z[int(case)]}}}} for case in results}
     with pytest.raises(ValueError, match="did not go with earlier events here"):
-        _survival(RISK, bundle, turned, outcomes)
+        fit_survival(RISK, bundle, turned, outcomes)
     with pytest.raises(ValueError, match="risk_event 0 or 1"):
-        _survival(RISK, bundle, results, {**outcomes, "3": {"risk_days": "5", "risk_event": "2"}})
+        fit_survival(RISK, bundle, results, {**outcomes, "3": {"risk_days": "5", "risk_event": "2"}})
     with pytest.raises(ValueError, match="without reference"):
-        _survival(RISK, Known(), results, outcomes)  # type: ignore[arg-type]
+        fit_survival(RISK, Known(), results, outcomes)  # type: ignore[arg-type]
 
 
 def test_command_writes_a_bundle_that_predicts_by_the_new_baseline(
@@ -128,3 +129,28 @@ def test_command_writes_a_bundle_that_predicts_by_the_new_baseline(
     assert "predicted by another bundle" in str(mixed.exception)
     table.write_text("id,colour\n0,red\n")
     assert "unknown column 'colour'" in str(run(*command[:-1], tmp_path / "x.bp").exception)
+
+
+def test_table_of_outcomes_is_read_as_clinical_tables_are(tmp_path: Path) -> None:
+    table = tmp_path / "outcomes.csv"
+    table.write_bytes("id;Grade;risk_days;risk_event\nMüller;high;100;1\nb;;;\n".encode("latin-1"))
+    assert read_outcomes(table, [GRADE, RISK]) == {
+        "Müller": {"grade": "high", "risk_days": "100", "risk_event": "1"},
+        "b": {"grade": "", "risk_days": "", "risk_event": ""},
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("patient,grade\na,low\n", r"no column 'id'; the columns are id, grade"),
+        ("id,grade,stage\na,low,2\n", r"unknown column 'stage'; it may have grade, id"),
+        ("id,grade,grade\na,low,low\n", r"column 'grade' may be 'grade' \(column 2\) and 'grade' \(column 3\)"),
+        ("id,grade\na,low\na,high\n", r"a : duplicate-row: found outcomes.csv line 3 is a second row"),
+        ("id,grade\na\n", r"ragged-row"),
+    ],
+)
+def test_faulty_tables_of_outcomes_are_refused(tmp_path: Path, text: str, reason: str) -> None:
+    (tmp_path / "outcomes.csv").write_text(text)
+    with pytest.raises(ValueError, match=reason):
+        read_outcomes(tmp_path / "outcomes.csv", [GRADE])

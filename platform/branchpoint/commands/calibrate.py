@@ -18,7 +18,8 @@ def calibrate(
 ) -> None:
     """Fit temperature and survival baseline to a cohort whose outcomes are known; networks stay as they are."""
     from branchpoint.deploy.bundle.bundle import Bundle
-    from branchpoint.deploy.bundle.recalibrate import in_words, read_outcomes, recalibrate
+    from branchpoint.deploy.bundle.outcomes import read_outcomes
+    from branchpoint.deploy.bundle.recalibrate import in_words, recalibrate
     from branchpoint.deploy.prediction.output import read_result
 
     opened = Bundle.open(bundle)
