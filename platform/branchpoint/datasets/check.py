@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Sequence
 
 from branchpoint.config import DatasetConfig
+from branchpoint.datasets.checks.identifiers import identifier_problems
 from branchpoint.datasets.checks.outcomes import outcome_problems
 from branchpoint.datasets.cohort import Cohort
 from branchpoint.datasets.preparation.kinds import kind_of
@@ -13,7 +14,7 @@ from branchpoint.datasets.problems.problem import CohortError, Problem
 from branchpoint.datasets.problems.rulebook import problem
 from branchpoint.datasets.readers.registry import reader_of
 
-_COHORT_RULES = ("too-few-events", "few-events", "few-cases", "time-unit")
+_COHORT_RULES = ("too-few-events", "few-events", "few-cases", "time-unit", "no-comparable-pair", "one-event-time")
 
 
 def check_cohort(
@@ -27,7 +28,7 @@ def check_cohort(
         folds: of the cross-validation that the labels must suffice for.
     """
     rows = kind_of(cohort).check(cohort, reader_of(dataset), workers=workers, progress=progress)
-    rows += groups_problems(cohort, folds) + outcome_problems(cohort, folds)
+    rows += identifier_problems(cohort) + groups_problems(cohort, folds) + outcome_problems(cohort, folds)
     return sorted([*cohort.problems, *rows], key=lambda row: row.patient)
 
 

@@ -91,6 +91,14 @@ FAULTS: dict[str, tuple[Callable[[Path], object], tuple[str, str, str]]] = {
         lambda r: change_rows(r / "labels.csv", lambda rows: rows[:-1]),
         ("images-without-row", "M006", ""),
     ),
+    "a group in two spellings": (
+        lambda r: change_cell(r / "labels.csv", "M002", "patient", "p01 "),
+        ("similar-groups", "", ""),
+    ),
+    "a sample without the group that others have": (
+        lambda r: change_cell(r / "labels.csv", "M002", "patient", ""),
+        ("missing-group", "M002", ""),
+    ),
     "no mask": (lambda r: (r / "outlines/M002_a.png").unlink(), ("missing-label", "M002", "lesion")),
     "mask without image": (
         lambda r: (r / "outlines/M002_a.png").rename(r / "outlines/M777_a.png"),
@@ -126,9 +134,25 @@ def test_each_fault_gives_its_row(moles: Path, name: str) -> None:
     damage(moles)
     found = rules(check("folder", moles))
     expected = {("missing-label", "M003", "signs"), ("missing-label", "M004", "diameter"), row}
+    if name == "image without row":
+        expected.add(("missing-group", "M006", ""))  # it may be of a patient whom the test sees
     if name == "mask without image":
         expected.add(("missing-label", "M002", "lesion"))
     assert set(found) == expected
+
+
+def test_a_row_and_images_that_differ_in_case_alone_are_named_together(moles: Path) -> None:
+    change_rows(moles / "labels.csv", lambda rows: [*rows[:-1], ["m006", *rows[-1][1:]]])
+    found = {row.rule: row for row in check("folder", moles)}
+    assert found["similar-ids"].severity == "error"
+    assert found["similar-ids"].found == "'M006' and 'm006' may be one patient"
+    assert found["images-without-row"].found == "no row in labels.csv; it has 'm006'"
+
+
+def test_a_column_of_groups_that_is_empty(moles: Path) -> None:
+    change_rows(moles / "labels.csv", lambda rows: [rows[0], *([row[0], "", *row[2:]] for row in rows[1:])])
+    (row,) = [row for row in check("folder", moles) if row.severity == "error"]
+    assert (row.rule, row.found) == ("missing-group", "column 'patient' is empty for all samples")
 
 
 WRONG = {
@@ -187,6 +211,11 @@ def test_parts_become_the_official_split(moles: Path, tmp_path: Path) -> None:
     prepared = prepare(cohort, config, tmp_path / "cache", workers=1, progress=False)
     fixed = split(prepared, SplitConfig(scheme="official"))
     assert [part.tolist() for part in (fixed.train, fixed.validation, fixed.test)] == [[0, 1, 2], [3], [4, 5]]
+    change_cell(moles / "labels.csv", "M005", "part", "train")
+    change_cell(moles / "labels.csv", "M006", "part", "validation")
+    (row,) = [row for row in check("folder", moles) if row.rule == "bad-part"]
+    assert row.found == "no sample of column 'part' is in test"
+    change_cell(moles / "labels.csv", "M006", "part", "test")
     change_cell(moles / "labels.csv", "M002", "part", "later")
     assert ("bad-part", "M002", "") in rules(check("folder", moles))
     change_cell(moles / "labels.csv", "M002", "part", "test")

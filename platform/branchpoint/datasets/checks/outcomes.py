@@ -38,11 +38,27 @@ def _survival(target: str, labels: list[SurvivalLabel], folds: int) -> list[Prob
         rows.append(problem("too-few-events", "", target, found))
     elif events < MIN_EVENTS_PER_FOLD * folds:
         rows.append(problem("few-events", "", target, found))
+    rows += _pairs(target, labels)
     median = float(np.median([label.time_days for label in labels]))
     if median < MIN_MEDIAN_DAYS:
         unit = "years" if median < MAX_MEDIAN_YEARS else "months"
         rows.append(problem("time-unit", "", target, f"a median time of {median:g}: these look like {unit}"))
     return rows
+
+
+def _pairs(target: str, labels: list[SurvivalLabel]) -> list[Problem]:
+    """Rows where a C-index or a Cox model has nothing to compare."""
+    happened = [label.time_days for label in labels if label.event]
+    if not happened:
+        return []  # there are too few events, which is said
+    last = max(label.time_days for label in labels)
+    censored_with_first = any(not label.event and label.time_days == min(happened) for label in labels)
+    if min(happened) == last and not censored_with_first:
+        found = f"the first event, at {last:g} days, ends the follow-up of all {len(labels)} patients"
+        return [problem("no-comparable-pair", "", target, found)]
+    if len(set(happened)) == 1 and len(happened) > 1:
+        return [problem("one-event-time", "", target, f"all {len(happened)} events at {happened[0]:g} days")]
+    return []
 
 
 def _classes(target: str, counts: Counter[str], folds: int) -> list[Problem]:

@@ -166,6 +166,23 @@ PICTURE_RULES: dict[str, Rule] = {
     "ratio-mismatch": _error("the cup-to-disc ratio of the mask", "check that mask and row belong to this image"),
     "bad-declaration": _error("", "correct the declaration"),
     "bad-part": _error("train, validation or test", _CORRECT),
+    "similar-ids": _error(
+        "identifiers that differ in more than case, Unicode form, spaces, invisible characters or zeros",
+        "write each patient's identifier in one way, in tables and names of files",
+    ),
+    "similar-groups": _error(
+        "groups that differ in more than case, Unicode form, spaces, invisible characters or zeros",
+        "write each group in one way: copies of one patient leak into the test",
+    ),
+    "missing-group": _error(
+        "a group for each sample", "fill in the column, with an identifier of its own for a sample that stands alone"
+    ),
+    "no-comparable-pair": _error(
+        "an event before the follow-up of another patient ends", "correct times and events, or drop the task"
+    ),
+    "one-event-time": _warning(
+        "events at more than one time", "check the times: a survival curve with one step says little"
+    ),
     "parted-group": _error("each group in one part", "correct the table: copies of one patient leak into the test"),
     "too-few-groups": _error("", "use fewer folds, or more groups"),
 }

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from branchpoint.config import DatasetConfig
+from branchpoint.datasets.checks.identifiers import loose_key
 from branchpoint.datasets.cohort import Cohort, Label, Part, Patient, TargetKind
 from branchpoint.datasets.files import describe_folder, list_files, listed
 from branchpoint.datasets.preparation.image_files import is_picture, is_volume
@@ -22,11 +23,11 @@ from branchpoint.datasets.readers.folder_declaration import (
     read_declaration,
 )
 from branchpoint.datasets.readers.folder_labels import class_names, columns_of, kind_of, mask_of, parse_cells, text_of
+from branchpoint.datasets.readers.folder_parts import read_parts
 from branchpoint.datasets.readers.tables import Row, Table, column_key, is_missing, number, read_table
 
 DECLARATION = "dataset.toml"
 _DEPTH = 8
-_PARTS: dict[str, Part] = {"train": "train", "validation": "validation", "test": "test"}
 
 Found = Mapping[str, Mapping[str, Sequence[Path]]]
 """Modality or target to sample to files."""
@@ -104,7 +105,8 @@ class _Reading:
                 )
             )
         targets: dict[str, TargetKind] = {name: kind_of(target) for name, target in self.declaration.targets.items()}
-        splits = {"official": parts} if (parts := self._parts(patients)) else {}
+        parts = self._parts_and_groups(patients)
+        splits = {"official": parts} if parts else {}
         return Cohort(
             name=self.declaration.name,
             release="",
@@ -212,7 +214,9 @@ class _Reading:
             if name not in images
         ]
         if self.table and row is None:
-            self.problems.append(problem("images-without-row", sample, "", f"no row in {self.table.path.name}"))
+            near = [other for other in self.rows if loose_key(other) == loose_key(sample)]
+            alike = f"; it has {near[0]!r}" if near else ""
+            self.problems.append(problem("images-without-row", sample, "", f"no row in {self.table.path.name}{alike}"))
 
     def _label(self, sample: str, name: str, target: Target, row: Row | None) -> Label | None:
         if isinstance(target, SegmentationDeclaration):
@@ -243,23 +247,16 @@ class _Reading:
         }
         return {name: sum(number(text) is not None for text in texts) * 2 > len(texts) for name, texts in cells.items()}
 
-    def _parts(self, patients: Sequence[Patient]) -> dict[str, Part]:
-        """The part of each sample, where the table says it, and rows for what it says wrongly."""
-        column = self.declaration.table.part if self.declaration.table else None
-        if column is None:
+    def _parts_and_groups(self, patients: Sequence[Patient]) -> dict[str, Part]:
+        """The part of each sample, where the table says it."""
+        declared = self.declaration.table
+        if declared is None:
             return {}
-        parts: dict[str, Part] = {}
-        of_group: dict[str, Counter[str]] = defaultdict(Counter)
-        for patient in patients:
-            text = self.rows.get(patient.id, {}).get(column, "").strip().lower()
-            if text in _PARTS:
-                parts[patient.id] = _PARTS[text]
-                of_group[patient.group or patient.id][text] += 1
-            elif not is_missing(text):
-                self.problems.append(problem("bad-part", patient.id, "", f"{column} {text!r}"))
-        self.problems += [
-            problem("parted-group", "", "", f"{group} is in {listed(sorted(found))}")
-            for group, found in of_group.items()
-            if len(found) > 1
-        ]
+        if declared.group is not None and self.rows and not any(patient.group for patient in patients):
+            found = f"column {declared.group!r} is empty for all samples"
+            self.problems.append(problem("missing-group", "", "", found))
+        if declared.part is None:
+            return {}
+        parts, rows = read_parts(declared.part, self.rows, patients)
+        self.problems += rows
         return parts
