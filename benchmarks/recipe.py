@@ -101,6 +101,16 @@ def deepest(config: Config) -> Config:
     return replace(config, network=replace(config.network, taps=(config.network.depth - 1,)))
 
 
+def with_classes(**values: Any) -> Callable[[Config], Config]:
+    """Another loss of the diagnosis."""
+
+    def changed(config: Config) -> Config:
+        outline, diagnosis = config.tasks
+        return replace(config, tasks=(outline, replace(diagnosis, **values)))
+
+    return changed
+
+
 def with_augmentation(**values: Any) -> Callable[[Config], Config]:
     """Another augmentation."""
 
@@ -133,6 +143,8 @@ PARTS: dict[str, Callable[[Config], Config]] = {
     "head3": with_network(head_kernel=3),
     "deepest": deepest,
     "every": with_network(taps=()),
+    "balanced": with_classes(balanced=True),
+    "smoothed": with_classes(label_smoothing=0.1),
     "intensity": with_augmentation(intensity=IntensityAugmentationConfig()),
     "colour": with_augmentation(intensity=PHOTOGRAPH),
     "still": with_augmentation(intensity=None),

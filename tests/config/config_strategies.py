@@ -30,7 +30,7 @@ DROPPED = {
     NetworkConfig: ("taps", "head_inputs", "regression_units"),
     SplitConfig: ("fold",),
     **{
-        config: ("class_weights", "positive_weights", "background", "window", "cell")
+        config: ("class_weights", "balanced", "positive_weights", "background", "window", "cell")
         for config in TASK_CONFIGS.values()
     },
 }

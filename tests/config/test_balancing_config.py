@@ -23,6 +23,9 @@ def test_json_both_ways(method: str) -> None:
     assert config.of_gradients == (method in GRADIENT_METHODS)
 
 
+ADDED_TO_TASKS = {"classification": {"balanced": False, "label_smoothing": 0.0}}
+
+
 @pytest.mark.parametrize("name", OLD)
 def test_stores_written_before_methods_had_classes_are_read(name: str) -> None:
     plain = OLD[name]
@@ -34,7 +37,9 @@ def test_stores_written_before_methods_had_classes_are_read(name: str) -> None:
     for part in ("split", "seed"):
         assert read[part] == plain[part]
     assert read["network"] == {**plain["network"], "head_kernel": 1}
-    assert read["tasks"] == [{**task, "importance": 1.0} for task in plain["tasks"]]
+    assert read["tasks"] == [
+        {**task, **ADDED_TO_TASKS.get(task["kind"], {}), "importance": 1.0} for task in plain["tasks"]
+    ]
     assert Config.from_json(config.to_json()).fingerprint == config.fingerprint
 
 

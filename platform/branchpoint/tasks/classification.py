@@ -37,7 +37,7 @@ class ClassificationTask(Task):
         self.chance = 1 / config.classes
 
     def loss(self, logits: Tensor, target: Tensor, labelled: Tensor) -> Tensor:
-        """Mean over labelled samples of weight[class] * cross-entropy.
+        """Mean over labelled samples of weight[class] * cross-entropy, its targets smoothed where the Config says so.
 
         Divided by the number of samples, not by the sum of their weights as ``torch.nn.CrossEntropyLoss`` does: the
         mean over workers then is that of the whole batch, and a small batch of one class keeps its weight.
@@ -45,7 +45,8 @@ class ClassificationTask(Task):
         weight = (
             logits.new_tensor(self.config.class_weights, dtype=torch.float32) if self.config.class_weights else None
         )
-        losses = F.cross_entropy(logits.float(), target, weight=weight, reduction="none")
+        smoothing = self.config.label_smoothing
+        losses = F.cross_entropy(logits.float(), target, weight=weight, reduction="none", label_smoothing=smoothing)
         return mean_over_labelled(losses, labelled)
 
     def probabilities(self, logits: Tensor) -> Tensor:

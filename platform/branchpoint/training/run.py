@@ -21,6 +21,7 @@ from branchpoint.training.devices.distributed import Workers, refuse_batch_norm,
 from branchpoint.training.devices.layout import memory_format
 from branchpoint.training.devices.randomness import BALANCING, BatchDropout, derived_seed, install_batch_dropout
 from branchpoint.training.state.warm_start import start_from
+from branchpoint.training.step.class_weights import with_balanced_classes
 from branchpoint.training.step.optimizer import build_optimizer
 from branchpoint.training.step.teacher import Teacher, WeightAverage
 
@@ -102,11 +103,11 @@ def build_run(config: Config, prepared: PreparedCohort, device: torch.device) ->
     """
     workers = Workers()
     in_parts = local_batch_size(config, workers) < -(-config.training.batch_size // workers.size)
-    tasks = tuple(build_task(task) for task in config.tasks)
     layout = memory_format(config.network, len(config.dataset.size_voxels), device)
     folds = split(prepared, config.split)
     samples = Samples.of(config, prepared)
     check_labels(config, samples, folds)
+    tasks = tuple(build_task(with_balanced_classes(task, samples, folds.train)) for task in config.tasks)
     drawn = networks.build(config)
     notes: tuple[str, ...] = ()
     if drawn.clinical is not None:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, ClassVar, Literal
 
 from branchpoint.config.tasks.base import Classes, NotNegative, TaskConfig, check_weights
-from branchpoint.values import Range
+from branchpoint.values import ADDED, Range, require
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,6 +31,8 @@ class ClassificationConfig(TaskConfig):
     Attributes:
         classes: number of classes.
         class_weights: weights of the classes in the cross-entropy; empty: 1 each.
+        balanced: classes weigh as much as they are rare among the training samples, in place of ``class_weights``.
+        label_smoothing: share of the target that is spread evenly over the classes (Szegedy et al. 2016, section 7).
     """
 
     kind: ClassVar[str] = "classification"
@@ -39,9 +41,17 @@ class ClassificationConfig(TaskConfig):
 
     classes: Classes = 2
     class_weights: tuple[NotNegative, ...] = ()
+    balanced: bool = field(default=False, metadata=ADDED)
+    label_smoothing: Annotated[float, Range(at_least=0, below=1)] = field(default=0.0, metadata=ADDED)
 
     def check(self) -> None:
         check_weights(self, self.class_weights, self.classes, "class_weights")
+        require(
+            not (self.balanced and self.class_weights),
+            self.place_of("balanced"),
+            self.balanced,
+            "class_weights are given, too; give one of the two",
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
