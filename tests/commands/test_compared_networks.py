@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +16,7 @@ from branchpoint.config import Config, DatasetConfig
 from branchpoint.search.space.parts import candidates_learn
 from search_spaces import busi, hecktor, ph2
 
+ROOT = Path(__file__).resolve().parents[2]
 SPACES: dict[str, Any] = {"busi": busi, "hecktor": hecktor, "ph2": ph2}
 
 
@@ -56,3 +60,12 @@ def test_candidates_learn_all_tasks_unless_one_does_not_count() -> None:
     assert candidates_learn(base("hecktor").tasks) == {"learn": "tumour+survival"}
     assert candidates_learn(base("hecktor", objective="survival").tasks) == {}
     assert candidates_learn(base("hecktor", tasks="tumour").tasks) == {}
+
+
+@pytest.mark.parametrize(("option", "message"), [("--references", "--references is"), ("--sampler", "sampler is")])
+def test_wrong_choices_are_said_before_the_data_are_read(option: str, message: str, tmp_path: Path) -> None:
+    command = [sys.executable, str(ROOT / "jobs/nas_busi.py"), "--data-root", str(tmp_path), option, "some"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 2
+    assert f"{message} 'some': must be one of" in done.stderr
+    assert "no-patients" not in done.stdout

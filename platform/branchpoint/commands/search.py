@@ -31,6 +31,7 @@ from branchpoint.search.final import Finals
 from branchpoint.search.space.parts import candidates_learn
 from branchpoint.search.space.prior import measured_prior
 from branchpoint.search.study import Study
+from branchpoint.search.suggest.samplers import check_sampler
 from branchpoint.store import Store
 
 
@@ -54,9 +55,10 @@ def run(job: Job, options: SearchOptions) -> None:
     root = options.root or phantom_root(job, scale, home, release, options.seed)
     base = base_config(job, scale, root, release=release, seed=options.seed, scheme=options.scheme)
     base = with_choices(replace(base, training=replace(base.training, start_from=options.weights)), options)
+    references = reference_configs(job.space, base, options.references)
+    check_sampler(options.sampler)
     manifest, excluded = prepared_cohort(base.dataset, scale.folds, home / "cache", options.skip_faulty)
     study = study_of(job, base, options, scale.trials, manifest, excluded)
-    references = reference_configs(job.space, base, options.references)
     finals = Finals(
         study=study,
         epochs=scale.final_epochs,
