@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -96,7 +96,7 @@ class _Explained:
             answer["image"] = str(problem)
         else:
             for method in self.asked.methods:
-                answer |= getattr(self, "_" + method.replace("-", "_"))()
+                answer |= _METHODS[method](self)
         covariates = [covariate["name"] for covariate in self.ensemble.bundle.preprocessing["covariates"]]
         channels = dict(zip(self.preparation.modalities, self.preparation.channels, strict=True))
         replaced = [
@@ -193,3 +193,11 @@ class _Explained:
         grid = placement.grid(onto) if isinstance(placement, VolumePlacement) else None
         self.predicted.maps[name] = Map(placed.probability(0), grid, values, modality, title)
         self.maps["-".join([method, *([modality] if modality else [])])] = name
+
+
+_METHODS: dict[str, Callable[[_Explained], dict[str, Any]]] = {
+    "gradcam": _Explained._gradcam,
+    "integrated-gradients": _Explained._integrated_gradients,
+    "rollout": _Explained._rollout,
+}
+"""Of :data:`branchpoint.deploy.prediction.settings.METHODS`."""

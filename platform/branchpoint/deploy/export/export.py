@@ -30,11 +30,13 @@ class Written:
         file: its name.
         difference: largest absolute difference from the network in torch, on noise, alone and in a batch.
         any_batch: whether it takes batches of any size; else one sample at a time.
+        inputs: names of what it takes, in order.
     """
 
     file: str
     difference: float
     any_batch: bool
+    inputs: tuple[str, ...]
 
 
 def export(bundle: Bundle, kind: Format, out: Path) -> list[Written]:
@@ -46,6 +48,8 @@ def export(bundle: Bundle, kind: Format, out: Path) -> list[Written]:
     """
     if out.exists():
         raise BundleError(f"{out} exists; remove it or give another --out")
+    if kind == "onnx":
+        _require_onnx()
     beside = out.with_name(f".{out.name}.{uuid.uuid4().hex[:8]}")
     inner: Literal["pt2", "onnx"] = "onnx" if kind == "onnx" else "pt2"
     folder = beside / "models" if kind == "monai" else beside
@@ -113,7 +117,7 @@ def _one(bundle: Bundle, name: str, kind: Literal["pt2", "onnx"], folder: Path) 
             difference = max(difference, apart if apart == apart else float("inf"))
     if difference > LARGEST_DIFFERENCE[kind]:
         raise ValueError(f"{name} as {kind} differs by {difference:.1e}, more than {LARGEST_DIFFERENCE[kind]:g}")
-    return Written(path.name, difference, any_batch)
+    return Written(path.name, difference, any_batch, exported.inputs)
 
 
 def _program(exported: Exported, sample: Sequence[Tensor]) -> tuple[Any, bool]:
@@ -142,7 +146,6 @@ def _run_pt2(path: Path, names: Sequence[str], sample: Sequence[Tensor]) -> list
 
 
 def _write_onnx(exported: Exported, sample: Sequence[Tensor], path: Path) -> bool:
-    _needs_onnx()
     with PlainOperators():
         program, any_batch = _program(exported, sample)
     written = torch.onnx.export(
@@ -161,7 +164,7 @@ def _run_onnx(path: Path, names: Sequence[str], sample: Sequence[Tensor]) -> lis
     return [torch.from_numpy(found) for found in session.run(None, given)]
 
 
-def _needs_onnx() -> None:
+def _require_onnx() -> None:
     try:
         import onnxruntime  # noqa: F401
         import onnxscript  # noqa: F401
@@ -173,7 +176,6 @@ def _description(bundle: Bundle, kind: Format, written: Sequence[Written]) -> di
     """What a user of the files must know."""
     import numpy as np
 
-    exported = Exported(bundle.network(bundle.networks[0]), bundle.config(bundle.networks[0]))
     preparation = bundle.preparation
     channels = [
         f"{modality} {number}" if count > 1 else modality
@@ -192,7 +194,7 @@ def _description(bundle: Bundle, kind: Format, written: Sequence[Written]) -> di
         "bundle": bundle.digest,
         "versions": {"branchpoint": __version__, "torch": torch.__version__, "numpy": np.__version__},
         "networks": [{"file": one.file, "largest_difference": one.difference} for one in written],
-        "inputs": [{"name": name, "shape": shapes.get(name, [batch, len(channels)])} for name in exported.inputs],
+        "inputs": [{"name": name, "shape": shapes.get(name, [batch, len(channels)])} for name in written[0].inputs],
         "channels": channels,
         "covariates": [one["name"] for one in bundle.preprocessing["covariates"]],
         "outputs": [task.plain() for task in bundle.tasks],
