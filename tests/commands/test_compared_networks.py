@@ -62,10 +62,18 @@ def test_candidates_learn_all_tasks_unless_one_does_not_count() -> None:
     assert candidates_learn(base("hecktor", tasks="tumour").tasks) == {}
 
 
-@pytest.mark.parametrize(("option", "message"), [("--references", "--references is"), ("--sampler", "sampler is")])
-def test_wrong_choices_are_said_before_the_data_are_read(option: str, message: str, tmp_path: Path) -> None:
-    command = [sys.executable, str(ROOT / "jobs/nas_busi.py"), "--data-root", str(tmp_path), option, "some"]
+@pytest.mark.parametrize(
+    ("option", "value", "message"),
+    [
+        ("--references", "some", "--references is 'some': must be one of"),
+        ("--sampler", "some", "sampler is 'some': must be one of"),
+        ("--seeds", "0", "0 is not in the range"),
+        ("--folds", "1", "1 is not in the range"),
+    ],
+)
+def test_wrong_choices_are_said_before_the_data_are_read(option: str, value: str, message: str, tmp_path: Path) -> None:
+    command = [sys.executable, str(ROOT / "jobs/nas_busi.py"), "--data-root", str(tmp_path), option, value]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
     assert done.returncode == 2
-    assert f"{message} 'some': must be one of" in done.stderr
+    assert message in done.stderr
     assert "no-patients" not in done.stdout

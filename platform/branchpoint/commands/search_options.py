@@ -44,15 +44,17 @@ class SearchOptions:
             help="Networks trained for comparison: none, few (all shared, and up to three tasks alone) or all."
         ),
     ] = "few"
-    trials: Annotated[int | None, typer.Option(help="Trials of the search.")] = None
-    epochs: Annotated[int | None, typer.Option(help="Epochs of a trial.")] = None
-    final_epochs: Annotated[int | None, typer.Option(help="Epochs of a finalist.")] = None
-    top: Annotated[int | None, typer.Option(help="Best candidates that are trained on all folds.")] = None
+    trials: Annotated[int | None, typer.Option(min=1, help="Trials of the search.")] = None
+    epochs: Annotated[int | None, typer.Option(min=1, help="Epochs of a trial.")] = None
+    final_epochs: Annotated[int | None, typer.Option(min=1, help="Epochs of a finalist.")] = None
+    top: Annotated[int | None, typer.Option(min=1, help="Best candidates that are trained on all folds.")] = None
     seeds: Annotated[
         int | None,
-        typer.Option(help="Networks of each finalist on each fold; 3 by default, 1 at scales that take minutes."),
+        typer.Option(
+            min=1, help="Networks of each finalist on each fold; 3 by default, 1 at scales that take minutes."
+        ),
     ] = None
-    folds: Annotated[int | None, typer.Option(help="Folds of the cross-validation.")] = None
+    folds: Annotated[int | None, typer.Option(min=2, help="Folds of the cross-validation.")] = None
     scheme: Annotated[
         str | None, typer.Option(help="How patients are split: cross_validation, centres, official or paper.")
     ] = None
@@ -60,18 +62,20 @@ class SearchOptions:
     size: Annotated[str | None, typer.Option(help="Voxels along all edges, or along each edge, such as 270x480.")] = (
         None
     )
-    patients: Annotated[int | None, typer.Option(help="Patients of the phantom.")] = None
-    width: Annotated[int | None, typer.Option(help="Channels of the first level; the search varies about it.")] = None
-    batch_size: Annotated[int | None, typer.Option(help="Samples of a training step.")] = None
+    patients: Annotated[int | None, typer.Option(min=1, help="Patients of the phantom.")] = None
+    width: Annotated[
+        int | None, typer.Option(min=1, help="Channels of the first level; the search varies about it.")
+    ] = None
+    batch_size: Annotated[int | None, typer.Option(min=1, help="Samples of a training step.")] = None
     censoring: Annotated[float | None, typer.Option(help="Share of the phantom's patients without an event.")] = None
     learning_rate: Annotated[float | None, typer.Option(help="Learning rate of the published configurations.")] = None
-    workers_per_trial: Annotated[int, typer.Option(help="Workers that train one network together.")] = 1
-    cpus_per_trial: Annotated[int, typer.Option(help="CPU cores of a trial, or of each of its workers.")] = 1
+    workers_per_trial: Annotated[int, typer.Option(min=1, help="Workers that train one network together.")] = 1
+    cpus_per_trial: Annotated[int, typer.Option(min=1, help="CPU cores of a trial, or of each of its workers.")] = 1
     gpus_per_trial: Annotated[
         float, typer.Option(help="GPUs of a trial, or of each of its workers; a fraction shares one.")
     ] = 0.0
     memory_gb: Annotated[float | None, typer.Option(help="Memory that a trial may need, in GB.")] = None
-    concurrency: Annotated[int | None, typer.Option(help="Trials at once; by default as many as fit.")] = None
+    concurrency: Annotated[int | None, typer.Option(min=1, help="Trials at once; by default as many as fit.")] = None
     growing: Annotated[bool, typer.Option("--growing", help="The cluster adds nodes while trials wait.")] = False
     address: AddressOption = None
     store: Annotated[
