@@ -58,6 +58,8 @@ class AugmentationConfig(Checked):
         flip: turn upside down (along the second last axis) with probability one half, for pictures that have no up.
         rotation_degrees: largest rotation of the plane of the last two axes.
         scaling: the size of the content in that plane changes by a factor between 1 / (1 + scaling) and 1 + scaling.
+        movement_probability: with which a sample is shifted, rotated and scaled; each is drawn by itself. Mirroring and
+            flipping keep their probability of one half.
         intensity: changes of intensity; ``None`` for none.
     """
 
@@ -68,4 +70,5 @@ class AugmentationConfig(Checked):
     flip: bool = False
     rotation_degrees: Annotated[float, Range(at_least=0, at_most=180)] = 5.0
     scaling: Annotated[float, Range(at_least=0, at_most=100)] = field(default=0.0, metadata=ADDED)
+    movement_probability: Share = field(default=1.0, metadata=ADDED)
     intensity: IntensityAugmentationConfig | None = field(default=None, metadata=ADDED)

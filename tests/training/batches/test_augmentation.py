@@ -158,6 +158,34 @@ def test_images_in_the_plane() -> None:
     assert torch.equal(moved.targets["a"], same.targets["a"][:, :, 0])
 
 
+def test_each_movement_has_its_probability() -> None:
+    config = AugmentationConfig(shift_mm=50, rotation_degrees=10, scaling=0.5, movement_probability=0.3)
+    moves = make_params(4000, 2, config, 1.0, torch.Generator().manual_seed(5))
+    assert moves.scale is not None
+    shifted, turned, scaled = (moves.shift_voxels != 0).any(1), moves.angle_rad != 0, moves.scale != 1
+    for moved in (shifted, turned, scaled):
+        assert abs(moved.float().mean() - 0.3) < 0.03  # four standard errors
+    # Each is drawn by itself.
+    assert abs((shifted & turned).float().mean() - 0.09) < 0.02
+    assert abs((turned & scaled).float().mean() - 0.09) < 0.02
+    # Mirrors have their own probability, and what moves has the full range.
+    assert abs(moves.mirror.float().mean() - 0.5) < 0.04
+    assert moves.shift_voxels.abs().max() == 50
+
+
+def test_movements_of_probability_zero_leave_the_mirrors() -> None:
+    always = make_params(5, 2, AugmentationConfig(scaling=0.5), 1.0, torch.Generator().manual_seed(6))
+    never = AugmentationConfig(scaling=0.5, movement_probability=0.0)
+    none = make_params(5, 2, never, 1.0, torch.Generator().manual_seed(6))
+    assert (always.shift_voxels != 0).any()
+    assert always.angle_rad.all()
+    assert not none.shift_voxels.any()
+    assert not none.angle_rad.any()
+    assert none.scale is not None
+    assert (none.scale == 1).all()
+    assert torch.equal(none.mirror, always.mirror)
+
+
 def test_same_seed_same_batch() -> None:
     batch, config = make_batch(), AugmentationConfig(shift_mm=4)
     first, second, third = (augment(batch, config, 1.0, torch.Generator().manual_seed(seed)) for seed in (7, 7, 8))

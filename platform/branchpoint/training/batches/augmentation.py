@@ -70,7 +70,8 @@ def make_params(
 ) -> AugmentationParams:
     """Draw the movements of ``count`` samples.
 
-    Shifts and angles are uniform, scales log-uniform, and half of the samples are mirrored (and flipped).
+    Shifts and angles are uniform, scales log-uniform, and half of the samples are mirrored (and flipped). Shift,
+    rotation and scaling are each left out of a sample with probability 1 - ``config.movement_probability``.
     A generator on the CPU draws the same for every device, and spares a GPU the wait for the draws.
     """
     device = generator.device
@@ -84,6 +85,10 @@ def make_params(
         drawn = torch.rand(count, generator=generator, device=device)
         scale = (math.log1p(config.scaling) * (2 * drawn - 1)).exp()
     angle = turn * math.radians(config.rotation_degrees)
+    if config.movement_probability < 1:
+        moved = torch.rand(3, count, generator=generator, device=device) < config.movement_probability
+        shift, angle = shift * moved[0, :, None], angle * moved[1]
+        scale = None if scale is None else torch.where(moved[2], scale, 1.0)
     return AugmentationParams(shift, mirror & config.mirror, angle, flip, scale)
 
 
