@@ -67,8 +67,8 @@ def test_candidates_learn_all_tasks_unless_one_does_not_count() -> None:
     [
         ("--references", "some", "--references is 'some': must be one of"),
         ("--sampler", "some", "sampler is 'some': must be one of"),
-        ("--seeds", "0", "0 is not in the range"),
-        ("--folds", "1", "1 is not in the range"),
+        ("--seeds", "0", "greater than or equal to 1"),
+        ("--folds", "1", "greater than or equal to 2"),
     ],
 )
 def test_wrong_choices_are_said_before_the_data_are_read(option: str, value: str, message: str, tmp_path: Path) -> None:
