@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from branchpoint.datasets.clinical_texts import UNDERSTOOD
 from branchpoint.datasets.files import printable
 from branchpoint.datasets.problems.problem import Problem
 
@@ -70,6 +71,9 @@ RULES: dict[str, Rule] = {
     ),
     "bad-class": _error("", _CORRECT),
     "bad-value": _warning("", "correct the table; until then the value counts as missing"),
+    "bad-covariate": _error(
+        UNDERSTOOD, "write numbers (classes as columns of 0 and 1, ages or days for dates), or drop the covariate"
+    ),
     "bad-box": _error("x1 < x2, y1 < y2, z1 < z2 in millimetres", "correct the bounding box"),
     "too-few-events": _error("at least one event in each fold", "use fewer folds, more patients, or drop this task"),
     "few-events": _warning(

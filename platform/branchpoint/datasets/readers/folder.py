@@ -14,6 +14,7 @@ from branchpoint.datasets.files import describe_folder, list_files, listed
 from branchpoint.datasets.preparation.image_files import is_picture, is_volume
 from branchpoint.datasets.problems.problem import Problem
 from branchpoint.datasets.problems.rulebook import problem
+from branchpoint.datasets.readers.folder_covariates import read_covariates
 from branchpoint.datasets.readers.folder_declaration import (
     Declaration,
     SegmentationDeclaration,
@@ -24,7 +25,7 @@ from branchpoint.datasets.readers.folder_declaration import (
 )
 from branchpoint.datasets.readers.folder_labels import class_names, columns_of, kind_of, mask_of, parse_cells, text_of
 from branchpoint.datasets.readers.folder_parts import read_parts
-from branchpoint.datasets.readers.tables import Row, Table, column_key, is_missing, number, read_table
+from branchpoint.datasets.readers.tables import Row, Table, column_key, read_table
 
 DECLARATION = "dataset.toml"
 _DEPTH = 8
@@ -90,8 +91,10 @@ class _Reading:
             )
         if self.volumes:
             self._refuse_picture_masks()
-        numeric = self._numeric_covariates()
-        patients = tuple(self._patient(sample, numeric) for sample in self.samples)
+        declared = self.declaration.table.covariates if self.declaration.table else ()
+        self.covariates, rows = read_covariates(declared, self.rows)
+        self.problems += rows
+        patients = tuple(map(self._patient, self.samples))
         for sample in self.masked_only:
             first_name, image = next(iter(self.declaration.images.items()))
             names = [path.name for name in self.masks for path in self.found[name].get(sample, ())]
@@ -183,7 +186,7 @@ class _Reading:
                     )
                 )
 
-    def _patient(self, sample: str, numeric: Mapping[str, bool]) -> Patient:
+    def _patient(self, sample: str) -> Patient:
         row, declared = self.rows.get(sample), self.declaration.table
         images = {name: files[0] for name in self.declaration.images if (files := self.found[name].get(sample))}
         self._report_files(sample, images, row)
@@ -192,12 +195,11 @@ class _Reading:
             for name, target in self.declaration.targets.items()
             if (label := self._label(sample, name, target, row)) is not None
         }
-        values = {name: self._covariate(sample, name, (row or {}).get(name, ""), numeric[name]) for name in numeric}
         return Patient(
             id=sample,
             images=images,
             labels=labels,
-            covariates=values,
+            covariates=self.covariates.get(sample, dict.fromkeys(declared.covariates if declared else ())),
             center=text_of(row, declared.center if declared else None),
             group=text_of(row, declared.group if declared else None),
         )
@@ -230,22 +232,6 @@ class _Reading:
         label, rows = parse_cells(sample, name, target, row)
         self.problems += rows
         return label
-
-    def _covariate(self, sample: str, name: str, text: str, is_number: bool) -> float | str | None:
-        if is_missing(text):
-            return None
-        value = number(text)
-        if is_number and value is None:
-            self.problems.append(problem("bad-value", sample, name, f"{name} {text!r}", expected="a number"))
-        return value if is_number else text
-
-    def _numeric_covariates(self) -> dict[str, bool]:
-        """Column to whether most of its cells are numbers, so that the others are mistakes."""
-        declared: Sequence[str] = self.declaration.table.covariates if self.declaration.table else ()
-        cells = {
-            name: [text for row in self.rows.values() if not is_missing(text := row.get(name, ""))] for name in declared
-        }
-        return {name: sum(number(text) is not None for text in texts) * 2 > len(texts) for name, texts in cells.items()}
 
     def _parts_and_groups(self, patients: Sequence[Patient]) -> dict[str, Part]:
         """The part of each sample, where the table says it."""

@@ -11,12 +11,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from branchpoint.datasets.clinical_texts import ordinal
 from branchpoint.datasets.cohort import Patient
 from branchpoint.datasets.preparation.kinds import preparation_from_plain
 from branchpoint.datasets.preparation.placement import VolumePlacement
 from branchpoint.deploy.prediction.cases import parse_box
 from branchpoint.deploy.prediction.output import write_mask
-from branchpoint.training.batches.clinical_values import ordinal
 
 Item = dict[str, Any]
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from branchpoint.datasets.checks.volume_files import inspect_volume
+from branchpoint.datasets.clinical_texts import ordinal
 from branchpoint.datasets.cohort import Patient
 from branchpoint.datasets.file_report import FileJob
 from branchpoint.deploy.bundle.bundle import Bundle
@@ -18,7 +19,6 @@ from branchpoint.deploy.bundle.seen import content_hash, file_digest
 from branchpoint.deploy.dicom.study import DicomStudy, DicomVolume, open_study
 from branchpoint.deploy.errors import CaseError
 from branchpoint.deploy.prediction.cases import Case
-from branchpoint.training.batches.clinical_values import ordinal
 
 HIGHEST_SUV = 200.0
 _HARMLESS = {"oblique-direction", "ct-no-air"}

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from branchpoint.datasets.clinical_texts import ordinal
 from branchpoint.deploy.bundle.bundle import Bundle
 from branchpoint.deploy.prediction.cases import Case, check_ids
 from branchpoint.deploy.prediction.options import PredictOptions, settings_of
-from branchpoint.training.batches.clinical_values import ordinal
 
 _LONGEST_LABEL = 80
 
