@@ -23,6 +23,7 @@ from branchpoint.training.devices.randomness import BALANCING, BatchDropout, der
 from branchpoint.training.state.warm_start import start_from
 from branchpoint.training.step.class_weights import with_balanced_classes
 from branchpoint.training.step.optimizer import build_optimizer
+from branchpoint.training.step.prior_bias import set_prior_biases
 from branchpoint.training.step.teacher import Teacher, WeightAverage
 
 
@@ -113,6 +114,7 @@ def build_run(config: Config, prepared: PreparedCohort, device: torch.device) ->
     if drawn.clinical is not None:
         drawn.clinical.fit(torch.from_numpy(samples.clinical[folds.train]).float())
         notes = clinical_notes(config.network.clinical, samples.clinical, folds.train)
+    set_prior_biases(drawn, tasks, samples, folds.train)
     if config.training.start_from:
         notes = (*notes, start_from(config.training.start_from, drawn))
     dropouts = install_batch_dropout(drawn.to(device))

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, ClassVar, Literal
 
 from branchpoint.config.tasks.base import NotNegative, TaskConfig, check_weights
-from branchpoint.values import Range, require
+from branchpoint.values import ADDED, Range, require
 
 MaskLoss = Literal["dice", "ce", "focal", "dice_focal", "dice_ce", "tversky", "tversky_ce"]
 """Losses of masks; :func:`branchpoint.tasks.segmentation_losses.segmentation_loss` defines them."""
@@ -26,6 +26,8 @@ class SegmentationConfig(TaskConfig):
         metric: ranks configurations: ``dice`` and ``ji`` (Jaccard index) are means over images; ``miou`` is the mean
             over images of the mean over the classes in an image, class 0 among them (Bhattarai et al. 2022);
             ``miou_aggregated`` is the mean over classes of all pixels together.
+        prior_bias: the head begins by predicting the classes' shares of the training masks, not an even chance (Lin et
+            al. 2017, section 4.1); narrow networks may else never find small foregrounds.
     """
 
     kind: ClassVar[str] = "segmentation"
@@ -39,6 +41,7 @@ class SegmentationConfig(TaskConfig):
     loss: MaskLoss = "dice"
     class_weights: tuple[NotNegative, ...] = ()
     metric: Literal["dice", "ji", "miou", "miou_aggregated"] = "dice"
+    prior_bias: bool = field(default=False, metadata=ADDED)
 
     def check(self) -> None:
         require(

@@ -12,6 +12,7 @@ import torch
 def reset_peak_memory(device: torch.device) -> None:
     """Begin to measure; on Linux a process that trains one trial after another measures each of its own."""
     if device.type == "cuda":
+        torch.cuda.init()  # a process that has not used the GPU yet has no statistics, and torch refuses the device
         torch.cuda.reset_peak_memory_stats(device)
         return
     try:
