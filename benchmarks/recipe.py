@@ -55,7 +55,7 @@ def base_of(name: str, root: str) -> Config:
     found = SETS[name]
     dataset = DatasetConfig(name=name, root=str(Path(root).resolve()), release="", size_voxels=(found.size,) * 2)
     tasks = (
-        SegmentationConfig(name="lesion", target="lesion", loss="dice_ce"),
+        SegmentationConfig(name="lesion", target="lesion", loss="dice_ce", prior_bias=True),
         ClassificationConfig(name="diagnosis", target=found.diagnosis, classes=found.classes),
     )
     space = PictureSpace(tasks=lambda _: tasks, channels=found.channels, flipped=found.flipped)

@@ -9,7 +9,7 @@ from branchpoint.search.space.images_2d import PictureSpace
 def tasks(dataset: DatasetConfig) -> tuple[AnyTaskConfig, ...]:
     """Lesion mask (empty where the picture is normal), diagnosis, and HOG as an auxiliary task."""
     return (
-        SegmentationConfig(name="lesion", target="lesion", loss="dice_ce"),
+        SegmentationConfig(name="lesion", target="lesion", loss="dice_ce", prior_bias=True),
         ClassificationConfig(name="diagnosis", target="diagnosis", classes=3),
         HogConfig(name="hog"),
     )

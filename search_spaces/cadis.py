@@ -21,6 +21,7 @@ def tasks(dataset: DatasetConfig) -> tuple[AnyTaskConfig, ...]:
             background=False,
             loss="ce",
             metric="miou",
+            prior_bias=True,
         )
         for name in ("task_2", "task_1", "task_3")
     )

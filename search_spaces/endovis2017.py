@@ -14,9 +14,13 @@ from branchpoint.search.space.images_2d import PictureSpace
 def tasks(dataset: DatasetConfig) -> tuple[AnyTaskConfig, ...]:
     """Instruments, parts and types, each as a mask; which types are there; and HOG."""
     return (
-        SegmentationConfig(name="binary", target="binary", loss="dice_ce", metric="miou"),
-        SegmentationConfig(name="parts", target="parts", foreground_classes=len(PARTS), loss="ce", metric="miou"),
-        SegmentationConfig(name="type", target="type", foreground_classes=len(TYPES), loss="ce", metric="miou"),
+        SegmentationConfig(name="binary", target="binary", loss="dice_ce", prior_bias=True, metric="miou"),
+        SegmentationConfig(
+            name="parts", target="parts", foreground_classes=len(PARTS), loss="ce", prior_bias=True, metric="miou"
+        ),
+        SegmentationConfig(
+            name="type", target="type", foreground_classes=len(TYPES), loss="ce", prior_bias=True, metric="miou"
+        ),
         MultilabelConfig(name="types_present", target="types_present", labels=len(TYPES)),
         HogConfig(name="hog"),
     )

@@ -55,7 +55,9 @@ def tasks(declaration: Declaration) -> tuple[AnyTaskConfig, ...]:
 def _task(name: str, target: Target) -> AnyTaskConfig:
     if isinstance(target, SegmentationDeclaration):
         if target.background:
-            return SegmentationConfig(name=name, target=name, foreground_classes=len(target.values), loss="dice_ce")
+            return SegmentationConfig(
+                name=name, target=name, foreground_classes=len(target.values), loss="dice_ce", prior_bias=True
+            )
         return SegmentationConfig(
             name=name,
             target=name,
@@ -63,6 +65,7 @@ def _task(name: str, target: Target) -> AnyTaskConfig:
             background=False,
             loss="ce",
             metric="miou",
+            prior_bias=True,
         )
     if isinstance(target, ClassificationDeclaration):
         return ClassificationConfig(name=name, target=name, classes=len(target.classes))

@@ -37,7 +37,7 @@ def base(dataset: DatasetConfig) -> Config:
     """What all candidates share; budget, split and seed are left to the job."""
     classes = 2 if dataset.release in RELEASES_WITH_NODES else 1
     tasks: tuple[AnyTaskConfig, ...] = (
-        SegmentationConfig(name="tumour", target="tumour", foreground_classes=classes, loss="dice_ce"),
+        SegmentationConfig(name="tumour", target="tumour", foreground_classes=classes, loss="dice_ce", prior_bias=True),
     )
     if dataset.release not in RELEASES_WITHOUT_OUTCOME:
         tasks = (*tasks, SurvivalConfig(name="survival", target="survival"))

@@ -13,7 +13,7 @@ from branchpoint.search.space.images_2d import PictureSpace
 def tasks(dataset: DatasetConfig) -> tuple[AnyTaskConfig, ...]:
     """Lesion mask; diagnosis: nevus, melanoma, seborrheic keratosis."""
     return (
-        SegmentationConfig(name="lesion", target="lesion", loss="dice_ce", metric="ji"),
+        SegmentationConfig(name="lesion", target="lesion", loss="dice_ce", prior_bias=True, metric="ji"),
         ClassificationConfig(name="diagnosis", target="diagnosis", classes=3),
     )
 

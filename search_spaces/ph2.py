@@ -15,7 +15,7 @@ CRITERIA = {"pigment_network": 2, "dots_globules": 3, "streaks": 2, "regression_
 def tasks(dataset: DatasetConfig) -> tuple[AnyTaskConfig, ...]:
     """Lesion mask, diagnosis (common nevus, atypical nevus, melanoma), asymmetry (ordinal) and five criteria."""
     return (
-        SegmentationConfig(name="lesion", target="lesion", loss="dice_ce"),
+        SegmentationConfig(name="lesion", target="lesion", loss="dice_ce", prior_bias=True),
         ClassificationConfig(name="diagnosis", target="diagnosis", classes=3),
         OrdinalConfig(name="asymmetry", target="asymmetry", classes=3),
         *(ClassificationConfig(name=name, target=name, classes=classes) for name, classes in CRITERIA.items()),

@@ -14,7 +14,9 @@ from branchpoint.search.space.images_2d import PictureSpace
 def tasks(dataset: DatasetConfig) -> tuple[AnyTaskConfig, ...]:
     """Fluid masks (1 IRF, 2 SRF, 3 PED), the presence of each, and the vendor where there are several."""
     found: tuple[AnyTaskConfig, ...] = (
-        SegmentationConfig(name="fluids", target="fluids", foreground_classes=len(FLUIDS), loss="dice_ce"),
+        SegmentationConfig(
+            name="fluids", target="fluids", foreground_classes=len(FLUIDS), loss="dice_ce", prior_bias=True
+        ),
         MultilabelConfig(name="presence", target="fluids_present", labels=len(FLUIDS)),
     )
     return found if dataset.release in VENDORS else (*found, DomainConfig(name="vendor", domains=VENDORS))

@@ -30,7 +30,7 @@ def base(dataset: DatasetConfig) -> Config:
     return Config(
         dataset=dataset,
         tasks=(
-            SegmentationConfig(name="tumour", target="tumour", loss="dice_ce"),
+            SegmentationConfig(name="tumour", target="tumour", loss="dice_ce", prior_bias=True),
             SurvivalConfig(name="recurrence", target="recurrence"),
             # 19 of the 51 patients of Vallieres et al. 2015 had lung metastases: unweighted, networks say no to all.
             ClassificationConfig(name="lung_metastasis", target="lung_metastasis", classes=2, class_weights=(1.0, 1.7)),

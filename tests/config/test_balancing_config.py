@@ -23,7 +23,10 @@ def test_json_both_ways(method: str) -> None:
     assert config.of_gradients == (method in GRADIENT_METHODS)
 
 
-ADDED_TO_TASKS = {"classification": {"balanced": False, "label_smoothing": 0.0}}
+ADDED_TO_TASKS = {
+    "classification": {"balanced": False, "label_smoothing": 0.0},
+    "segmentation": {"prior_bias": False},
+}
 
 
 @pytest.mark.parametrize("name", OLD)
