@@ -23,7 +23,7 @@ def test_json_both_ways(method: str) -> None:
     assert config.of_gradients == (method in GRADIENT_METHODS)
 
 
-ADDED_TO_TASKS = {
+ADDED_TO_TASKS: dict[str, dict[str, object]] = {
     "classification": {"balanced": False, "label_smoothing": 0.0},
     "segmentation": {"prior_bias": False},
 }
