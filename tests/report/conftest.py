@@ -69,7 +69,7 @@ def study(tmp_path: Path) -> Store:
     for label, kind, candidate, value in [
         ("best found", "model", best, 0.61),
         ("centred ellipsoid", "reference", "", 0.4),
-        ("best found - segmentation only", "difference", best, 0.02),
+        ("best found minus segmentation only", "difference", best, 0.02),
     ]:
         writer.figures(
             [

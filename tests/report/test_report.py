@@ -8,6 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from branchpoint.report import tables, write_report
+from branchpoint.report.answer import answer
 from branchpoint.report.results import load_results
 from branchpoint.store import Store
 
@@ -16,9 +17,13 @@ STUDY = "toy"
 
 def test_answer_names_the_best_by_validation_and_its_test_figure(study: Store) -> None:
     results = load_results(study, STUDY)
-    first, tumour = results.answer()
+    together, first, tumour = answer(results)
     assert results.best is not None
     assert results.best["trial"] == "0001"
+    assert together == (
+        "Learning tumour and survival together, against each task alone: no difference can be shown in tumour: Dice "
+        "+0.020 [-0.080, +0.120] (difference with 95 % interval, 40 test patients)."
+    )
     assert "score of 0.700 on validation patients" in first
     assert tumour == (
         "tumour: Dice on test patients: 0.610 [0.510, 0.710] (n=40); "
@@ -29,10 +34,11 @@ def test_answer_names_the_best_by_validation_and_its_test_figure(study: Store) -
 def test_report_is_one_file_that_needs_nothing_else(study: Store, tmp_path: Path) -> None:
     page = write_report(study, STUDY, tmp_path / "out" / "report.html").read_text()
     assert not re.findall(r"<(?:script|link|img)[^>]+(?:src|href)=", page), "it must not load anything"
-    for text in ["0.610 [0.510, 0.710]", "best found - segmentation only", "CHGJ007", "Held apart.", "torch 2.14"]:
+    for text in ["0.610 [0.510, 0.710]", "best found minus segmentation only", "CHGJ007", "Held apart.", "torch 2.14"]:
         assert text in page
-    assert "<th>Basel</th><th>Lyon</th>" in page
-    assert "<td>tumour: Dice</td><td>0.700 [0.600, 0.800] (n=20)</td><td>0.500 [0.400, 0.600] (n=20)</td>" in page
+    cells = re.sub(' class="number"', "", page)
+    assert "<td>best found</td><td>Basel</td><td>0.700 [0.600, 0.800] (n=20)</td>" in cells
+    assert "<td>best found</td><td>Lyon</td><td>0.500 [0.400, 0.600] (n=20)</td>" in cells
     assert "starts from network.pt: 9 of 10 tensors" in page
     assert "loss is NaN &lt;at&gt; epoch 2" in page, "reasons are shown, as text and not as markup"
     assert "<svg" in page, "the network is drawn"

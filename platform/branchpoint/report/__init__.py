@@ -1,5 +1,5 @@
 """What a study found: HTML report, terminal tables, drawings."""
 
-from branchpoint.report.html import write_report
+from branchpoint.report.write import write_report
 
 __all__ = ["write_report"]

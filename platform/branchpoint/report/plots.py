@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from html import escape
+from textwrap import wrap
 from typing import Any
 
 import plotly.graph_objects as go
@@ -26,23 +28,57 @@ def forest(figures: Sequence[Row], metric: str) -> go.Figure:
     drawn = go.Figure()
     for kind, colour in (("model", "#1f6f8b"), ("reference", "#8d99ae")):
         chosen = [row for row in rows if row["kind"] == kind]
-        drawn.add_scatter(
-            x=[row["value"] for row in chosen],
-            y=[row["label"] for row in chosen],
-            error_x={
-                "type": "data",
-                "symmetric": False,
-                "array": [row["high"] - row["value"] for row in chosen],
-                "arrayminus": [row["value"] - row["low"] for row in chosen],
-            },
-            mode="markers",
-            name=kind,
-            marker={"color": colour, "size": 9},
-        )
-    labels = list(dict.fromkeys(row["label"] for row in rows))
+        drawn.add_trace(_marks(chosen, [wrapped(row["label"]) for row in chosen], kind, colour))
+    labels = list(dict.fromkeys(wrapped(row["label"]) for row in rows))
     drawn.update_layout(**_LAYOUT, xaxis_title=metric_name(metric))
-    drawn.update_layout(height=140 + 30 * len(labels), margin_l=260)
     drawn.update_yaxes(categoryorder="array", categoryarray=labels)
+    return _as_rows(drawn, len(labels))
+
+
+def differences(figures: Sequence[Row], metric: str) -> go.Figure:
+    """Forest plot of differences of one metric with their intervals, and a line at none."""
+    rows = [*reversed(figures)]
+    drawn = go.Figure(_marks(rows, [wrapped(row["label"]) for row in rows], "difference", "#1f6f8b"))
+    drawn.add_vline(x=0, line={"color": "#222", "width": 1, "dash": "dot"})
+    drawn.update_layout(**_LAYOUT, xaxis_title=f"difference of {metric_name(metric)}", showlegend=False)
+    return _as_rows(drawn, len(rows))
+
+
+def centers(figures: Sequence[Row], metric: str) -> go.Figure:
+    """Figures of one metric for each centre with their intervals."""
+    rows = sorted(figures, key=lambda row: row["center"], reverse=True)
+    places = [wrapped(f"{row['center']} (n={row['n']})") for row in rows]
+    drawn = go.Figure(_marks(rows, places, "centre", "#1f6f8b"))
+    drawn.update_layout(**_LAYOUT, xaxis_title=metric_name(metric), showlegend=False)
+    return _as_rows(drawn, len(set(places)))
+
+
+def wrapped(label: str, width: int = 44) -> str:
+    """Long labels in lines; characters that plotly takes for markup are escaped."""
+    return "<br>".join(escape(line, quote=False) for line in wrap(label, width)) or escape(label, quote=False)
+
+
+def _marks(rows: Sequence[Row], places: Sequence[str], name: str, colour: str) -> go.Scatter:
+    """A point with its interval for each of ``rows``, at ``places`` of the vertical axis."""
+    return go.Scatter(
+        x=[row["value"] for row in rows],
+        y=list(places),
+        error_x={
+            "type": "data",
+            "symmetric": False,
+            "array": [row["high"] - row["value"] for row in rows],
+            "arrayminus": [row["value"] - row["low"] for row in rows],
+        },
+        mode="markers",
+        name=name,
+        marker={"color": colour, "size": 9},
+    )
+
+
+def _as_rows(drawn: go.Figure, count: int) -> go.Figure:
+    """``drawn`` with room for ``count`` labels of up to three lines."""
+    drawn.update_layout(height=120 + 46 * count, margin_l=300)
+    drawn.update_yaxes(tickfont_size=11)
     return drawn
 
 

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 from branchpoint import networks
 from branchpoint.config import SCORE, Config
 from branchpoint.report.describe import describe_config
-from branchpoint.report.tables import interval, number
-from branchpoint.report.words import metric_name
+from branchpoint.report.labels import without_doubles
+from branchpoint.report.tables import number
 from branchpoint.tasks import build_task
 from branchpoint.topology.svg import svg_drawing
 
@@ -151,57 +151,6 @@ class Results:
         name = f"{about.get('dataset', '')} {about.get('release', '')}".strip()
         return f"{name}, {len(self.search_trials)} trials, {len(self.pooled_test)} test figures"
 
-    @property
-    def question(self) -> str:
-        """The study's question."""
-        tasks = [task.name.replace("_", " ") for task in self.config.tasks if not task.auxiliary] if self.config else []
-        if len(tasks) < 2:
-            return f"Which network learns {tasks[0] if tasks else 'the task'} best?"
-        return f"Which of {', '.join(tasks[:-1])} and {tasks[-1]} should one network learn together, and which network?"
-
-    def answer(self) -> list[str]:
-        """The result in plain sentences."""
-        if not self.best:
-            return ["No trial has completed yet."]
-        lines = self._recommendation(self.best)
-        for metric in self.primary_metrics:
-            rows = [row for row in self.pooled_test if row["metric"] == metric]
-            found = [row for row in rows if row["candidate"] == self.best_candidate]
-            if not found:
-                continue
-            references = sorted((r for r in rows if r["kind"] == "reference"), key=lambda r: -r["value"])
-            against = f"; best reference: {references[0]['label']} {interval(references[0])}" if references else ""
-            lines.append(f"{metric_name(metric)} on test patients: {interval(found[0])} (n={found[0]['n']}){against}.")
-        return [*lines, *self._together()]
-
-    def _together(self) -> list[str]:
-        """What learning together changed, against networks of one task."""
-        lines = []
-        for row in self.tested_differences:
-            first, _, second = row["label"].partition(" minus ")
-            if not second.endswith(" only"):
-                continue
-            verdict = "no difference can be shown" if row["low"] <= 0 <= row["high"] else "more than chance explains"
-            lines.append(f"{metric_name(row['metric'])} of {first} minus that of {second}: {interval(row)}, {verdict}.")
-        return lines
-
-    def _recommendation(self, best: Row) -> list[str]:
-        """Its score on validation patients, and that of a finalist with a higher one."""
-        scores = [row for row in self.figures if row["split"] == "validation"]
-        own = next((row for row in scores if row["candidate"] == self.best_candidate), None)
-        if own is None:
-            return [
-                f"The best configuration has a score of {number(best['metrics'].get(SCORE))} on validation patients."
-            ]
-        lines = [f"The recommended configuration has a score of {interval(own)} on validation patients of all folds."]
-        highest = max(scores, key=lambda row: row["value"])
-        if highest["candidate"] != self.best_candidate:
-            lines.append(
-                f"{highest['label']} has {interval(highest)}, but the difference is within one standard error: the "
-                "simplest such network is recommended."
-            )
-        return lines
-
     def drawing(self) -> str:
         """SVG of the best network, each task with its validation figure."""
         if not self.config or not self.best:
@@ -241,6 +190,7 @@ def load_results(store: Store, study: str) -> Results:
         raise ValueError(f"no study {study!r} in {store.uri}; there are: {', '.join(known) or 'none'}")
     epochs = [_with_metrics(row) for row in store.epochs(study).to_pylist()]
     figures = [{**row, "metric": f"{row['task']}/{row['metric']}"} for row in store.figures(study).to_pylist()]
+    figures = without_doubles(figures)
     affinities = store.affinities(study).to_pylist()
     about_row = about[0] if about else {}
     return Results(study, about_row, trials, epochs, figures, affinities, proposals, store.left_out)

@@ -18,16 +18,27 @@ if TYPE_CHECKING:
 
 
 _CELL_LENGTH = 60
+_INTERVAL = ("value", "low", "high")
 
 
 def number(value: float | None) -> str:
     """Three decimals; a dash where there is no value."""
-    return "-" if value is None or math.isnan(value) else f"{value:.3f}"
+    return "-" if _unknown(value) else f"{value:.3f}"
 
 
 def interval(row: Mapping[str, Any]) -> str:
     """``0.712 [0.633, 0.781]`` of a figure's row."""
     return f"{number(row['value'])} [{number(row['low'])}, {number(row['high'])}]"
+
+
+def signed_interval(row: Mapping[str, Any]) -> str:
+    """``+0.032 [-0.017, +0.082]`` of a difference's row."""
+    value, low, high = (number(row[name]) if _unknown(row[name]) else f"{row[name]:+.3f}" for name in _INTERVAL)
+    return f"{value} [{low}, {high}]"
+
+
+def _unknown(value: float | None) -> bool:
+    return value is None or math.isnan(value)
 
 
 def print_rows(columns: Sequence[str], rows: Iterable[Sequence[str]], title: str | None = None) -> None:

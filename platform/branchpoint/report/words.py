@@ -42,6 +42,27 @@ METRICS = {
 }
 """Stored name of a metric to its name for readers. Other names are shown with spaces for underscores."""
 
+MEANINGS = {
+    "auc": "AUC: how often a case has a higher probability than a non-case; 0.5 is chance, 1 perfect.",
+    "balanced_accuracy": "Balanced accuracy: the share of right answers, the mean over classes.",
+    "brier": "Brier score: squared distance of the probability from the truth; 0 is perfect.",
+    "c_index": (
+        "C-index: of two patients, how often the one with the earlier event has the higher predicted risk; 0.5 is "
+        "chance, 1 perfect."
+    ),
+    "calibration_slope_2y": "Calibration slope: 1 is right; below 1, predictions are too extreme.",
+    "dice": "Dice: how far the predicted outline and the true one cover each other; 0 is not at all, 1 perfect.",
+    "ece": "Expected calibration error: mean distance between predicted and observed shares; 0 is perfect.",
+    "explained": "Share of variance explained: 0 is what the mean gets, 1 perfect.",
+    "hd95": "95 % Hausdorff distance: all but 5 % of both outlines are no farther apart than this.",
+    "ji": "Jaccard index: shared area of both outlines over their joint area; 1 is perfect.",
+    "kappa": "Quadratic kappa: agreement beyond chance, where distant grades count more; 0 is chance, 1 perfect.",
+    "pr_auc": "Area under the precision-recall curve: chance is the share of cases.",
+    "surface_dice": "Surface Dice: the share of both outlines within 2 mm of the other.",
+    "uno_c": "Uno's C: the C-index corrected for who left the study early.",
+}
+"""Stored name of a metric to what it means, for readers without statistics."""
+
 _PARTS = {"train": "training", "validation": "validation", "test": "test"}
 
 

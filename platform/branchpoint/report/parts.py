@@ -1,0 +1,129 @@
+"""What a report is made of: sections with texts, tables, plots, drawings and pictures.
+
+The page draws them (:mod:`branchpoint.report.html`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+import plotly.graph_objects as go
+
+
+@dataclass(frozen=True)
+class Text:
+    """A paragraph; a ``note`` is small print."""
+
+    text: str
+    note: bool = True
+    kind: str = "text"
+
+
+@dataclass(frozen=True)
+class Plain:
+    """Text as it is, in lines: a tree, a Config."""
+
+    text: str
+    kind: str = "plain"
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows of texts.
+
+    Attributes:
+        name: of its files, such as ``test-figures``.
+        columns: heads.
+        rows: as many cells as columns.
+        marks: of each row: ``best``, ``reference`` or empty; fewer than rows where none is marked.
+    """
+
+    name: str
+    columns: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    marks: Sequence[str] = ()
+    kind: str = "table"
+
+    @property
+    def marked(self) -> list[tuple[str, Sequence[str]]]:
+        """Mark and cells of each row."""
+        marks = [*self.marks, *[""] * (len(self.rows) - len(self.marks))]
+        return list(zip(marks, self.rows, strict=True))
+
+
+@dataclass(frozen=True)
+class Plot:
+    """An interactive figure."""
+
+    name: str
+    figure: go.Figure
+    kind: str = "plot"
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """An SVG that needs nothing else."""
+
+    name: str
+    svg: str
+    kind: str = "drawing"
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One view of a sample.
+
+    Attributes:
+        caption: below it.
+        image: the file's content.
+        suffix: ``webp`` or ``png``.
+        sides: the patient's side at the left, right, top and bottom edge; empty for pictures.
+    """
+
+    caption: str
+    image: bytes
+    suffix: str = "webp"
+    sides: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class Case:
+    """The views of one sample with a title and what is known of it."""
+
+    name: str
+    title: str
+    about: str
+    pictures: Sequence[Picture]
+    kind: str = "case"
+
+
+@dataclass(frozen=True)
+class Fold:
+    """Parts that are shown when the reader asks for them."""
+
+    summary: str
+    parts: Sequence[Part]
+    kind: str = "fold"
+
+
+Part = Text | Plain | Table | Plot | Drawing | Case | Fold
+
+
+@dataclass(frozen=True)
+class Section:
+    """A heading and its parts; one without parts is not shown."""
+
+    title: str
+    parts: Sequence[Part] = field(default_factory=tuple)
+
+    def all_parts(self) -> Iterator[Part]:
+        """Every part, those behind folds included."""
+        yield from _unfolded(self.parts)
+
+
+def _unfolded(parts: Sequence[Part]) -> Iterator[Part]:
+    for part in parts:
+        yield part
+        if isinstance(part, Fold):
+            yield from _unfolded(part.parts)
