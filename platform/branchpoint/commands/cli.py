@@ -14,6 +14,7 @@ from branchpoint.commands.evaluate import evaluate
 from branchpoint.commands.explain import explain
 from branchpoint.commands.make_phantom import make_phantom
 from branchpoint.commands.pairs import pairs
+from branchpoint.commands.plan import plan
 from branchpoint.commands.predict import predict
 from branchpoint.commands.published import app as published
 from branchpoint.commands.radiomics import radiomics
@@ -36,6 +37,7 @@ app.add_typer(published, name="published")
 app.add_typer(bundle, name="bundle")
 VERBS = (
     check_data,
+    plan,
     make_phantom,
     train,
     predict,
