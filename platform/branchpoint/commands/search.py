@@ -104,11 +104,13 @@ def study_of(
 
 def _show(study: Study, report: Path) -> None:
     from branchpoint.report import write_report
+    from branchpoint.report.predictions import prediction_sections
     from branchpoint.report.results import load_results
     from branchpoint.report.tables import print_best, print_test_figures
 
     store = Store(study.store)
-    path = write_report(store, study.name, report)
+    predictions = prediction_sections(store, study.name, study.prepared, home=report.parent)
+    path = write_report(store, study.name, report, predictions)
     results = load_results(store, study.name)
     found = store.best(study.name, study.objective, top=3, stage="search")
     print_best(found, study.objective, results.primary_metrics)

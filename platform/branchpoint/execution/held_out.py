@@ -20,6 +20,7 @@ from branchpoint.execution.run_spec import RunSpec, Setup
 from branchpoint.execution.state import NETWORK
 from branchpoint.tasks import build_task
 from branchpoint.tasks.base import Summary
+from branchpoint.tasks.segmentation import SegmentationTask
 
 Summaries = Mapping[str, Summary]
 
@@ -89,6 +90,35 @@ def references_of_folds(config: Config, setup: Setup, folds: Sequence[int]) -> l
         others = np.concatenate([parts.train, parts.validation])
         found.append(references(tasks, prepared, measured, others, parts.test))
     return found
+
+
+def predicted_classes(spec: RunSpec, setup: Setup, positions: Sequence[int]) -> dict[str, np.ndarray]:
+    """Segmentation task to uint8 (N, [D,] H, W): class ids of a finished run on the prepared grid, on the CPU.
+
+    Args:
+        spec: the run, whose network was kept.
+        setup: of the study.
+        positions: of N samples in the cohort.
+    """
+    import torch
+
+    from branchpoint.networks import build
+    from branchpoint.training.batches.samples import Samples
+
+    prepared = Samples.of(spec.config, setup.cohort())
+    network = build(spec.config)
+    content = io.BytesIO(setup.run_folder(spec.name).place.read(NETWORK))
+    network.load_state_dict(torch.load(content, map_location="cpu", weights_only=True))
+    network.eval()
+    tasks = [task for task in map(build_task, spec.config.tasks) if isinstance(task, SegmentationTask)]
+    found: dict[str, list[np.ndarray]] = {task.name: [] for task in tasks}
+    with torch.inference_mode():
+        for position in positions:
+            outputs = network(prepared.batch([position]).inputs)
+            for task in tasks:
+                ids, _ = task.pseudo_labels(outputs[task.name], 0.0)
+                found[task.name].append(ids[0, 0].numpy())
+    return {name: np.stack(masks) for name, masks in found.items() if masks}
 
 
 def _packed(summaries: Summaries) -> bytes:

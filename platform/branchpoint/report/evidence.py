@@ -92,6 +92,7 @@ def _meanings(metrics: Sequence[str]) -> list[Text]:
 def differences_section(results: Results) -> Section:
     """The best found minus each rival, on the primary metrics."""
     rows = sorted(results.tested_differences, key=lambda row: not row["label"].endswith(" only"))
+    rows = [{**row, "label": difference_name(row["label"])} for row in rows]
     if not rows:
         return Section("")
     columns = ["difference", "metric", "value", "p (Holm)", "n", ""]
@@ -116,6 +117,17 @@ def differences_section(results: Results) -> Section:
         if any(row["metric"] == m for row in rows)
     ]
     return Section("The best found against the others", [*drawn, Table("differences", columns, cells), Text(note)])
+
+
+def difference_name(label: str) -> str:
+    """A shorter name where a model was added to a reference.
+
+    >>> difference_name("Cox on age, with best found minus Cox on age")
+    'best found added to Cox on age'
+    """
+    first, _, second = label.partition(" minus ")
+    model = first.removeprefix(f"{second}, with ")
+    return f"{model} added to {second}" if model != first else label
 
 
 def epoch_rules_section(results: Results) -> Section:

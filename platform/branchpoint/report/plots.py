@@ -7,14 +7,16 @@ from html import escape
 from textwrap import wrap
 from typing import Any
 
+import numpy as np
 import plotly.graph_objects as go
 
+from branchpoint.evaluation.incremental import DecisionCurve
 from branchpoint.report.words import metric_name
 
 Row = Mapping[str, Any]
 
 _STATE_COLOURS = {"COMPLETE": "#1f6f8b", "PRUNED": "#c9a227", "FAILED": "#b23a48", "INFEASIBLE": "#8d99ae"}
-_LAYOUT = {
+LAYOUT = {
     "template": "plotly_white",
     "height": 420,
     "margin": {"l": 60, "r": 20, "t": 30, "b": 50},
@@ -30,18 +32,19 @@ def forest(figures: Sequence[Row], metric: str) -> go.Figure:
         chosen = [row for row in rows if row["kind"] == kind]
         drawn.add_trace(_marks(chosen, [wrapped(row["label"]) for row in chosen], kind, colour))
     labels = list(dict.fromkeys(wrapped(row["label"]) for row in rows))
-    drawn.update_layout(**_LAYOUT, xaxis_title=metric_name(metric))
+    drawn.update_layout(**LAYOUT, xaxis_title=metric_name(metric))
     drawn.update_yaxes(categoryorder="array", categoryarray=labels)
-    return _as_rows(drawn, len(labels))
+    return _as_rows(drawn, labels)
 
 
 def differences(figures: Sequence[Row], metric: str) -> go.Figure:
     """Forest plot of differences of one metric with their intervals, and a line at none."""
     rows = [*reversed(figures)]
-    drawn = go.Figure(_marks(rows, [wrapped(row["label"]) for row in rows], "difference", "#1f6f8b"))
+    labels = [wrapped(row["label"]) for row in rows]
+    drawn = go.Figure(_marks(rows, labels, "difference", "#1f6f8b"))
     drawn.add_vline(x=0, line={"color": "#222", "width": 1, "dash": "dot"})
-    drawn.update_layout(**_LAYOUT, xaxis_title=f"difference of {metric_name(metric)}", showlegend=False)
-    return _as_rows(drawn, len(rows))
+    drawn.update_layout(**LAYOUT, xaxis_title=f"difference of {metric_name(metric)}", showlegend=False)
+    return _as_rows(drawn, labels)
 
 
 def centers(figures: Sequence[Row], metric: str) -> go.Figure:
@@ -49,8 +52,8 @@ def centers(figures: Sequence[Row], metric: str) -> go.Figure:
     rows = sorted(figures, key=lambda row: row["center"], reverse=True)
     places = [wrapped(f"{row['center']} (n={row['n']})") for row in rows]
     drawn = go.Figure(_marks(rows, places, "centre", "#1f6f8b"))
-    drawn.update_layout(**_LAYOUT, xaxis_title=metric_name(metric), showlegend=False)
-    return _as_rows(drawn, len(set(places)))
+    drawn.update_layout(**LAYOUT, xaxis_title=metric_name(metric), showlegend=False)
+    return _as_rows(drawn, list(dict.fromkeys(places)))
 
 
 def wrapped(label: str, width: int = 44) -> str:
@@ -75,9 +78,10 @@ def _marks(rows: Sequence[Row], places: Sequence[str], name: str, colour: str) -
     )
 
 
-def _as_rows(drawn: go.Figure, count: int) -> go.Figure:
-    """``drawn`` with room for ``count`` labels of up to three lines."""
-    drawn.update_layout(height=120 + 46 * count, margin_l=300)
+def _as_rows(drawn: go.Figure, labels: Sequence[str]) -> go.Figure:
+    """``drawn`` with room for its wrapped ``labels``."""
+    lines = max((label.count("<br>") + 1 for label in labels), default=1)
+    drawn.update_layout(height=120 + max(32, 16 * lines + 8) * len(labels), margin_l=300)
     drawn.update_yaxes(tickfont_size=11)
     return drawn
 
@@ -101,7 +105,21 @@ def trade_off(trials: Sequence[Row], first: str, second: str, best: str) -> go.F
                 "line": {"width": [3 if t["candidate"] == best else 0 for t in chosen], "color": "#222"},
             },
         )
-    drawn.update_layout(**_LAYOUT, xaxis_title=metric_name(first), yaxis_title=metric_name(second))
+    drawn.update_layout(**LAYOUT, xaxis_title=metric_name(first), yaxis_title=metric_name(second))
+    return drawn
+
+
+def decision_plot(curve: DecisionCurve, threshold: str) -> go.Figure:
+    """Net benefit of acting on a prediction, on everyone and on nobody, over the threshold."""
+    drawn = go.Figure()
+    shown = {"the network": (curve.model, "#1f6f8b"), "everyone": (curve.everyone, "#8d99ae")}
+    for name, (benefit, colour) in shown.items():
+        drawn.add_scatter(x=curve.thresholds, y=benefit, mode="lines", name=name, line={"color": colour})
+    nobody = {"color": "#222", "dash": "dot"}
+    drawn.add_scatter(x=curve.thresholds[[0, -1]], y=[0, 0], mode="lines", name="nobody", line=nobody)
+    drawn.update_layout(**LAYOUT, xaxis_title=threshold, yaxis_title="net benefit")
+    top = float(np.nanmax([curve.model.max(), curve.everyone.max(), 0.01]))
+    drawn.update_yaxes(range=[-0.25 * top, 1.1 * top])
     return drawn
 
 
@@ -120,7 +138,7 @@ def progress(trials: Sequence[Row], metric: str) -> go.Figure:
     names = [f"trial {t['trial']}" for t in done]
     drawn.add_scatter(x=order, y=values, mode="markers", name="trial", text=names, marker={"color": "#1f6f8b"})
     drawn.add_scatter(x=order, y=best, mode="lines", name="best so far", line={"color": "#222", "shape": "hv"})
-    drawn.update_layout(**_LAYOUT, xaxis_title="finished trials", yaxis_title=metric_name(metric))
+    drawn.update_layout(**LAYOUT, xaxis_title="finished trials", yaxis_title=metric_name(metric))
     return drawn
 
 
@@ -139,5 +157,5 @@ def learning_curves(epochs: Sequence[Row], metrics: Sequence[str], names: Mappin
                 name=f"{name}, {metric_name(metric)}",
                 line={"dash": dashes[k % len(dashes)], "color": colours[i % len(colours)]},
             )
-    drawn.update_layout(**_LAYOUT, xaxis_title="epoch")
+    drawn.update_layout(**LAYOUT, xaxis_title="epoch")
     return drawn

@@ -45,8 +45,8 @@ def balancing_section(results: Results) -> Section:
         return Section("")
     note = (
         "Trials of the search that train two tasks or more, with all that differs between them beside the method. "
-        "Equal cost: the best score that any of a method's trials reached in its own first seconds of training, as many for "
-        "each. Methods with few trials have had fewer chances."
+        "Equal cost: the best score that any of a method's trials reached in its own first seconds of training, as "
+        "many for each. Methods with few trials have had fewer chances."
     )
     table = Table("balancing", list(rows[0]), [list(row.values()) for row in rows])
     return Section("Balancing methods at equal cost", [table, Text(note)])

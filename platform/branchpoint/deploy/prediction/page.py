@@ -10,7 +10,7 @@ import numpy as np
 from branchpoint.deploy.bundle.bundle import Bundle
 from branchpoint.deploy.bundle.reference import HORIZONS_DAYS
 from branchpoint.deploy.prediction.heat import heat_planes
-from branchpoint.deploy.prediction.pictures import COLOURS, histogram_svg, kaplan_meier_svg, planes
+from branchpoint.deploy.prediction.pictures import COLOURS, histogram_svg, in_own_units, kaplan_meier_svg, planes
 from branchpoint.deploy.prediction.settings import Predicted
 
 MOST_BYTES = 5 * 2**20
@@ -56,20 +56,7 @@ def _views(predicted: Predicted, bundle: Bundle, masks: list[str]) -> list[dict[
 def _shown(predicted: Predicted, bundle: Bundle) -> dict[str, tuple[np.ndarray, tuple[float, float] | None]]:
     """Modality to its image on the prepared grid in its own units, (D, H, W) or (H, W[, 3]), and its grey scale."""
     prepared, preparation = predicted.prepared, bundle.preparation
-    found: dict[str, tuple[np.ndarray, tuple[float, float] | None]] = {}
-    first = 0
-    for modality, count in zip(preparation.modalities, preparation.channels, strict=True):
-        channels = slice(first, first + count)
-        first += count
-        image: np.ndarray = prepared.image[channels].astype(np.float32)
-        grey = None
-        if prepared.image.dtype == np.uint8:
-            image, grey = image / 255, (0.0, 1.0)
-        else:
-            shape = (-1, *[1] * (image.ndim - 1))
-            image = image * prepared.scale[channels].reshape(shape) + prepared.offset[channels].reshape(shape)
-        found[modality] = image[0] if count == 1 else image.transpose(1, 2, 0), grey
-    return found
+    return in_own_units(prepared.image, prepared.scale, prepared.offset, preparation)
 
 
 def _explained(predicted: Predicted, bundle: Bundle) -> list[dict[str, Any]]:

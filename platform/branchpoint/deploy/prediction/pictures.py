@@ -9,10 +9,16 @@ from typing import Any
 
 import numpy as np
 
+from branchpoint.datasets.cohort import IGNORED
+
 EDGE_PIXELS = 320
 """Longer edge of a plane on the page."""
 COLOURS = ((255, 92, 57), (64, 196, 255), (255, 214, 10), (124, 252, 0), (255, 105, 250), (0, 230, 170))
 """Of the outlines of classes 1, 2, ...; they come again after the last."""
+DASH = 6
+"""Pixels of a dash of a true outline."""
+TRUTH = (0, 200, 83)
+"""Of the true outline of a single class; those of several are pale."""
 _CT_HU = (-160.0, 240.0)
 _PET_SUV = (0.0, 10.0)
 _SHOWN = {"CT": "-160 to 240 HU", "PET": "SUV 0 to 10, dark is high"}
@@ -22,7 +28,11 @@ SIDES = (("R", "L", "A", "P"), ("R", "L", "H", "F"), ("A", "P", "H", "F"))
 
 
 def planes(
-    image: np.ndarray, classes: np.ndarray, modality: str, low_high: tuple[float, float] | None
+    image: np.ndarray,
+    classes: np.ndarray,
+    modality: str,
+    low_high: tuple[float, float] | None,
+    truth: np.ndarray | None = None,
 ) -> list[dict[str, Any]]:
     """Axial, coronal and sagittal plane through the largest cut of the foreground (or the middle), as data URIs.
 
@@ -31,20 +41,62 @@ def planes(
         classes: uint8 class ids on the same grid.
         modality: CT has a soft-tissue window, PET goes from SUV 0 to 10 in inverse grey.
         low_high: grey scale of other modalities; ``None``: from the 1st to the 99th percentile.
+        truth: true class ids, which choose the planes where they are known and have foreground.
     """
+    return [
+        {"uri": png_uri(pixels), **view} for pixels, view in drawn_planes(image, classes, modality, low_high, truth)
+    ]
+
+
+def drawn_planes(
+    image: np.ndarray,
+    classes: np.ndarray,
+    modality: str,
+    low_high: tuple[float, float] | None,
+    truth: np.ndarray | None = None,
+) -> list[tuple[np.ndarray, dict[str, Any]]]:
+    """The pixels uint8 (H, W, 3) of :func:`planes`, and what is known of each."""
     low, high = grey_scale(image, modality, low_high)
     if classes.ndim == 2:
-        return [{"name": modality, "uri": _outlined(grey_plane(image, low, high, invert=False), classes)}]
+        return [(_outlined(grey_plane(image, low, high, invert=False), classes, truth), {"name": modality})]
     found = []
+    chooses = truth if truth is not None and truth.any() else classes
     shown = _SHOWN.get(modality, f"grey from {low:.4g} to {high:.4g}")
     for axis, name in enumerate(AXES):
-        place = _best_plane(classes, axis)
+        place = _best_plane(chooses, axis)
         grey = grey_plane(image.take(place, axis), low, high, invert=modality == "PET")
-        ids = classes.take(place, axis)
+        ids, true = classes.take(place, axis), None if truth is None else truth.take(place, axis)
         if axis:  # head upwards
-            grey, ids = grey[::-1], ids[::-1]
-        drawn = {"name": f"{modality}, {name}", "uri": _outlined(grey, ids), "shown": shown, "sides": SIDES[axis]}
-        found.append(drawn)
+            grey, ids, true = grey[::-1], ids[::-1], None if true is None else true[::-1]
+        view = {"name": f"{modality}, {name}", "shown": shown, "sides": SIDES[axis]}
+        found.append((_outlined(grey, ids, true), view))
+    return found
+
+
+def in_own_units(
+    stored: np.ndarray, scale: np.ndarray, offset: np.ndarray, preparation: Any
+) -> dict[str, tuple[np.ndarray, tuple[float, float] | None]]:
+    """Modality to its image in its own units, (D, H, W) or (H, W[, 3]), and its grey scale as of :func:`planes`.
+
+    Args:
+        stored: (C, [D,] H, W) as the cache keeps it; uint8 of pictures is shown as it is.
+        scale: (C,), what a stored value of 1 is.
+        offset: (C,), what a stored value of 0 is.
+        preparation: names modalities and their channels.
+    """
+    found: dict[str, tuple[np.ndarray, tuple[float, float] | None]] = {}
+    first = 0
+    for modality, count in zip(preparation.modalities, preparation.channels, strict=True):
+        channels = slice(first, first + count)
+        first += count
+        image: np.ndarray = stored[channels].astype(np.float32)
+        grey = None
+        if stored.dtype == np.uint8:
+            image, grey = image / 255, (0.0, 1.0)
+        else:
+            shape = (-1, *[1] * (image.ndim - 1))
+            image = image * scale[channels].reshape(shape) + offset[channels].reshape(shape)
+        found[modality] = image[0] if count == 1 else image.transpose(1, 2, 0), grey
     return found
 
 
@@ -66,12 +118,28 @@ def grey_plane(plane: np.ndarray, low: float, high: float, *, invert: bool) -> n
     return grey if grey.ndim == 3 else np.repeat(grey[..., None], 3, axis=2)
 
 
-def _outlined(colour: np.ndarray, ids: np.ndarray) -> str:
+def _outlined(colour: np.ndarray, ids: np.ndarray, truth: np.ndarray | None) -> np.ndarray:
+    """Outlines of the classes; beside a truth they are thicker, and those of the truth dashed, green of a single class.
+
+    The truth lies on top, so that both are seen where they agree.
+    """
     pixels, zoom = enlarged(colour)
-    large = ids.repeat(zoom, axis=0).repeat(zoom, axis=1)
-    for number in np.unique(large[large > 0]):
-        pixels[outline(large == number)] = COLOURS[(int(number) - 1) % len(COLOURS)]
-    return png_uri(pixels)
+    rows, columns = np.indices(pixels.shape[:2])
+    dashes = (rows + columns) // DASH % 2 == 0
+    single = max(int(masks[masks != IGNORED].max(initial=0)) for masks in (ids, truth) if masks is not None) < 2
+    for masks, true in ((ids, False), (truth, True)):
+        if masks is None:
+            continue
+        large = masks.repeat(zoom, axis=0).repeat(zoom, axis=1)
+        for number in np.unique(large[(large > 0) & (large != IGNORED)]):
+            edge = outline(large == number)
+            if truth is not None:
+                edge |= outline((large == number) & ~edge)
+            colour_of = np.array(COLOURS[(int(number) - 1) % len(COLOURS)])
+            if true:
+                colour_of = np.array(TRUTH) if single else (colour_of + 2 * 255) // 3
+            pixels[edge & dashes if true else edge] = colour_of
+    return pixels
 
 
 def enlarged(colour: np.ndarray) -> tuple[np.ndarray, int]:

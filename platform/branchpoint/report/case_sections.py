@@ -1,0 +1,128 @@
+"""Six test cases of a dense task with the true and the predicted outline."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from branchpoint.datasets.preparation.preparation import without_margin
+from branchpoint.deploy.prediction.pictures import drawn_planes, in_own_units
+from branchpoint.execution.held_out import predicted_classes
+from branchpoint.execution.run_spec import RunSpec, Setup
+from branchpoint.report.parts import Case, Part, Picture, Section, Text
+from branchpoint.report.tables import number
+from branchpoint.report.words import metric_name
+from branchpoint.tasks.base import Summary, select
+from branchpoint.tasks.segmentation import SegmentationTask
+
+RANDOM = 3
+SEED = 0
+QUALITY = 70
+MOST_BYTES = 600_000
+"""Of the pictures of one task; beyond it they are stored at a lower quality."""
+
+
+def case_section(task: SegmentationTask, pooled: Summary, runs: Sequence[RunSpec], setup: Setup) -> Section:
+    """The best, the median and the worst test case, and three drawn by chance.
+
+    Args:
+        task: the dense task.
+        pooled: summary (with ``fold`` and ``index``) of the labelled test patients.
+        runs: the run of each fold, whose networks were kept.
+        setup: of the study.
+    """
+    chosen = choose_cases(scores_of(task, pooled))
+    title = f"Outlines of test cases: {task.name}"
+    if not chosen:
+        return Section(title, [Text("No test case has a true outline.", note=False)])
+    cohort, scores = setup.cohort(), scores_of(task, pooled)
+    views = {name: _views(task, pooled, row, runs, setup, cohort) for name, row in chosen.items()}
+    quality = QUALITY
+    files = _files(views, quality)
+    while sum(len(p.image) for pictures in files.values() for p in pictures) > MOST_BYTES and quality > 20:
+        quality -= 20
+        files = _files(views, quality)
+    metric = metric_name(f"{task.name}/{task.primary_metric}")
+    cases: list[Part] = []
+    for place, (name, row) in enumerate(chosen.items(), 1):
+        index = int(pooled["index"][row])
+        outside = float(cohort.lost_mask[task.config.target][index])
+        lost = f"; {outside:.0%} of the true outline lies outside the window shown" if outside > 0.01 else ""
+        about = f"{metric} {number(float(scores[row]))}, fold {int(pooled['fold'][row]) + 1}{lost}"
+        case_title = f"{name}: {cohort.patient_ids[index]}"
+        cases.append(Case(f"case-{task.name}-{place}", case_title, about, files[name]))
+    note = (
+        "Solid: predicted by a network that had not seen the patient; dashed (green, or pale where there are "
+        "several classes): true. Planes go through the "
+        "largest cut of the true outline. The three cases by chance were drawn with a fixed seed, before anyone looked."
+    )
+    return Section(title, [Text(note), *cases])
+
+
+def scores_of(task: SegmentationTask, pooled: Summary) -> np.ndarray:
+    """(N,): the primary metric of each sample by itself; NaN where it has none."""
+    rows = [task.metrics(select(pooled, np.array([row]))) for row in range(len(pooled["labelled"]))]
+    return np.array([row.get(task.primary_metric, np.nan) for row in rows])
+
+
+def choose_cases(scores: np.ndarray) -> dict[str, int]:
+    """What a case is to its position: best, median, worst, and some of the others by chance.
+
+    >>> list(choose_cases(np.array([0.2, 0.9, np.nan, 0.5])).items())
+    [('best', 1), ('median', 3), ('worst', 0)]
+    """
+    order = np.flatnonzero(~np.isnan(scores))
+    order = order[np.argsort(-scores[order], kind="stable")]
+    if not len(order):
+        return {}
+    found = {"best": int(order[0]), "median": int(order[len(order) // 2]), "worst": int(order[-1])}
+    others = [int(row) for row in order if int(row) not in found.values()]
+    drawn = np.random.default_rng(SEED).permutation(others)[:RANDOM]
+    distinct = {row: name for name, row in reversed(found.items())}
+    named = {name: row for row, name in reversed(distinct.items())}
+    return named | {f"by chance, {place}": int(row) for place, row in enumerate(drawn, 1)}
+
+
+def _views(
+    task: SegmentationTask, pooled: Summary, row: int, runs: Sequence[RunSpec], setup: Setup, cohort: Any
+) -> list[tuple[np.ndarray, dict[str, Any]]]:
+    """Pixels of every modality's planes, and what is known of each."""
+    index = int(pooled["index"][row])
+    predicted = predicted_classes(runs[int(pooled["fold"][row])], setup, [index])[task.name][0]
+    batch = cohort.batch([index])
+    truth = batch.targets[task.config.target][0, 0].numpy()
+    stored = without_margin(torch.from_numpy(cohort.stored_image(index)), cohort.preparation.margin_voxels).numpy()
+    scale, offset = (batch.inputs[f"intensity_{part}"][0].numpy() for part in ("scale", "offset"))
+    images = in_own_units(stored, scale, offset, cohort.preparation)
+    return [
+        view
+        for modality, (image, grey) in images.items()
+        for view in drawn_planes(image, predicted, modality, grey, truth)
+    ]
+
+
+def _files(views: Mapping[str, Sequence[tuple[np.ndarray, dict[str, Any]]]], quality: int) -> dict[str, list[Picture]]:
+    return {
+        name: [Picture(_caption(view), webp(pixels, quality), sides=view.get("sides", ())) for pixels, view in of_case]
+        for name, of_case in views.items()
+    }
+
+
+def _caption(view: Mapping[str, Any]) -> str:
+    sides = view.get("sides")
+    edges = f"; left {sides[0]}, right {sides[1]}, top {sides[2]}, bottom {sides[3]}" if sides else ""
+    shown = f" ({view['shown']}{edges})" if view.get("shown") else ""
+    return f"{view['name']}{shown}"
+
+
+def webp(pixels: np.ndarray, quality: int) -> bytes:
+    """uint8 (H, W, 3) as WebP."""
+    from PIL import Image
+
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "WEBP", quality=quality, method=6)
+    return buffer.getvalue()
