@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from tests.processes import kill, ray_processes
+
 # A busy machine is no fault of the code: time limits belong to whole tests (pytest-timeout), not to single examples.
 settings.register_profile("any machine", deadline=None)
 settings.load_profile("any machine")
@@ -34,32 +36,20 @@ def _ray_folder() -> Iterator[None]:
         environment.setenv("RAY_TMPDIR", folder)
         yield
     end = time.monotonic() + 30
-    while (left := _ray_processes_of(folder)) and time.monotonic() < end:
+    while (left := ray_processes(folder)) and time.monotonic() < end:
         time.sleep(0.2)
     shutil.rmtree(folder, ignore_errors=True)
     assert not left, f"processes of Ray outlive the tests: {left}"
 
 
-def _ray_processes_of(folder: str) -> list[str]:
-    """Command lines of Ray's processes whose environment names ``folder``."""
-    found = []
-    for process in Path("/proc").glob("[0-9]*"):
-        try:
-            command = (process / "cmdline").read_bytes().decode(errors="replace").split("\0")
-            if any(map(_is_of_ray, command)) and folder.encode() in (process / "environ").read_bytes():
-                found.append(f"{process.name} {' '.join(command)[:200]}")
-        except OSError:  # it has ended, or is another user's
-            continue
-    return found
-
-
-def _is_of_ray(word: str) -> bool:
-    """Of a command: the title of a worker, a server, or one of Ray's own scripts."""
-    return (
-        word.startswith("ray::")
-        or word.endswith(("/raylet", "/gcs_server"))
-        or ("/ray/" in word and word.endswith(".py"))
-    )
+@pytest.fixture
+def ray_folder() -> Iterator[Path]:
+    """For the Ray of a process that a test starts; what is left of it is killed with the test."""
+    folder = Path(tempfile.mkdtemp(prefix="bp"))
+    yield folder
+    for process in ray_processes(folder):
+        kill(process)
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""A command that searches, to be interrupted: python interrupted_driver.py FOLDER RAY_FOLDER."""
+"""A command that searches, to be interrupted: python interrupted_driver.py FOLDER."""
 
 import sys
 from dataclasses import replace
@@ -15,11 +15,11 @@ app = typer.Typer(pretty_exceptions_enable=False)
 
 
 @app.command()
-def search(folder: Path, ray_folder: Path) -> None:
-    with session("local", cpus=2, temp_dir=ray_folder):
+def search(folder: Path) -> None:
+    with session("local", cpus=2):
         replace(toy_study(folder), hooks={"fit": ToyFit(seconds=3.0), "open_cohort": str}).run()
 
 
 if __name__ == "__main__":
-    assert len(sys.argv) == 3
+    assert len(sys.argv) == 2
     run_command(app)

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -16,10 +13,9 @@ from branchpoint.commands.running import run_command
 from branchpoint.execution.runs import NoResultError
 from branchpoint.report.tables import print_rows
 from branchpoint.store import Store
-from tests.search.test_killed_driver import processes_of, ray_folder, rows, wait_until
+from tests.processes import ray_processes, start, wait_until, workers
 
-__all__ = ["ray_folder"]
-HERE = Path(__file__).parent
+DRIVER = Path(__file__).parent / "interrupted_driver.py"
 
 
 def ended_with(problem: Exception, monkeypatch: pytest.MonkeyPatch) -> object:
@@ -64,15 +60,14 @@ def test_a_signal_ends_with_one_sentence_and_no_process(
     tmp_path: Path,
     ray_folder: Path,
 ) -> None:
-    environment = {**os.environ, "PYTHONPATH": str(HERE.parents[1])}
-    command = [sys.executable, str(HERE / "interrupted_driver.py"), str(tmp_path), str(ray_folder)]
-    driver = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    driver = start(DRIVER, tmp_path, ray_folder=ray_folder)
     store = Store(str(tmp_path / "results"))
-    wait_until(lambda: any(row["state"] == "RUNNING" for row in rows(store).values()), driver, 300)
+    wait_until(lambda: "RUNNING" in store.trials("killed")["state"].to_pylist(), driver, 300)
+    assert workers(ray_folder)
     driver.send_signal(number)
     sent = time.monotonic()
-    _, said = driver.communicate(timeout=60)
+    said, _ = driver.communicate(timeout=60)
     assert driver.returncode == code, said
     assert said.count("the same command continues where this one stopped") == 1
     assert "Traceback" not in said
-    wait_until(lambda: not processes_of(ray_folder), seconds=max(0.1, 10 - (time.monotonic() - sent)))
+    wait_until(lambda: not ray_processes(ray_folder), seconds=max(0.1, 10 - (time.monotonic() - sent)))

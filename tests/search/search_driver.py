@@ -1,4 +1,4 @@
-"""A driver of a small search, to be killed: python search_driver.py FOLDER RAY_FOLDER."""
+"""A driver of a small search, to be killed: python search_driver.py FOLDER."""
 
 import sys
 from pathlib import Path
@@ -32,5 +32,5 @@ def toy_study(folder: Path) -> Study:
 
 
 if __name__ == "__main__":
-    with session("local", cpus=2, temp_dir=Path(sys.argv[2])):
+    with session("local", cpus=2):
         toy_study(Path(sys.argv[1])).run()

@@ -2,60 +2,17 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import signal
-import subprocess
-import sys
-import tempfile
-import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from branchpoint.store import Store
+from tests.processes import ray_processes, start, wait_until
 from tests.search.search_driver import toy_study
 from tests.search.search_toys import epochs_run
 
-HERE = Path(__file__).parent
-
-
-@pytest.fixture
-def ray_folder() -> Iterator[Path]:
-    folder = Path(tempfile.mkdtemp(prefix="bp"))
-    yield folder
-    for process in processes_of(folder):
-        os.kill(process, signal.SIGKILL)
-    shutil.rmtree(folder, ignore_errors=True)
-
-
-def processes_of(ray_folder: Path) -> list[int]:
-    """Ray's own processes that were started with this folder for their sockets."""
-    found = []
-    for entry in Path("/proc").iterdir():
-        try:
-            if entry.name.isdigit() and str(ray_folder) in (entry / "cmdline").read_text():
-                found.append(int(entry.name))
-        except OSError:
-            continue
-    return [process for process in found if process != os.getpid()]
-
-
-def start(folder: Path, ray_folder: Path) -> subprocess.Popen[str]:
-    environment = {**os.environ, "PYTHONPATH": str(HERE.parents[1])}
-    command = [sys.executable, str(HERE / "search_driver.py"), str(folder), str(ray_folder)]
-    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-
-
-def wait_until(holds: Callable[[], bool], driver: subprocess.Popen[str] | None = None, seconds: float = 120) -> None:
-    end = time.monotonic() + seconds
-    while not holds():
-        if driver is not None and driver.poll() is not None:
-            raise AssertionError(f"the driver ended:\n{driver.communicate()[0]}")
-        assert time.monotonic() < end, "waited too long"
-        time.sleep(0.1)
+DRIVER = Path(__file__).parent / "search_driver.py"
 
 
 def rows(store: Store) -> dict[str, dict[str, Any]]:
@@ -71,18 +28,18 @@ def test_killed_driver_goes_on(tmp_path: Path, ray_folder: Path) -> None:
         underway = [name for name, state in states.items() if state == "RUNNING" and epochs_so_far(tmp_path, name) >= 2]
         return list(states.values()).count("COMPLETE") >= 2 and bool(underway)
 
-    driver = start(tmp_path, ray_folder)
+    driver = start(DRIVER, tmp_path, ray_folder=ray_folder)
     wait_until(in_mid_search, driver)
     driver.kill()
     driver.communicate()
-    wait_until(lambda: not processes_of(ray_folder))
+    wait_until(lambda: not ray_processes(ray_folder))
     before = rows(store)
     finished = {name for name, row in before.items() if row["state"] == "COMPLETE"}
     interrupted = set(before) - finished
     assert len(finished) >= 2
     assert interrupted
 
-    again = start(tmp_path, ray_folder)
+    again = start(DRIVER, tmp_path, ray_folder=ray_folder)
     output, _ = again.communicate(timeout=200)
     assert again.returncode == 0, output
     assert "going on after" in output

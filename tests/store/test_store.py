@@ -184,7 +184,7 @@ def test_sql_parameters_and_errors(store: Store) -> None:
 
 
 def test_store_and_writer_travel_to_other_processes(store: Store) -> None:
-    if "Mock" in type(store._files.fs).__name__:
+    if "Mock" in type(store._files.place.fs).__name__:
         pytest.skip("a file system in memory belongs to one process")
     writer = store.writer("s")
     copies = [pickle.loads(pickle.dumps(writer)) for _ in range(2)]

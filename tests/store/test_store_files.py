@@ -193,7 +193,7 @@ def test_recovery_beside_a_living_writer(local_store: Store, monkeypatch: pytest
     """It may name a file that its writer, slower than any, is about to name: both mean the same."""
     writer = local_store.writer("s")
     writer.trial(trial("0"))
-    monkeypatch.setattr("branchpoint.store.files._DEAD_SECONDS", -1.0)
+    monkeypatch.setattr("branchpoint.store.listing._DEAD_SECONDS", -1.0)
     with monkeypatch.context() as patch:
         patch.setattr(os, "fsync", lambda handle: local_store.trials("s"))
         writer.trial(trial("1"))
@@ -259,7 +259,7 @@ def test_listing_sees_a_file_that_replaces_others_while_it_lists(
     writer = local_store.writer("s", merge_every=0)
     for i in range(3):
         writer.trial(trial(f"{i}"))
-    once, calls = files._list_once, 0
+    once, calls = files.lister._list_once, 0
 
     def torn(table: str, study: str | None) -> object:
         nonlocal calls
@@ -270,6 +270,6 @@ def test_listing_sees_a_file_that_replaces_others_while_it_lists(
             return {}, []
         return once(table, study)
 
-    monkeypatch.setattr(files, "_list_once", torn)
+    monkeypatch.setattr(files.lister, "_list_once", torn)
     assert local_store.trials("s").num_rows == 3
     assert calls > 2

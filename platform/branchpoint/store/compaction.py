@@ -8,8 +8,8 @@ crash leaves both old and new ones; either is put right by the next compaction.
 from __future__ import annotations
 
 from branchpoint.store import encoding
-from branchpoint.store.data_file import DataFile
-from branchpoint.store.files import Files, new_origin
+from branchpoint.store.data_file import DataFile, new_origin
+from branchpoint.store.files import Files
 from branchpoint.store.schema import Table
 
 FAN_IN = 8

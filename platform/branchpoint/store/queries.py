@@ -124,7 +124,7 @@ def _rows(files: Files, view: View, listed: list[DataFile]) -> Any:
         [file.path for file in clean],
         schema=schema,
         format=pads.ParquetFileFormat(),
-        filesystem=files.fs,
+        filesystem=files.place.fs,
     )
     return pads.dataset([dataset, pads.dataset(dirty)], schema=schema) if dirty.num_rows else dataset
 

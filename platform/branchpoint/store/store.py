@@ -13,6 +13,7 @@ from branchpoint.store import compaction, encoding, queries
 from branchpoint.store.best import best_rows
 from branchpoint.store.data_file import DataFile
 from branchpoint.store.files import Files
+from branchpoint.store.place import StorePlace
 from branchpoint.store.queries import VIEWS, View
 from branchpoint.store.schema import ORDER, TABLES, Table
 from branchpoint.store.writer import LOOK_EVERY, Writer
@@ -32,7 +33,7 @@ class Store:
 
     def __init__(self, uri: str, filesystem: pafs.FileSystem | None = None) -> None:
         self.uri = str(uri)
-        self._files = Files(self.uri, filesystem)
+        self._files = Files(StorePlace(self.uri, filesystem))
 
     @property
     def left_out(self) -> dict[str, str]:
@@ -45,8 +46,8 @@ class Store:
         Raises:
             ValueError: there is no such folder.
         """
-        if not self._files.exists():
-            raise ValueError(f"there is no results store at {self._files.root}: no such folder")
+        if not self._files.place.exists():
+            raise ValueError(f"there is no results store at {self._files.place.root}: no such folder")
         return self
 
     def writer(self, study: str, *, merge_every: int = LOOK_EVERY) -> Writer:
@@ -128,7 +129,7 @@ class Store:
         if rows.num_rows == 0:
             known = sorted(set(self.trials(columns=[])["study"].to_pylist()))
             raise ValueError(
-                f"no trials of study {study!r} in {self._files.root}; there are: {', '.join(known) or 'none'}"
+                f"no trials of study {study!r} in {self._files.place.root}; there are: {', '.join(known) or 'none'}"
             )
         complete = [dict(row["metrics"] or []) for row in rows.to_pylist() if row["state"] == "COMPLETE"]
         names = sorted({name for metrics in complete for name in metrics})

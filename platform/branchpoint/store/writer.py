@@ -14,7 +14,8 @@ import pyarrow as pa
 
 from branchpoint.io.names import check_name
 from branchpoint.store import compaction, encoding
-from branchpoint.store.files import Files, new_origin
+from branchpoint.store.data_file import new_origin
+from branchpoint.store.files import Files
 from branchpoint.store.records import EpochRecord, FigureRecord, Record, StudyRecord, TrialRecord, to_table
 from branchpoint.store.schema import Table
 
