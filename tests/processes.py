@@ -46,8 +46,9 @@ def ray_processes(folder: Path | str) -> dict[int, str]:
 
 
 def workers(folder: Path | str) -> list[int]:
-    """Those that run, or wait for, somebody's code."""
-    return [number for number, command in ray_processes(folder).items() if command.startswith("ray::")]
+    """Those that run, or wait for, somebody's code; without the agents, with which Ray's own server would end."""
+    titles = {number: command for number, command in ray_processes(folder).items() if command.startswith("ray::")}
+    return [number for number, title in titles.items() if "Agent" not in title]
 
 
 def _is_of_ray(word: str) -> bool:

@@ -151,12 +151,12 @@ def undisturbed(request: pytest.FixtureRequest, tmp_path: Path, ray_folder: Path
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(3600)
+@pytest.mark.timeout(7200)
 @pytest.mark.parametrize(("undisturbed", "kills"), [(50, 200)], indirect=["undisturbed"])
 def test_200_kills_of_driver_trial_and_worker(
     undisturbed: dict[str, Any], kills: int, tmp_path: Path, ray_folder: Path
 ) -> None:
-    run = Running(tmp_path / "kills", 50, ray_folder)
+    run, began = Running(tmp_path / "kills", 50, ray_folder), time.monotonic()
     driver = run.start()
     while run.kills.total() < kills:
         run.wait_for_epochs([driver])
@@ -167,6 +167,7 @@ def test_200_kills_of_driver_trial_and_worker(
         if driver.poll() is not None or driver.pid in run.killed:
             said, _ = driver.communicate()
             assert driver.pid in run.killed, said
+            print(f"{time.monotonic() - began:.0f} s: {dict(run.kills)}, {run.epochs_run} epochs run", flush=True)
             driver = run.start()
     finish(driver)
     assert run.kills.total() == kills, "the search ended too early"

@@ -35,23 +35,23 @@ def test_bounds_do_not_change_the_ranking(
 ) -> None:
     store = Store("results", pafs._MockFileSystem(datetime.now(UTC)))
     latest: dict[int, tuple[int, str, float]] = {}
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(encoding, "_PLAIN_ROWS", 3)
+    with pytest.MonkeyPatch.context() as patch:  # small files and several row groups, for the reader, too
+        patch.setattr(encoding, "PLAIN_ROWS", 3)
         patch.setattr(encoding, "ROW_GROUP_ROWS", 4)
         for batch in batches:
             store.writer("s", merge_every=0).append([record(*row) for row in batch])
             for number, attempt, state, score in batch:
                 if number not in latest or latest[number][0] <= attempt:
                     latest[number] = (attempt, state, score)
-    sign = 1 if maximize else -1
-    values = [
-        (-sign * score, number)
-        for number, (_, state, score) in latest.items()
-        if state == "COMPLETE" and math.isfinite(score)
-    ]
-    expected = [f"{number:02d}" for _, number in sorted(values)[:top]]
-    if any(state == "COMPLETE" for _, state, _ in latest.values()):
-        assert [row["trial"] for row in store.best("s", "m", top=top, maximize=maximize)] == expected
+        sign = 1 if maximize else -1
+        values = [
+            (-sign * score, number)
+            for number, (_, state, score) in latest.items()
+            if state == "COMPLETE" and math.isfinite(score)
+        ]
+        expected = [f"{number:02d}" for _, number in sorted(values)[:top]]
+        if any(state == "COMPLETE" for _, state, _ in latest.values()):
+            assert [row["trial"] for row in store.best("s", "m", top=top, maximize=maximize)] == expected
 
 
 def test_few_row_groups_are_read(monkeypatch: pytest.MonkeyPatch) -> None:

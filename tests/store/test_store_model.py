@@ -29,7 +29,7 @@ class StoreAgainstDictionary(RuleBasedStateMachine):
         self.patch = pytest.MonkeyPatch()
         self.patch.setattr(compaction, "FINAL_ROWS", 6 if small else compaction.FINAL_ROWS)
         self.patch.setattr("branchpoint.store.encoding.ROW_GROUP_ROWS", 2)
-        self.patch.setattr("branchpoint.store.encoding._PLAIN_ROWS", 1 if small else 64)
+        self.patch.setattr("branchpoint.store.encoding.PLAIN_ROWS", 1 if small else 64)
         self.store = Store("results", pafs._MockFileSystem(datetime.now(UTC)))
         self.times = itertools.cycle([5, 5, 3, 9, 9, 1])
         self.writers = {study: self.store.writer(study, merge_every=0) for study in "st"}

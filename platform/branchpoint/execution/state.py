@@ -61,6 +61,8 @@ def default_study(dataset: DatasetConfig) -> str:
     return re.sub(r"[^A-Za-z0-9._-]+", "-", name)
 
 
+DRIVER_LOCK = "driver.lock"
+"""Held by the process that runs the study."""
 PLAN = "plan.json"
 """Stage to how many runs it will have."""
 
@@ -93,7 +95,7 @@ class StudyFolder:
         """
         with ExitStack() as held:
             try:
-                held.enter_context(exclusive(self.path / "driver.lock", wait=False))
+                held.enter_context(exclusive(self.path / DRIVER_LOCK, wait=False))
             except LockHeldError as other:
                 raise ValueError(
                     f"study {self.path.name!r} is being run by {other.holder}; "

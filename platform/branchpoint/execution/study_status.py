@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
-import socket
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,10 +10,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import psutil
-
+from branchpoint.execution.finished import recommended
 from branchpoint.execution.run_spec import SCORE
-from branchpoint.execution.state import PLAN
+from branchpoint.execution.state import DRIVER_LOCK, PLAN
+from branchpoint.io.locks import holder
 from branchpoint.store import Store
 
 ENDED = ("COMPLETE", "PRUNED", "FAILED")
@@ -90,7 +88,7 @@ def study_status(store: Store, name: str, state: Path, now: datetime | None = No
         raise ValueError(f"no study {name!r} in {store.uri}")
     epochs = store.epochs(name, columns=["seconds"]).to_pylist()
     plan = json.loads((state / PLAN).read_text()) if (state / PLAN).is_file() else {}
-    driver = _driver(state)
+    driver = holder(state / DRIVER_LOCK)
     stages = [
         _stage(stage, [row for row in trials if row["stage"] == stage], epochs, plan.get(stage), bool(driver), now)
         for stage in ("search", "final")
@@ -103,7 +101,7 @@ def study_status(store: Store, name: str, state: Path, now: datetime | None = No
         driver=driver,
         stages=stages,
         best=(best[0]["trial"], best[0]["value"]) if best else None,
-        recommended=_recommended(figures),
+        recommended=_recommended(store, name, figures),
         tested=any(row["split"] == "test" for row in figures),
     )
 
@@ -129,20 +127,13 @@ def _stage(
     return StageStatus(stage, planned, dict(states), len(trained), sum(trained), elapsed, left)
 
 
-def _driver(state: Path) -> str:
-    """Who holds the study's lock: on this machine only a process that lives; on others nobody can tell."""
-    file = state / "driver.holder"
-    holder = file.read_text().strip() if file.is_file() else ""
-    found = re.fullmatch(r"process (\d+) on (.+)", holder)
-    if found and found[2] == socket.gethostname() and not psutil.pid_exists(int(found[1])):
-        return ""
-    return holder
-
-
-def _recommended(figures: Iterable[Mapping[str, Any]]) -> tuple[str, float, float] | None:
-    rows = list(figures)
-    chosen = next((row["candidate"] for row in rows if row["label"] == "best found" and row["candidate"]), None)
-    for row in rows:
-        if row["split"] == "validation" and row["candidate"] == chosen:
+def _recommended(store: Store, name: str, figures: Iterable[Mapping[str, Any]]) -> tuple[str, float, float] | None:
+    """Label, score and error of what the study recommends; ``None`` before its test figures are there."""
+    try:
+        _, candidate = recommended(store, name)
+    except ValueError:
+        return None
+    for row in figures:
+        if row["split"] == "validation" and row["candidate"] == candidate:
             return row["label"], row["value"], row["error"]
     return None

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+import psutil
 
 
 class LockHeldError(RuntimeError):
@@ -35,7 +38,7 @@ def exclusive(path: Path, *, wait: bool = True) -> Iterator[None]:
     try:
         lock.acquire()
     except Timeout:
-        raise LockHeldError(path, _holder(path)) from None
+        raise LockHeldError(path, _last_holder(path) or "another process") from None
     try:
         path.with_suffix(".holder").write_text(f"process {os.getpid()} on {socket.gethostname()}")
         yield
@@ -43,8 +46,20 @@ def exclusive(path: Path, *, wait: bool = True) -> Iterator[None]:
         lock.release()
 
 
-def _holder(path: Path) -> str:
+def holder(path: Path) -> str:
+    """Who holds the lock ``path``, as ``process 4711 on host``; ``""`` where nobody does.
+
+    On this machine only a process that lives can hold it. Of another machine nobody can tell: there it is the last one.
+    """
+    found = _last_holder(path)
+    process = re.fullmatch(r"process (\d+) on (.+)", found)
+    if process and process[2] == socket.gethostname() and not psutil.pid_exists(int(process[1])):
+        return ""
+    return found
+
+
+def _last_holder(path: Path) -> str:
     try:
-        return path.with_suffix(".holder").read_text() or "another process"
+        return path.with_suffix(".holder").read_text().strip()
     except OSError:
-        return "another process"
+        return ""

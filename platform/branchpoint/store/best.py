@@ -120,10 +120,11 @@ def _blocks(files: Files, listing: list[DataFile]) -> list[_Block]:
 
 
 def _open(files: Files, listed: DataFile) -> tuple[pq.ParquetFile, list[encoding.Bounds] | None, pa.Table | None]:
-    file = files.open(TRIALS, listed)
-    bounds = encoding.metric_bounds(file.metadata)
+    small = listed.rows <= encoding.PLAIN_ROWS  # all of it is read below
+    file = files.open(TRIALS, listed, studies=not small)
+    bounds = None if small else encoding.metric_bounds(file.metadata)
     # Read at once, while several files are on their way.
-    return file, bounds, _read(file, None, _COLUMNS) if bounds is None else None
+    return file, bounds, files.read_opened(TRIALS, listed, file, _COLUMNS) if bounds is None else None
 
 
 def _read(file: pq.ParquetFile, group: int | None, columns: Sequence[str] | None) -> pa.Table:

@@ -40,7 +40,7 @@ def merge(files: Files, table: Table, group: list[DataFile]) -> DataFile | None:
         the new file; None where another compaction was faster, or a file cannot be used: it stays where it is.
     """
     try:
-        parts = files.map(lambda file: encoding.read_columns(table, files.open(table, file), None), group)
+        parts = files.map(lambda file: files.read(table, file, None), group)
     except Exception:
         if not files.any_gone(group) and not files.leave_out_unusable({table.name: group}):
             raise

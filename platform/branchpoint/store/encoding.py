@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from branchpoint.store.schema import ORDER, SCHEMA_VERSION, Table
 
 ROW_GROUP_ROWS = 4096
-_PLAIN_ROWS = 64
+PLAIN_ROWS = 64
 _BOUNDS = b"branchpoint.metric_bounds"
 _SCHEMA = b"branchpoint.schema"
 _DICTIONARY = (
@@ -57,7 +57,7 @@ def newest_places(rows: pa.Table, key: Sequence[str], order: Sequence[str] = ORD
 def encode(rows: pa.Table) -> pa.Buffer:
     """Parquet bytes: bare for a few rows, where speed of writing matters; compressed and with statistics for many."""
     sink = pa.BufferOutputStream()
-    few = rows.num_rows <= _PLAIN_ROWS
+    few = rows.num_rows <= PLAIN_ROWS
     how: dict[str, Any] = {"compression": "none", "use_dictionary": False, "write_statistics": False}
     if not few:
         dictionary = [name for name in _DICTIONARY if name.split(".")[0] in rows.column_names]
@@ -150,7 +150,7 @@ def read_columns(
     wanted: list[str] | None = None
     if columns is not None:
         present = set(file.schema_arrow.names)
-        wanted = [name for name in columns if name in present]
+        wanted = list(dict.fromkeys(name for name in columns if name in present))
     if row_groups is not None:
         rows = file.read_row_groups(row_groups, columns=wanted, use_threads=False)
     else:

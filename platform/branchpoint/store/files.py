@@ -16,20 +16,22 @@ from __future__ import annotations
 
 import time
 import zlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any, TypeVar
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 
+from branchpoint.store import encoding
 from branchpoint.store.data_file import DataFile, Listing
 from branchpoint.store.left_out import LeftOut
 from branchpoint.store.listing import TRIES, Lister
 from branchpoint.store.place import StorePlace
 from branchpoint.store.placing import Placer
 from branchpoint.store.schema import TABLES, Table
-from branchpoint.store.usable import check_content, check_footer, reason_against
+from branchpoint.store.usable import check_content, check_footer, check_studies, reason_against
 
 T = TypeVar("T")
 S = TypeVar("S")
@@ -103,20 +105,41 @@ class Files:
             return f"it cannot be read: {problem.strerror or problem}"
         return reason_against(table, file, content)
 
-    def open(self, table: Table, file: DataFile) -> pq.ParquetFile:
+    def read(self, table: Table, file: DataFile, columns: Sequence[str] | None) -> pa.Table:
+        """``columns`` that ``file`` has (None: all), of all rows.
+
+        Raises:
+            ValueError: the file is damaged or none of this store.
+        """
+        return self.read_opened(table, file, self.open(table, file, studies=False), columns)
+
+    def read_opened(
+        self, table: Table, file: DataFile, opened: pq.ParquetFile, columns: Sequence[str] | None
+    ) -> pa.Table:
+        """The same of a file that was opened without a look at its studies."""
+        rows = encoding.read_columns(table, opened, columns if columns is None else [*columns, "study"])
+        check_studies(file, rows["study"])
+        return rows if columns is None or "study" in columns else rows.drop_columns(["study"])
+
+    def open(self, table: Table, file: DataFile, *, studies: bool = True) -> pq.ParquetFile:
         """Its footer is read and checked at once, its columns when they are asked for.
 
         On a disk the checksum of the whole content is compared first, once for each file.
+
+        Args:
+            studies: also check that all rows are of the study in whose folder it lies, which reads a column of a small
+                file; what reads it all the same checks that there.
 
         Raises:
             UnusableError: the file is damaged or none of this store.
         """
         # Object stores keep checksums themselves; there, reading all of a file to check it would cost a download.
+        source: Any = file.path
         if self.place.is_local and file.checksum is not None and file.path not in self._whole:
-            check_content(file, _checksum(file.path))
+            source = _checked(file)
             self._whole.add(file.path)
-        opened = pq.ParquetFile(file.path, filesystem=None if self.place.is_local else self.place.fs)
-        check_footer(table, file, opened)
+        opened = pq.ParquetFile(source, filesystem=None if self.place.is_local else self.place.fs)
+        check_footer(table, file, opened, studies=studies)
         return opened
 
     def map(self, work: Callable[[S], T], items: list[S]) -> list[T]:
@@ -127,10 +150,15 @@ class Files:
             return list(pool.map(work, items))
 
 
-def _checksum(path: str) -> int:
-    """CRC-32 of a file, 4 MiB at a time."""
-    found = 0
-    with open(path, "rb") as stream:
+def _checked(file: DataFile) -> Any:
+    """What Parquet reads ``file`` from, its checksum compared: the content of a small one, which is read but once."""
+    with open(file.path, "rb") as stream:
+        if file.rows <= encoding.PLAIN_ROWS:
+            content = stream.read()
+            check_content(file, zlib.crc32(content))
+            return pa.BufferReader(content)
+        found = 0
         while piece := stream.read(2**22):
             found = zlib.crc32(piece, found)
-    return found
+    check_content(file, found)
+    return file.path

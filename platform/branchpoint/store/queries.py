@@ -113,20 +113,20 @@ def _refuse_writing(connection: Any, query: str) -> None:
 
 
 def _rows(files: Files, view: View, listed: list[DataFile]) -> Any:
-    """The rows that hold, as something that DuckDB scans: what a query does not need is not read."""
+    """The rows that hold, as something that DuckDB scans: what a query does not need of a large file is not read."""
     import pyarrow.dataset as pads
 
-    clean, dirty = _apart(files, view, listed)
+    clean, rows = _apart(files, view, listed)
     if not clean:
-        return dirty
-    schema = _schema(view.table, [dirty.schema, *(files.open(view.table, file).schema_arrow for file in clean)])
+        return rows
+    schema = _schema(view.table, [rows.schema, *(files.open(view.table, file).schema_arrow for file in clean)])
     dataset = pads.FileSystemDataset.from_paths(
         [file.path for file in clean],
         schema=schema,
         format=pads.ParquetFileFormat(),
         filesystem=files.place.fs,
     )
-    return pads.dataset([dataset, pads.dataset(dirty)], schema=schema) if dirty.num_rows else dataset
+    return pads.dataset([dataset, pads.dataset(rows)], schema=schema) if rows.num_rows else dataset
 
 
 def _schema(table: Table, schemas: Sequence[pa.Schema]) -> pa.Schema:
@@ -141,19 +141,31 @@ def _schema(table: Table, schemas: Sequence[pa.Schema]) -> pa.Schema:
 
 
 def _apart(files: Files, view: View, listed: list[DataFile]) -> tuple[list[DataFile], pa.Table]:
-    """Files all of whose rows hold, and the rows that hold of the other files."""
+    """Large files all of whose rows hold, and the rows that hold of the other files.
+
+    Small ones are read whole at once: to open one again, or to scan it, takes longer than its rows do.
+    """
     import numpy as np
 
-    needed = list(dict.fromkeys([*view.key, *view.order]))
-    keys = files.map(lambda file: encoding.read_columns(view.table, files.open(view.table, file), needed), listed)
-    last = encoding.newest_places(encoding.unite(view.table, keys, needed), view.key, view.order)
+    table, needed = view.table, list(dict.fromkeys([*view.key, *view.order]))
+    parts = files.map(lambda file: files.read(table, file, None if _is_small(file) else needed), listed)
+    keys = [part.select(needed) for part in parts]
+    last = encoding.newest_places(encoding.unite(table, keys, needed), view.key, view.order)
     starts = np.cumsum([0, *(part.num_rows for part in keys)])
     holds = np.zeros(starts[-1], dtype=bool)
     holds[last.to_numpy()] = True
     masks = [holds[start:end] for start, end in itertools.pairwise(starts)]
-    clean = [file for file, mask in zip(listed, masks, strict=True) if mask.all()]
-    dirty = [(file, pa.array(mask)) for file, mask in zip(listed, masks, strict=True) if not mask.all()]
-    parts = files.map(
-        lambda item: encoding.read_columns(view.table, files.open(view.table, item[0]), None).filter(item[1]), dirty
-    )
-    return clean, encoding.unite(view.table, parts)
+    read = list(zip(listed, parts, masks, strict=True))
+    clean = [file for file, _, mask in read if mask.all() and not _is_small(file)]
+    small = [_those(part, mask) for file, part, mask in read if _is_small(file)]
+    dirty = [(file, mask) for file, _, mask in read if not mask.all() and not _is_small(file)]
+    large = files.map(lambda item: _those(files.read(table, item[0], None), item[1]), dirty)
+    return clean, encoding.unite(table, [*small, *large])
+
+
+def _is_small(file: DataFile) -> bool:
+    return file.rows <= encoding.PLAIN_ROWS
+
+
+def _those(rows: pa.Table, mask: Any) -> pa.Table:
+    return rows if mask.all() else rows.filter(pa.array(mask))

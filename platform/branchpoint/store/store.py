@@ -163,9 +163,7 @@ class Store:
         return encoding.newest(rows, view.key, view.order).drop_columns([n for n in ORDER if n not in (columns or ())])
 
     def _load(self, table: Table, files: list[DataFile], columns: Sequence[str] | None) -> pa.Table:
-        parts = self._files.map(
-            lambda file: encoding.read_columns(table, self._files.open(table, file), columns), files
-        )
+        parts = self._files.map(lambda file: self._files.read(table, file, columns), files)
         return encoding.unite(table, parts, columns)
 
     def compact(self, study: str | None = None) -> None:

@@ -27,8 +27,8 @@ def check_content(listed: DataFile, checksum: int) -> None:
         raise UnusableError("it is damaged: its content does not match the checksum in its name")
 
 
-def check_footer(table: Table, listed: DataFile, file: pq.ParquetFile) -> None:
-    """Refuse a file by what its footer says, and by the studies of its rows.
+def check_footer(table: Table, listed: DataFile, file: pq.ParquetFile, *, studies: bool = True) -> None:
+    """Refuse a file by what its footer says, and (``studies``) by the studies of its rows.
 
     Raises:
         UnusableError: it was written by a newer version, lacks a column of the key, or holds another study's rows.
@@ -45,7 +45,21 @@ def check_footer(table: Table, listed: DataFile, file: pq.ParquetFile) -> None:
         raise UnusableError(f"it has no column {', '.join(absent)}: another program wrote it")
     if len(set(names)) < len(names):
         raise UnusableError("two of its columns have one name: another program wrote it")
-    others = _studies(file) - {listed.study}
+    if studies:
+        _refuse_others(listed, _studies(file))
+
+
+def check_studies(listed: DataFile, column: pa.ChunkedArray) -> None:
+    """Refuse rows (by their column ``study``) that are not of the study in whose folder they lie.
+
+    Raises:
+        UnusableError: they are of another one, or of none.
+    """
+    _refuse_others(listed, set(pc.unique(column).to_pylist()))
+
+
+def _refuse_others(listed: DataFile, found: set[str | None]) -> None:
+    others = found - {listed.study}
     if others:
         raise UnusableError(f"it holds rows of study {sorted(map(str, others))[0]!r} in the folder of {listed.study!r}")
 
