@@ -22,6 +22,8 @@ DRIVER = Path(__file__).parent / "kills_driver.py"
 EPOCHS = [1, 2, 3, 4, 5, 6]
 SECONDS = 0.3
 """Of an epoch."""
+START_SECONDS = 600
+"""Of a driver with its Ray, at most: on a machine with six processes for each core two minutes were seen."""
 KINDS = {"driver": 0.25, "trial": 0.5, "worker": 0.25}
 
 Driver = subprocess.Popen[str]
@@ -83,7 +85,10 @@ class Running:
     def wait_for_epochs(self, drivers: list[Driver]) -> None:
         """A few more epochs, or the end of a driver."""
         wanted = self.epochs_run + self.chance.randint(1, 9)
-        wait_until(lambda: self.epochs_run >= wanted or any(driver.poll() is not None for driver in drivers))
+        wait_until(
+            lambda: self.epochs_run >= wanted or any(driver.poll() is not None for driver in drivers),
+            seconds=START_SECONDS,
+        )
 
 
 def finish(driver: Driver) -> None:
