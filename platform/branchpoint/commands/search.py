@@ -97,6 +97,7 @@ def study_of(
         trials=trials,
         halving=HalvingConfig(grace=max(1, base.training.epochs // 3)),
         resources=options.resources,
+        keep_networks=True,
         excluded=excluded,
         address=options.address,
     )

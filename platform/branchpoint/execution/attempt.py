@@ -76,8 +76,9 @@ class _Attempt:
         try:
             result = self._fit(report)
             outcome = self._outcome(result)
-            if self.setup.keep_network and outcome.state == "COMPLETE":
+            if self.setup.keep_network and outcome.state == "COMPLETE" and result.network is not None:
                 _save_network(result, self.config, self.folder.place)
+                outcome = self._with_estimate(outcome)
             self._finish(outcome, result)
         except Exception as error:
             outcome = self._failed(error)
@@ -131,6 +132,12 @@ class _Attempt:
             state, reason = "FAILED", f"{self.setup.objective} is {value} at the best epoch, {result.best_epoch}"
         epochs = len(result.history)
         return Outcome(name=self.spec.name, state=state, value=value, reason=reason, epochs=epochs, metrics=metrics)
+
+    def _with_estimate(self, outcome: Outcome) -> Outcome:
+        """``outcome`` with the score of the network that was kept, and its standard error."""
+        from branchpoint.execution.held_out import estimate
+
+        return replace(outcome, metrics={**(outcome.metrics or {}), **estimate(self.spec, self.setup)})
 
     def _failed(self, error: Exception) -> Outcome:
         where = f"trial {self.spec.name} (candidate {self.config.candidate}, fold {self.config.split.fold})"

@@ -49,6 +49,22 @@ def _kept_summaries(spec: RunSpec, setup: Setup, part: Literal["test", "validati
     return load_summaries(place.read(kept))
 
 
+def estimate(spec: RunSpec, setup: Setup) -> dict[str, float]:
+    """``estimate/score``, its standard error ``estimate/error`` over ``estimate/groups`` groups, of a finished run.
+
+    On the validation patients of its fold, each on the grid of the mask's file, as finalists are compared: the value of
+    a trial with what it is worth.
+    """
+    from branchpoint.evaluation.study_score import study_score
+
+    tasks = [build_task(task) for task in spec.config.tasks if not task.auxiliary]
+    if not any(task.config.importance > 0 for task in tasks):
+        return {}
+    summaries = evaluate_run(spec, setup, "validation")
+    found = study_score(tasks, summaries, groups=getattr(setup.cohort(), "groups", ()))
+    return {"estimate/score": found.value, "estimate/error": found.error, "estimate/groups": float(found.units)}
+
+
 def evaluate_untrained(config: Config, setup: Setup) -> Summaries:
     """Summaries of the predictions of the untrained network of ``config`` for the test patients of its fold."""
     return _evaluate(config, setup, None)

@@ -95,7 +95,9 @@ class Progress:
     def _told(self, outcome: Outcome) -> str:
         if outcome.state in ("FAILED", "INFEASIBLE"):
             return outcome.reason.splitlines()[0] if outcome.reason else "no reason given"
-        parts = [f"{self.objective} {outcome.value:.4f} in {outcome.epochs} epoch{'s' * (outcome.epochs != 1)}"]
+        error = (outcome.metrics or {}).get("estimate/error", math.nan)
+        sure = f" (standard error {error:.2g})" if math.isfinite(error) else ""
+        parts = [f"{self.objective} {outcome.value:.4f}{sure} in {outcome.epochs} epoch{'s' * (outcome.epochs != 1)}"]
         if self._best and self._best.name != outcome.name:
             parts.append(f"best {self._best.value:.4f} ({self._title(self._best)})")
         elif self._best:

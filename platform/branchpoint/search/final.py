@@ -28,6 +28,7 @@ from branchpoint.datasets.prepared import PreparedCohort
 from branchpoint.datasets.splits import split
 from branchpoint.evaluation.estimates import figure_records
 from branchpoint.evaluation.selection import Contender, choose_by_fold, recommend
+from branchpoint.execution.adoption import adopt
 from branchpoint.execution.held_out import Summaries
 from branchpoint.execution.progress import Progress
 from branchpoint.execution.run_spec import Outcome, RunSpec, known_outcomes, open_prepared
@@ -66,7 +67,8 @@ class Finals:
     def run(self, candidates: Sequence[Candidate], concurrency: int) -> Finalist:
         """Train, choose, test and write figures to the store; gives the best found. Call it in ``study.running()``.
 
-        A finished (candidate, fold) is never trained again, nor a test set evaluated again.
+        A finished (candidate, fold) is never trained again, nor a test set evaluated again; a trial of the search that
+        kept its network and had the budget of the finals is such a one.
 
         Raises:
             ValueError: finals of this study were begun with other finalists or another budget.
@@ -157,6 +159,7 @@ class Finals:
     def _train(self, finalists: Sequence[Finalist], concurrency: int) -> None:
         specs = [spec for finalist in finalists for spec in finalist.specs()]
         self.study.folder.plan("final", len(specs))
+        adopted = adopt(specs, self.study.setup())
         ended = self._ended()
         waiting = [spec for spec in specs if not self._done(spec, ended.get(spec.name))]
         if not waiting:
@@ -173,6 +176,8 @@ class Finals:
         folds = len(self.study.base.split.rounds)
         seeds = f" with {self.seeds} seeds" if self.seeds > 1 else ""
         progress.say(f"{len(finalists)} finalists on {folds} folds{seeds}, {self.epochs} epochs each")
+        if adopted:
+            progress.say(f"{len(adopted)} of these runs are trials of the search and are not trained again")
         run_all(ListedRuns(waiting), study.setup(keep_network=True), study.resources, concurrency, progress)
         progress.finish()
 

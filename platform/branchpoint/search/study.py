@@ -74,6 +74,8 @@ class Study:
         maximize: whether greater values are better.
         halving: stops trials early; ``None`` trains each to its end.
         resources: of a trial.
+        keep_networks: complete trials keep their weights and predictions for validation patients, so that their value
+            has a standard error, and finals of the same budget need not train them again.
         excluded: patients left out on purpose, for the record.
         address: of the Ray cluster; see :func:`branchpoint.on_ray.session.session`.
         hooks: fields of :class:`branchpoint.execution.run_spec.Setup` to replace, such as ``fit``.
@@ -95,6 +97,7 @@ class Study:
     maximize: bool = True
     halving: HalvingConfig | None = field(default_factory=HalvingConfig)
     resources: Resources = field(default_factory=Resources)
+    keep_networks: bool = False
     excluded: Sequence[str] = ()
     address: str | None = None
     hooks: Mapping[str, Any] = field(default_factory=dict)
@@ -146,12 +149,12 @@ class Study:
             return
         progress = Progress("trial", self.trials, self.objective, maximize=self.maximize, before=[*before.values()])
         progress.say(f"study {self.name!r}: {self.trials} trials, {concurrency} at once; results in {self.store}")
-        setup = self.setup()
+        setup = self.setup(keep_network=self.keep_networks)
         if self.halving:
             training = self.base.training
             keep_best = training.select_by in ("loss", "score")
             rule = Halving(self.halving, training.epochs, self.maximize, keep_best=keep_best)
-            setup = self.setup(pruner=RemotePruner(rule, setup))
+            setup = replace(setup, pruner=RemotePruner(rule, setup))
         run_all(SearchRuns(suggestions), setup, self.resources, concurrency, progress)
         if suggestions.started < self.trials:
             progress.say(f"the space holds no more than {suggestions.started} different configurations")
