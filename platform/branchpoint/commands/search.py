@@ -15,11 +15,12 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import typer
 
 from branchpoint.commands.choices import with_choices
 from branchpoint.commands.cohort import known_risk, phantom_root, prepared_cohort
-from branchpoint.commands.job import Job, base_config
+from branchpoint.commands.job import Job, Scale, base_config
 from branchpoint.commands.options import with_options
 from branchpoint.commands.references import reference_configs, training_shares
 from branchpoint.commands.running import run_command
@@ -27,6 +28,7 @@ from branchpoint.commands.search_options import SearchOptions
 from branchpoint.config import Config
 from branchpoint.execution.halving import HalvingConfig
 from branchpoint.execution.state import default_study, home_folder, store_and_state
+from branchpoint.search.budget import Plan
 from branchpoint.search.final import Finals
 from branchpoint.search.space.parts import candidates_learn
 from branchpoint.search.space.prior import measured_prior
@@ -58,7 +60,8 @@ def run(job: Job, options: SearchOptions) -> None:
     references = reference_configs(job.space, base, options.references)
     check_sampler(options.sampler)
     manifest, excluded = prepared_cohort(base.dataset, scale.folds, home / "cache", options.skip_faulty)
-    study = study_of(job, base, options, scale.trials, manifest, excluded)
+    plan = plan_of(scale, base, len(references), manifest, options)
+    study = replace(study_of(job, base, options, plan.trials, manifest, excluded), search_epochs=plan.search)
     finals = Finals(
         study=study,
         epochs=scale.final_epochs,
@@ -66,12 +69,43 @@ def run(job: Job, options: SearchOptions) -> None:
         seeds=scale.seeds,
         known_risk=known_risk(root),
     )
+    print(plan.text(), flush=True)
     with study.running() as concurrency:
         study.search(concurrency)
         candidates = study.best(scale.top)
         finals.run(candidates, concurrency)
     _show(study, home / "report.html")
     print(training_shares(Store(study.store), finals, candidates))
+
+
+def plan_of(scale: Scale, base: Config, references: int, manifest: Path, options: SearchOptions) -> Plan:
+    """What the study will train; with ``--budget`` alone, as many trials as halving may leave of the search's part."""
+    from branchpoint.datasets.prepared import PreparedCohort
+    from branchpoint.datasets.splits import split
+
+    prepared = PreparedCohort.open(manifest)
+    rounds = [split(prepared, replace(base.split, fold=fold)).validation for fold in base.split.rounds]
+    grace = _grace(base)
+    plan = Plan(
+        budget=options.budget,
+        trials=scale.trials,
+        trial_epochs=base.training.epochs,
+        grace=grace,
+        candidates=scale.top,
+        references=references,
+        runs=len(rounds) * scale.seeds,
+        final_epochs=scale.final_epochs,
+        compared=len(split(prepared, base.split).validation),
+        compared_in_finals=len(np.unique(np.concatenate(rounds))),
+    )
+    if plan.search is not None and options.trials is None:
+        plan = replace(plan, trials=max(scale.top, plan.search // grace))
+    return plan
+
+
+def _grace(base: Config) -> int:
+    """Epochs before which no trial is stopped."""
+    return max(1, base.training.epochs // 3)
 
 
 def study_of(
@@ -95,7 +129,7 @@ def study_of(
         store=store,
         state=state,
         trials=trials,
-        halving=HalvingConfig(grace=max(1, base.training.epochs // 3)),
+        halving=HalvingConfig(grace=_grace(base)),
         resources=options.resources,
         keep_networks=True,
         excluded=excluded,

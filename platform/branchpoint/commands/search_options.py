@@ -45,6 +45,13 @@ class SearchOptions:
         ),
     ] = "few"
     trials: Annotated[int | None, typer.Option(min=1, help="Trials of the search.")] = None
+    budget: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Epochs of search, finals and references together; trials start until the search's part is used.",
+        ),
+    ] = None
     epochs: Annotated[int | None, typer.Option(min=1, help="Epochs of a trial.")] = None
     final_epochs: Annotated[int | None, typer.Option(min=1, help="Epochs of a finalist.")] = None
     top: Annotated[int | None, typer.Option(min=1, help="Best candidates that are trained on all folds.")] = None

@@ -70,6 +70,7 @@ class Study:
         state: folder for journal, locks and checkpoints, seen by every worker; see
             :class:`branchpoint.execution.state.StudyFolder`.
         trials: how many to start. May be raised later.
+        search_epochs: no trial starts once all together were trained for so many epochs; ``None``: no limit.
         objective: metric of an epoch that ranks candidates.
         maximize: whether greater values are better.
         halving: stops trials early; ``None`` trains each to its end.
@@ -93,6 +94,7 @@ class Study:
     store: str
     state: Path
     trials: int = 20
+    search_epochs: int | None = None
     objective: str = SCORE
     maximize: bool = True
     halving: HalvingConfig | None = field(default_factory=HalvingConfig)
@@ -155,8 +157,10 @@ class Study:
             keep_best = training.select_by in ("loss", "score")
             rule = Halving(self.halving, training.epochs, self.maximize, keep_best=keep_best)
             setup = replace(setup, pruner=RemotePruner(rule, setup))
-        run_all(SearchRuns(suggestions), setup, self.resources, concurrency, progress)
-        if suggestions.started < self.trials:
+        run_all(
+            SearchRuns(suggestions, self.search_epochs, self._spent()), setup, self.resources, concurrency, progress
+        )
+        if suggestions.started < suggestions.trials:
             progress.say(f"the space holds no more than {suggestions.started} different configurations")
         progress.finish()
 
@@ -209,6 +213,13 @@ class Study:
     def _ended(self) -> dict[str, Outcome]:
         ended = known_outcomes(Store(self.store), self.name, self.objective, stage="search")
         return dict(sorted(ended.items()))
+
+    def _spent(self) -> int:
+        """Epochs that trials of the search were trained for in earlier starts."""
+        trials = Store(self.store).trials(self.name, columns=["stage"]).to_pylist()
+        searched = {row["trial"] for row in trials if row["stage"] == "search"}
+        epochs = Store(self.store).epochs(self.name, columns=["seconds"]).to_pylist()
+        return sum(row["trial"] in searched for row in epochs)
 
     def _suggestions(self, before: Mapping[str, Outcome]) -> Suggestions:
         limit = memory_limit(self.resources, living_nodes())

@@ -7,21 +7,35 @@ from branchpoint.search.suggest.suggestions import Suggestions
 
 
 class SearchRuns:
-    """The trials of a search."""
+    """The trials of a search.
 
-    def __init__(self, suggestions: Suggestions) -> None:
+    Args:
+        suggestions: what to try.
+        epochs: no trial starts once all trials together were trained for so many; ``None``: no limit.
+        spent: epochs of earlier starts of the job.
+    """
+
+    def __init__(self, suggestions: Suggestions, epochs: int | None = None, spent: int = 0) -> None:
         self.suggestions = suggestions
+        self._epochs, self._spent = epochs, spent
 
     @property
     def exhausted(self) -> bool:
+        self._keep_budget()
         return self.suggestions.exhausted
 
     def next(self) -> RunSpec | None:
+        self._keep_budget()
         suggestion = self.suggestions.next()
         return RunSpec(suggestion.name, suggestion.config) if suggestion else None
 
     def report(self, name: str, epoch: int, value: float) -> None:
+        self._spent += 1
         self.suggestions.report(name, epoch, value)
 
     def tell(self, outcome: Outcome) -> None:
         self.suggestions.tell(outcome.name, outcome.state, outcome.value)
+
+    def _keep_budget(self) -> None:
+        if self._epochs is not None and self._spent >= self._epochs:
+            self.suggestions.stop()

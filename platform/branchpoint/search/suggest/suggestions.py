@@ -139,6 +139,10 @@ class Suggestions:
             return False
         return self.started >= self.trials or (self._waiting_for_news and not self._running)
 
+    def stop(self) -> None:
+        """Start no further trial; those that were interrupted still come."""
+        self.trials = self.started
+
     def next(self) -> Suggestion | None:
         """A trial to start, or ``None`` where there is none now."""
         if self._interrupted:
