@@ -59,7 +59,8 @@ def configurations(root: Path, count: int) -> list[Any]:
     )
     fixed = candidates_learn(base.tasks)
     sampler = optuna.samplers.PartialFixedSampler(fixed, optuna.samplers.RandomSampler(seed=5))
-    study, found = optuna.create_study(sampler=sampler), {}
+    study = optuna.create_study(sampler=sampler)
+    found: dict[str, Any] = {}
     for point in hecktor.starting_points(base):
         if fixed.items() <= point.items():
             study.enqueue_trial(point)
@@ -244,13 +245,13 @@ def replay(table: Table, studies: int) -> None:
         for trials in (20, 40):
             chosen = defaultdict(list)
             for seed in range(studies):
-                for rule, found in study(table, configs, patients, trials, seed).items():
-                    chosen[rule].append(found)
-            values = {rule: np.array([truth[config] for config, _ in found]) for rule, found in chosen.items()}
-            for rule, found in chosen.items():
+                for rule, end in study(table, configs, patients, trials, seed).items():
+                    chosen[rule].append(end)
+            values = {rule: np.array([truth[config] for config, _ in ends]) for rule, ends in chosen.items()}
+            for rule, ends in chosen.items():
                 gain = values[rule] - values["finals"]
                 error = gain.std() / math.sqrt(studies)
-                cost, regret = np.mean([epochs for _, epochs in found]), max(truth.values()) - values[rule].mean()
+                cost, regret = np.mean([epochs for _, epochs in ends]), max(truth.values()) - values[rule].mean()
                 print(
                     f"{patients:>8}{trials:>7}  {rule:<26}{cost:>7.0f}{regret:>8.4f}{gain.mean():>+9.4f} ({error:.4f})"
                 )
