@@ -38,7 +38,7 @@ PICTURES = Job(
 def of_folder(root: Path, release: str) -> Job:
     """The job for the folder's volumes or pictures; ValueError where there is no declaration, or it is wrong."""
     declaration = read_declaration(declaration_file(DatasetConfig(name="folder", root=str(root), release=release)))
-    return VOLUMES if folder.has_volumes(declaration) else PICTURES
+    return VOLUMES if folder.has_volumes(declaration, root) else PICTURES
 
 
 JOB = replace(PICTURES, of_folder=of_folder)

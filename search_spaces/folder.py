@@ -17,7 +17,9 @@ from branchpoint.config import (
     SegmentationConfig,
     SurvivalConfig,
 )
+from branchpoint.datasets.files import list_files
 from branchpoint.datasets.preparation.image_files import is_volume
+from branchpoint.datasets.preparation.modalities import unit_of
 from branchpoint.datasets.readers.folder import declaration_file
 from branchpoint.datasets.readers.folder_declaration import (
     ANY_NUMBER,
@@ -29,6 +31,7 @@ from branchpoint.datasets.readers.folder_declaration import (
     Target,
     read_declaration,
 )
+from branchpoint.datasets.readers.folder_files import depth_of, match_files
 from branchpoint.search.space.images_2d import PictureSpace
 from branchpoint.search.space.trial import Trial
 from branchpoint.search.space.volumes import VolumeSpace
@@ -37,9 +40,11 @@ DEVIATIONS_IN_RANGE = 4
 """A declared range is taken for so many standard deviations of a number, around its middle."""
 
 
-def has_volumes(declaration: Declaration) -> bool:
-    """Whether the images are volumes, by the names of their files."""
-    return any(is_volume(Path(image.files)) for image in declaration.images.values())
+def has_volumes(declaration: Declaration, root: Path) -> bool:
+    """Whether the images are volumes, by the names of their files, as the check tells it."""
+    patterns = {name: image.files for name, image in declaration.images.items()}
+    found = match_files(root, patterns, list_files(root, depth_of(patterns.values())), ()).found
+    return any(is_volume(path) for samples in found.values() for paths in samples.values() for path in paths)
 
 
 def tasks(declaration: Declaration) -> tuple[AnyTaskConfig, ...]:
@@ -94,8 +99,8 @@ def space_of(dataset: DatasetConfig) -> PictureSpace | VolumeSpace:
     declaration = read_declaration(declaration_file(dataset))
     learned, images = tasks(declaration), declaration.images
     clinical = declaration.table.covariates if declaration.table else ()
-    if has_volumes(declaration):
-        measured = list(images).index("PET") if "PET" in images else 0
+    if has_volumes(declaration, Path(dataset.root)):
+        measured = next((place for place, name in enumerate(images) if unit_of(name) == "SUV"), 0)
         return VolumeSpace(tasks=learned, channels=len(images), measured_channel=measured, clinical=clinical)
     return PictureSpace(
         tasks=lambda _: learned,

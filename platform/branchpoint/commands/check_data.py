@@ -22,7 +22,7 @@ def check_data(
     """Read every file of a cohort and list its problems.
 
     The exit code is 2 if there are errors, which a training would refuse, and 1 if there are warnings and --strict is
-    given.
+    given. Warnings that [accept] in the folder's dataset.toml names, with a reason, are shown and do not count.
     """
     from branchpoint.config import DatasetConfig
     from branchpoint.datasets.check import check_cohort
@@ -40,5 +40,5 @@ def check_data(
         print_problems(problems, title=f"{cohort.name} {cohort.release}: {len(cohort.patients)} patients")
     if any(problem.severity == "error" for problem in problems):
         raise typer.Exit(2)
-    if problems and strict:
+    if strict and any(problem.severity == "warning" for problem in problems):
         raise typer.Exit(1)

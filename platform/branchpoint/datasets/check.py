@@ -10,11 +10,21 @@ from branchpoint.datasets.checks.identifiers import identifier_problems
 from branchpoint.datasets.checks.outcomes import outcome_problems
 from branchpoint.datasets.cohort import Cohort
 from branchpoint.datasets.preparation.kinds import kind_of
+from branchpoint.datasets.problems.acceptance import accept
 from branchpoint.datasets.problems.problem import CohortError, Problem
 from branchpoint.datasets.problems.rulebook import problem
 from branchpoint.datasets.readers.registry import reader_of
 
-_COHORT_RULES = ("too-few-events", "few-events", "few-cases", "time-unit", "no-comparable-pair", "one-event-time")
+_COHORT_RULES = (
+    "too-few-events",
+    "few-events",
+    "few-cases",
+    "time-unit",
+    "no-comparable-pair",
+    "few-pairs",
+    "one-event-time",
+    "constant-target",
+)
 
 
 def check_cohort(
@@ -29,7 +39,7 @@ def check_cohort(
     """
     rows = kind_of(cohort).check(cohort, reader_of(dataset), workers=workers, progress=progress)
     rows += identifier_problems(cohort) + groups_problems(cohort, folds) + outcome_problems(cohort, folds)
-    return sorted([*cohort.problems, *rows], key=lambda row: row.patient)
+    return sorted(accept([*cohort.problems, *rows], cohort.accepted), key=lambda row: row.patient)
 
 
 def errors_among(problems: Sequence[Problem]) -> list[Problem]:
@@ -58,7 +68,7 @@ def skip_faulty(cohort: Cohort, problems: Sequence[Problem], *, folds: int = 5) 
         remaining.append(
             problem("no-patients", "", "", found, expected="patients without errors", fix="correct the errors")
         )
-    remaining += outcome_problems(smaller, folds)
+    remaining += accept(outcome_problems(smaller, folds), cohort.accepted)
     left_out = {patient.id for patient in cohort.patients} - {patient.id for patient in kept}
     return dataclasses.replace(smaller, problems=tuple(remaining)), tuple(sorted(faulty | left_out))
 

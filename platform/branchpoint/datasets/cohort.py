@@ -166,6 +166,7 @@ class Cohort:
             background) or labels, in order.
         splits: name of a split that comes with the data (``official``, ``paper``) to the part of each patient; who is
             not among them is left out.
+        accepted: rule of the check to the reason for which its warnings are accepted.
     """
 
     name: str
@@ -182,3 +183,4 @@ class Cohort:
     crop: Crop | None = None
     region: RegionRule = "extent"
     cut_margins_mm: float = 0.0
+    accepted: Mapping[str, str] = field(default_factory=dict)

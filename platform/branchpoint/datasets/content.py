@@ -34,6 +34,15 @@ def content_keys(manifest: Path) -> Content:
     return {**keys, "": {"splits": fingerprint(plain.get("splits", {}))[:12]}}
 
 
+def accepted_warnings(manifest: Path) -> dict[str, str]:
+    """Rule of the check to the reason for which the user accepts its warnings; empty where there is no manifest.
+
+    Args:
+        manifest: of :func:`branchpoint.datasets.prepared.prepare`.
+    """
+    return dict(json.loads(manifest.read_text()).get("accepted", {})) if manifest.is_file() else {}
+
+
 def changes(before: Content, now: Content) -> list[str]:
     """What differs, in words that name the patients: ``other labels of P1, P2``; empty where nothing does."""
     both = sorted((before.keys() & now.keys()) - {""})

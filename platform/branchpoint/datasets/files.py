@@ -6,6 +6,7 @@ import errno
 import os
 import re
 import stat
+import unicodedata
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -113,8 +114,9 @@ def is_printable(text: str) -> bool:
 
 
 def printable(text: str) -> str:
-    """``text`` with the bytes that are not UTF-8 written as ``\\xff``."""
-    return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    """``text`` with the bytes that are not UTF-8, and control characters, written as ``\\xff``."""
+    plain = text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    return "".join(ascii(sign)[1:-1] if unicodedata.category(sign) == "Cc" else sign for sign in plain)
 
 
 def describe_folder(root: Path, limit: int = 6) -> str:

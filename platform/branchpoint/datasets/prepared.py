@@ -97,6 +97,7 @@ def prepare(
         "outside": _outside(patients, masks),
         "preparation": preparation.plain(),
         "excluded": sorted(excluded),
+        "accepted": dict(cohort.accepted),
         "patients": [_entry(patient, key, cache.record(key)) for patient, key in zip(patients, keys, strict=True)],
     }
     name = "-".join(part for part in (cohort.name, cohort.release, fingerprint(manifest)[:16]) if part)

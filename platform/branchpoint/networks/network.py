@@ -178,7 +178,7 @@ class Network(nn.Module):
 def head_key(task: str) -> str:
     """Name of ``task``'s head in ``Network.heads``: its own, unless a module cannot bear it."""
     key = task.replace(".", "·")
-    return f"{key}_" if hasattr(nn.ModuleDict, key.rstrip("_")) else key
+    return f"{key}_" if hasattr(nn.ModuleDict(), key.rstrip("_")) else key
 
 
 def prefix_of(step: Step) -> str:

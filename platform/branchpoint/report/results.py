@@ -145,6 +145,11 @@ class Results:
         return list(self.about.get("excluded") or [])
 
     @property
+    def accepted(self) -> dict[str, str]:
+        """Rule of the data's check to the reason for which its warnings were accepted."""
+        return dict(self.settings.get("accepted") or {})
+
+    @property
     def subtitle(self) -> str:
         """Dataset, release and how many trials."""
         about = self.about

@@ -20,6 +20,7 @@ import numpy as np
 
 from branchpoint.config import Config
 from branchpoint.config.serialization import to_plain
+from branchpoint.datasets.content import accepted_warnings
 from branchpoint.evaluation.estimates import figure_records
 from branchpoint.execution.attempt import execute, package_versions
 from branchpoint.execution.held_out import evaluate_run, references_of_folds
@@ -205,13 +206,14 @@ class Retraining:
         store = Store(self.store)
         if self.study in store.studies()["study"].to_pylist():
             return
+        accepted = accepted_warnings(cohort_here(self.prepared, self.cohorts))
         store.writer(self.study).study(
             StudyRecord(
                 study=self.study,
                 dataset=self.config.dataset.name,
                 release=self.config.dataset.release,
                 config=self.config.to_json(),
-                settings=json.dumps({**self._settings(), "protocol": PROTOCOL}),
+                settings=json.dumps({**self._settings(), "protocol": PROTOCOL, "accepted": accepted}),
                 excluded=sorted(self.excluded),
                 versions=package_versions(),
                 started=datetime.now(UTC),

@@ -16,7 +16,7 @@ from typing import Any
 
 from branchpoint.config import SCORE, Config
 from branchpoint.config.serialization import to_plain
-from branchpoint.datasets.content import content_keys
+from branchpoint.datasets.content import accepted_warnings, content_keys
 from branchpoint.execution.attempt import package_versions
 from branchpoint.execution.halving import Halving, HalvingConfig
 from branchpoint.execution.progress import Progress
@@ -267,7 +267,8 @@ class Study:
         store = Store(self.store)
         if self.name in store.studies()["study"].to_pylist():
             return
-        settings = json.dumps({**self.settings, "protocol": PROTOCOL})
+        accepted = accepted_warnings(cohort_here(self.prepared, self.cohorts))
+        settings = json.dumps({**self.settings, "protocol": PROTOCOL, "accepted": accepted})
         store.writer(self.name).study(
             StudyRecord(
                 study=self.name,

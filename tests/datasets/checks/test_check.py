@@ -40,7 +40,7 @@ def test_damage_gives_its_row_alone(tmp_path: Path, damage: Damage) -> None:
 def test_every_rule_is_damaged() -> None:
     # in the tests of the readers, of the processes, of hostile files, and of places and units
     elsewhere = {"no-patients", "reader-crashed", "unusual-file", "unusual-spacing", "bad-units", "bad-scaling"}
-    elsewhere |= {"too-large", "pet-units", "doubled-column", "bad-covariate"}
+    elsewhere |= {"too-large", "pet-units", "doubled-column", "bad-covariate", "default-geometry", "unnamed-ct"}
     shown = {rule for damage in DAMAGES for rule, _, _ in damage.rows} | elsewhere
     assert shown == set(RULES)
 

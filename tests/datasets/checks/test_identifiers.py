@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from sksurv.metrics import concordance_index_censored
 
 from branchpoint.datasets.checks.identifiers import alike, identifier_problems, loose_key
-from branchpoint.datasets.checks.outcomes import outcome_problems
+from branchpoint.datasets.checks.outcomes import outcome_problems, separate_pairs
 from branchpoint.datasets.cohort import Cohort, Patient, SurvivalLabel
 
 SAME = [
@@ -64,22 +64,43 @@ def test_rows_name_both_spellings_and_write_out_what_cannot_be_seen() -> None:
 
 
 @pytest.mark.parametrize(
-    ("outcomes", "rule"),
+    ("outcomes", "expected"),
     [
-        ([(400, True)] * 5, "no-comparable-pair"),
-        ([(400, True)] * 4 + [(300, False)], "no-comparable-pair"),
-        ([(400, True)] * 4 + [(400, False)], "one-event-time"),
-        ([(400, True)] * 4 + [(500, False)], "one-event-time"),
-        ([(400, True)] * 3 + [(500, True)] * 2, None),
+        ([(400, True)] * 5, ["no-comparable-pair"]),
+        ([(400, True)] * 4 + [(300, False)], ["no-comparable-pair"]),
+        ([(400, True)] * 4 + [(400, False)], ["few-pairs", "one-event-time"]),
+        ([(400, True)] * 4 + [(500, False)], ["few-pairs", "one-event-time"]),
+        ([(400, True)] * 4 + [(500, False)] * 2, ["one-event-time"]),
+        ([(400, True)] * 3 + [(500, True)] * 2, []),
+        ([(300, False)] * 10 + [(800, True), (900, True)], ["few-events", "few-pairs"]),
+        ([(900, True), (800, False), (700, True), (600, False), (500, True), (400, True)], []),
     ],
 )
-def test_outcomes_without_a_comparable_pair(outcomes: list[tuple[float, bool]], rule: str | None) -> None:
+def test_outcomes_without_a_comparable_pair(outcomes: list[tuple[float, bool]], expected: list[str]) -> None:
     patients = [
         Patient(id=str(number), images={}, labels={"survival": SurvivalLabel(time_days=time, event=event)})
         for number, (time, event) in enumerate(outcomes)
     ]
     rows = outcome_problems(cohort(patients, survival="survival"), folds=2)
-    assert [row.rule for row in rows] == ([rule] if rule else [])
+    assert [row.rule for row in rows] == expected
+
+
+@given(st.lists(st.tuples(st.integers(1, 6), st.booleans()), min_size=2, max_size=7), st.integers(1, 3))
+def test_separate_pairs_are_as_many_as_a_search_of_all_matchings_finds(outcomes: list, most: int) -> None:
+    labels = [SurvivalLabel(time_days=float(time), event=event) for time, event in outcomes]
+
+    def best(left: tuple[int, ...]) -> int:
+        pairs = [
+            (a, b)
+            for a in left
+            for b in left
+            if labels[a].event
+            and (labels[a].time_days, labels[a].event) != (labels[b].time_days, labels[b].event)
+            and (labels[a].time_days, 0) < (labels[b].time_days, int(not labels[b].event))
+        ]
+        return max((1 + best(tuple(n for n in left if n not in pair)) for pair in pairs), default=0)
+
+    assert separate_pairs(labels, most) == min(most, best(tuple(range(len(labels)))))
 
 
 def test_the_c_index_knows_no_pair_where_the_rule_says_so() -> None:

@@ -11,6 +11,7 @@ import pytest
 import SimpleITK as sitk
 from PIL import Image
 
+from branchpoint.config import DatasetConfig
 from branchpoint.datasets.checks.picture_files import inspect_picture
 from branchpoint.datasets.checks.volume_cohort import check_volumes
 from branchpoint.datasets.cohort import Cohort, MaskLabel, Patient
@@ -24,8 +25,8 @@ from tests.datasets.picture_builder import write as write_picture
 from tests.datasets.scans import ball, scan, volume_preparation, write, write_patient
 
 
-def nobody(dataset: object) -> Cohort:
-    raise NotImplementedError
+def nobody(dataset: DatasetConfig) -> Cohort:
+    pytest.fail(f"the check read {dataset.name} again: it is given the cohort")
 
 
 READER = Reader(read=nobody)

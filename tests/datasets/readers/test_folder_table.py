@@ -14,7 +14,8 @@ from branchpoint.config import DatasetConfig, SplitConfig
 from branchpoint.datasets.cohort import IGNORED, Cohort, MaskLabel
 from branchpoint.datasets.preparation.image_files import read_classes
 from branchpoint.datasets.prepared import prepare
-from branchpoint.datasets.readers.folder_declaration import pattern, read_declaration
+from branchpoint.datasets.readers.folder_declaration import read_declaration
+from branchpoint.datasets.readers.folder_files import pattern
 from branchpoint.datasets.readers.registry import read_cohort
 from branchpoint.datasets.splits import split
 from tests.datasets.picture_builder import change_cell, change_rows, check, disc, picture, rules, write
@@ -257,7 +258,7 @@ def test_volumes_work_the_same_way(tmp_path: Path) -> None:
         '[targets.tumour]\nkind = "segmentation"\nfiles = "{id}/gtv.nii.gz"\nvalues = [1]\n'
         '[targets.survival]\nkind = "survival"\ntime = "days"\nevent = "died"\n'
     )
-    assert rules(check("folder", root)) == [("few-events", "", "survival")]
+    assert rules(check("folder", root)) == [("few-events", "", "survival"), ("few-pairs", "", "survival")]
     config = DatasetConfig(name="folder", root=str(root), size_voxels=(8, 8, 8), spacing_mm=5.0)
     prepared = prepare(read_cohort(config), config, tmp_path / "cache", workers=1, progress=False)
     batch = prepared.batch([0, 1])

@@ -40,12 +40,13 @@ def inspect_files(
             the file that killed it. With 1 all is done in this process, which a crash then ends.
         progress: show a progress bar on the terminal.
     """
-    workers = min(workers or len(os.sched_getaffinity(0)), len(jobs))
     done: Iterable[tuple[int, FileReport]]
-    if workers <= 1:
+    if workers == 1 or not jobs:
         done = ((i, inspect(job)) for i, job in enumerate(jobs))
     else:
-        done = map_in_processes(inspect, jobs, _crashed, workers=workers)
+        done = map_in_processes(
+            inspect, jobs, _crashed, workers=min(workers or len(os.sched_getaffinity(0)), len(jobs))
+        )
     if progress and jobs:
         from rich.console import Console
         from rich.progress import track

@@ -24,6 +24,7 @@ SPARE_BYTES = 64 * 1024**2
 FORM_TOLERANCE_MM = 1.0
 """Two geometries in one header that put a corner further apart than this give different images in different viewers."""
 _CHUNK = 1 << 22
+_LFS = b"version https://git-lfs"
 _UNITS = {1: "metres", 3: "micrometres"}
 """Codes of xyzt_units that SimpleITK applies to spacings but not to origins."""
 
@@ -55,7 +56,9 @@ def nifti_faults(path: Path) -> list[Fault]:
         return [Fault("truncated-file", f"{path} ends inside its compressed data ({path.stat().st_size} bytes)")]
     except (OSError, zlib.error) as problem:  # gzip.BadGzipFile is an OSError
         return [Fault("unreadable-file", f"{path}: {problem}")]
-    except (ValueError, KeyError, OverflowError, HeaderDataError) as problem:
+    except KeyError as problem:
+        return [Fault("unreadable-file", f"{path}: the header is damaged: NIfTI knows no code {problem}")]
+    except (ValueError, OverflowError, HeaderDataError) as problem:
         return [Fault("unreadable-file", f"{path}: the header is damaged: {problem}")]
 
 
@@ -64,7 +67,9 @@ def _stream_faults(stream: BinaryIO, path: Path) -> list[Fault]:
     length = len(block)
     header = _header(block)
     if header is None:
-        what = "an empty file" if not length else "no NIfTI header"
+        what = "an empty file" if not length else f"no NIfTI header{_other_kind(block)}"
+        if block.startswith(_LFS):
+            return [Fault("unreadable-file", f"{path}: {what}", fix="fetch the file itself: `git lfs pull`")]
         return [Fault("truncated-file" if length < 348 else "unreadable-file", f"{path}: {what}")]
     if why := _signature_fault(header, block, path):
         return [Fault("unreadable-file", f"{path}: {why}")]
@@ -73,7 +78,7 @@ def _stream_faults(stream: BinaryIO, path: Path) -> list[Fault]:
     if len(shape) == 0 or shape.min() < 1:
         return [Fault("unreadable-file", f"{path}: the header gives the sizes {shape.tolist()}")]
     offset, count = max(int(header["vox_offset"]), len(header.binaryblock)), math.prod(shape.tolist())
-    needed = offset + count * int(header["bitpix"]) // 8
+    needed = offset + count * header.get_data_dtype().itemsize
     if needed - offset > MAX_BYTES:
         sizes = " x ".join(map(str, shape.tolist()))
         return [Fault("too-large", f"{path}: {sizes} voxels in the header", expected=f"at most {MAX_BYTES >> 30} GiB")]
@@ -89,6 +94,14 @@ def _stream_faults(stream: BinaryIO, path: Path) -> list[Fault]:
     if non_finite:
         faults.append(Fault("non-finite-voxels", f"{non_finite} of {count} voxels are NaN or infinite"))
     return faults
+
+
+def _other_kind(block: bytes) -> str:
+    """For a message: what a file that is no NIfTI is instead."""
+    kinds = {_LFS: "a pointer of Git LFS", b"<": "a web page", b"PK": "a zip archive", b"NRRD": "NRRD"}
+    found = next((kind for start, kind in kinds.items() if block.lstrip().startswith(start)), "")
+    found = "DICOM" if block[128:132] == b"DICM" else found
+    return f", but {found}" if found else ""
 
 
 def _signature_fault(header: Any, block: bytes, path: Path) -> str:
@@ -148,10 +161,21 @@ def _header(block: bytes) -> Any:
 
 def _spacing_faults(header: Any, dimensions: int) -> list[Fault]:
     spacing = np.abs(header["pixdim"][1 : 1 + min(dimensions, 3)].astype(float))  # a negative one means a flip
-    found = "spacing " + " x ".join(f"{value:g}" for value in spacing) + " mm in the header"
+    found = spacing_text(spacing)
     unit = _UNITS.get(int(header["xyzt_units"]) & 7)
     if unit:
         return [Fault("bad-units", f"{found.replace(' mm', '')}, in {unit}")]
+    return spacing_faults(spacing)
+
+
+def spacing_text(spacing: np.ndarray) -> str:
+    """For a message."""
+    return "spacing " + " x ".join(f"{value:g}" for value in spacing) + " mm in the header"
+
+
+def spacing_faults(spacing: np.ndarray) -> list[Fault]:
+    """Of a spacing in mm, along each axis."""
+    found = spacing_text(spacing)
     if not np.all(np.isfinite(spacing)) or spacing.min() < SPACING_RANGE_MM[0] or spacing.max() > SPACING_RANGE_MM[1]:
         return [Fault("bad-spacing", found)]
     usual = spacing.min() >= USUAL_SPACING_MM[0] and spacing.max() <= USUAL_SPACING_MM[1]
@@ -172,6 +196,9 @@ def _form_faults(header: Any, shape: np.ndarray) -> list[Fault]:
     sform = header.get_sform()
     norms = np.linalg.norm(sform[:3, :3], axis=0)
     spacing = np.abs(header["pixdim"][1:4].astype(float))
+    if norms.min() < SPACING_RANGE_MM[0]:
+        found = "the sform's spacing is " + " x ".join(f"{value:.3g}" for value in norms) + " mm"
+        return [Fault("bad-spacing", found)]
     if not np.allclose(norms, spacing, rtol=1e-2):
         found = "the sform's spacing is " + " x ".join(f"{value:.3g}" for value in norms) + " mm, pixdim's is "
         return [Fault("header-conflict", found + " x ".join(f"{value:.3g}" for value in spacing) + " mm")]

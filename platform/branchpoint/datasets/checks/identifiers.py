@@ -52,7 +52,12 @@ def identifier_problems(cohort: Cohort) -> list[Problem]:
         problem("similar-groups", "", "", f"groups {_quoted(each)} may be one patient, of whom folds see two")
         for each in alike(groups)
     ]
-    without = [patient.id for patient in cohort.patients if groups and not patient.group]
+    rows += [
+        problem("similar-centers", "", "", f"centres {_quoted(each)} may be one")
+        for each in alike(patient.center for patient in cohort.patients if patient.center)
+    ]
+    unreadable = {row.patient for row in cohort.problems if row.rule == "ragged-row"}
+    without = [p.id for p in cohort.patients if groups and not p.group and p.id not in unreadable]
     return rows + [problem("missing-group", sample, "", "no group, where others have one") for sample in without]
 
 

@@ -19,6 +19,7 @@ CT_MIN_SOFT_TISSUE = 0.01
 """Share of voxels from fat to muscle: 10 % and more even in wide fields of view; without it water is not at 0."""
 CT_MAX_PLATEAU = 0.01
 """Share of voxels that equal the lowest value where a window was clipped and air is gone."""
+_CT_AIR_SHARE = 0.05
 PET_MIN_PEAK = 1.0
 """SUV averages 1 over the body by definition, so a maximum below it is a volume scaled to [0, 1]."""
 PET_MAX_PEAK = 1000.0
@@ -27,6 +28,9 @@ PET_HIGH_PEAK = 200.0
 """Above any tumour or brain; the bladder, or a fault of dose or weight."""
 PET_TYPICAL = 1.6
 """Cohorts whose patients typically exceed this in most of the body are not in SUV: kBq/ml is 3 to 7 times as much."""
+PET_OUTLIER = (2.0, 2.5)
+"""A patient above this, and above so many times the cohort's median, is in another unit than the others: on STS the
+highest is 1.54, 2.4 times the median."""
 PET_NEGATIVE = -0.1
 """Reconstruction noise and resampling undershoot stay above this nearly everywhere."""
 PET_MAX_NEGATIVE = 0.01
@@ -56,6 +60,13 @@ def ct_faults(voxels: np.ndarray, *, air_in_view: bool) -> list[Fault]:
         why = f"clipped at {low:g}" if clipped else "shifted or scaled"
         return [Fault("ct-not-hu", f"{found}, none near -1000: {why}")]
     return [Fault("ct-no-air", f"{found}, none near -1000")]
+
+
+def looks_like_ct(voxels: np.ndarray) -> bool:
+    """Whether finite ``voxels`` (any shape) of an unnamed modality can hardly be anything but Hounsfield units."""
+    low, high = float(voxels.min()), float(voxels.max())
+    plausible = -3100 <= low <= CT_AIR[1] and 0 < high <= CT_MAX
+    return plausible and _share(voxels, *CT_AIR) > _CT_AIR_SHARE and _share(voxels, *CT_SOFT_TISSUE) > _CT_AIR_SHARE
 
 
 def pet_faults(voxels: np.ndarray) -> list[Fault]:

@@ -103,7 +103,7 @@ def _mask_rows(patient: Patient, name: str, label: MaskLabel, reports: Reports) 
     layers = [(layer, report) for layer in label.files if (report := _sound(layer.path, reports))]
     image = next((report for path in patient.images.values() if (report := _sound(path, reports))), None)
     for _, report in layers:
-        if image is not None and report.orientation != image.orientation:
+        if image is not None and report.orientation != image.orientation and not _drawn_upright(report, image):
             found = (
                 f"{image.job.path.name}: orientation {image.orientation}, {report.job.path.name}: {report.orientation}"
             )
@@ -121,6 +121,15 @@ def _mask_rows(patient: Patient, name: str, label: MaskLabel, reports: Reports) 
             ]
     whole = len(layers) == len(label.files) and not any(report.problems for _, report in layers)
     return _content_rows(patient, name, label, layers) if whole and patient.slice is None else []
+
+
+def _drawn_upright(mask: PictureReport, image: PictureReport) -> bool:
+    """Whether a mask without orientation can only have been drawn on the turned picture as a viewer shows it.
+
+    Its sides are those of the upright picture, and not those of the stored one.
+    """
+    quarter_turn = image.orientation >= 5 and image.size is not None and image.size != image.size[::-1]
+    return mask.orientation == 1 and quarter_turn and mask.size == image.size
 
 
 def _content_rows(

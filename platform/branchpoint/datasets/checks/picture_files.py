@@ -11,6 +11,7 @@ import numpy as np
 
 from branchpoint.datasets.checks.files import fault_rows
 from branchpoint.datasets.checks.headers import Fault, is_nifti, nifti_faults
+from branchpoint.datasets.checks.metaimage import is_metaimage, metaimage_faults
 from branchpoint.datasets.file_report import FileJob, FileReport, PictureReport
 from branchpoint.datasets.files import listed, unreadable_reason
 from branchpoint.datasets.preparation.image_files import (
@@ -22,8 +23,11 @@ from branchpoint.datasets.preparation.image_files import (
 )
 from branchpoint.datasets.preparation.volume_files import data_files
 
-NARROW = 1 / 8
-"""Share of the 16-bit range that pictures of 13 bits fill; less comes out nearly black, or nearly of one grey."""
+NARROW = 0.26
+"""Share of the range that pictures of 14 bits in 16 fill; they come out nearly black, or nearly of one grey."""
+BULK = 5e-3
+"""Share of the values at either end that may be saturated pixels."""
+_PHOTOMETRIC = 262
 FEWEST_LEVELS = 24
 """Grey levels of the poorest real picture: more; of a label map, which may stand in a picture's place: fewer."""
 MOST_UNKNOWN = 16
@@ -49,7 +53,8 @@ def _inspect(job: FileJob) -> PictureReport:
         rule = "truncated-file" if "truncated" in str(failure) else "unreadable-file"
         return _report(job, [Fault(rule, str(failure), expected="a file that Pillow or SimpleITK can read")])
     if job.kind != "mask":
-        return _image_report(job, volume if picture is None else np.asarray(_plain(picture)))
+        pixels = volume if picture is None else np.asarray(_plain(picture))
+        return _image_report(job, pixels, [] if picture is None else _stored_faults(job.path, picture))
     try:
         values = volume if picture is None else stored_values(picture, job.path)
     except ValueError as failure:
@@ -66,28 +71,9 @@ def _file_faults(path: Path) -> list[Fault]:
         if not part.stat().st_size:
             return [Fault("truncated-file", f"{part}: an empty file")]
     if is_nifti(path):
-        return [fault for fault in nifti_faults(path) if fault.rule in ("truncated-file", "unreadable-file")]
-    return _metaimage_faults(path) if path.suffix.lower() == ".mhd" else []
-
-
-def _metaimage_faults(path: Path) -> list[Fault]:
-    """A raw file shorter than its header says: SimpleITK prints to the terminal and gives another reason."""
-    import SimpleITK as sitk
-
-    reader = sitk.ImageFileReader()
-    reader.SetFileName(str(path))
-    try:
-        reader.ReadImageInformation()
-    except RuntimeError as failure:
-        return [Fault("unreadable-file", f"{path}: {str(failure).strip().splitlines()[-1]}")]
-    raw = next(iter(data_files(path)), None)
-    compressed = "CompressedData = True" in path.read_text(encoding="latin-1")[:10_000]
-    if raw is None or compressed:
-        return []
-    bits = sitk.GetPixelIDValueAsString(reader.GetPixelID()).split("-")[0]
-    needed = int(np.prod(reader.GetSize())) * (int(bits) // 8 if bits.isdigit() else 1)
-    found = raw.stat().st_size
-    return [Fault("truncated-file", f"{raw}: {found} of {needed} bytes")] if found < needed else []
+        fatal = ("truncated-file", "unreadable-file", "too-large")
+        return [fault for fault in nifti_faults(path) if fault.rule in fatal]
+    return metaimage_faults(path) if is_metaimage(path) else []
 
 
 def _plain(picture: Any) -> Any:
@@ -95,19 +81,41 @@ def _plain(picture: Any) -> Any:
     return picture if picture.mode.startswith(("I", "F")) or picture.mode == "L" else picture.convert("RGB")
 
 
-def _image_report(job: FileJob, pixels: np.ndarray | None) -> PictureReport:
-    assert pixels is not None
+def _stored_faults(path: Path, picture: Any) -> list[Fault]:
+    """What a file holds beside or below the 8 bits that are read: other bits, transparency, white stored as 0."""
+    from PIL import Image
+
     faults = []
-    levels = len(_counts(pixels[..., 1] if pixels.ndim == 3 and not is_volume(job.path) else pixels))
+    with Image.open(path) as file:
+        deep = any(";16" in str(tile[3]) for tile in file.tile)
+        white_is_zero = file.format == "TIFF" and getattr(file, "tag_v2", {}).get(_PHOTOMETRIC) == 0
+    if deep and white_is_zero:
+        faults.append(Fault("pixel-type", f"{path}: 16 bits with white stored as 0, which come out inverted"))
+    pixels = np.asarray(_plain(picture))
+    low, high = int(pixels.min()), int(pixels.max())
+    if deep and pixels.dtype == np.uint8 and low != high and high - low < NARROW * 256:
+        found = f"{path}: 16 bits in each channel, of which the upper 8 are read: values from {low} to {high} of 255"
+        faults.append(Fault("narrow-range", found, fix="rescale the pictures to the full range, to 8 bits"))
+    if picture.mode in ("RGBA", "LA", "PA") or "transparency" in picture.info:
+        least, most = picture.convert("RGBA").getchannel("A").getextrema()
+        if least != most:
+            faults.append(Fault("transparent-image", f"{path}: parts of it are transparent"))
+    return faults
+
+
+def _image_report(job: FileJob, pixels: np.ndarray | None, faults: list[Fault]) -> PictureReport:
+    assert pixels is not None
+    planes = pixels.transpose(2, 0, 1) if pixels.ndim == 3 and not is_volume(job.path) else [pixels]
+    levels = max(len(_counts(plane)) for plane in planes)
     low, high = pixels.min(), pixels.max()
     as_sixteen = pixels.dtype == np.uint16 or (pixels.dtype == np.int32 and low >= 0 and high < 1 << 16)
     if pixels.dtype != np.uint8 and not as_sixteen:
         faults.append(Fault("pixel-type", f"{job.path}: {pixels.dtype}, from {low:g} to {high:g}"))
-    elif as_sixteen and low != high and high - low < NARROW * (1 << 16):
-        faults.append(Fault("narrow-range", f"{job.path}: 16 bits, but values from {low} to {high} only"))
-    elif levels == 1:
+    elif as_sixteen and low != high and (found := _narrow(pixels)):
+        faults.append(Fault("narrow-range", f"{job.path}: 16 bits, but {found}"))
+    elif levels == 1 and not faults:
         faults.append(Fault("constant-image", f"{job.path}: every pixel is {pixels.flat[0]}"))
-    elif levels <= FEWEST_LEVELS:
+    elif levels <= FEWEST_LEVELS and not faults:
         faults.append(Fault("image-is-mask", f"{job.path}: {levels} grey levels in all"))
     return _report(
         job,
@@ -117,6 +125,15 @@ def _image_report(job: FileJob, pixels: np.ndarray | None) -> PictureReport:
         dtype=str(pixels.dtype),
         orientation=orientation_of(job.path),
     )
+
+
+def _narrow(pixels: np.ndarray) -> str:
+    """Where nearly all values of 16 bits lie, if that is a small part of what they can hold."""
+    low, high = (int(value) for value in (pixels.min(), pixels.max()))
+    if high - low < NARROW * (1 << 16):
+        return f"values from {low} to {high} only"
+    least, most = (int(value) for value in np.quantile(pixels, (BULK, 1 - BULK), method="nearest"))
+    return f"all but {BULK:.1%} of the values from {least} to {most}" if most - least < NARROW * (1 << 16) else ""
 
 
 def _mask_report(job: FileJob, values: np.ndarray) -> PictureReport:

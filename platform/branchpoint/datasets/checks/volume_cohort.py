@@ -9,7 +9,7 @@ import numpy as np
 
 from branchpoint.datasets.checks.duplicates import duplicates
 from branchpoint.datasets.checks.files import inspect_files
-from branchpoint.datasets.checks.intensities import PET_TYPICAL
+from branchpoint.datasets.checks.intensities import PET_OUTLIER, PET_TYPICAL
 from branchpoint.datasets.checks.volume_files import inspect_volume
 from branchpoint.datasets.checks.volume_geometry import patient_problems
 from branchpoint.datasets.cohort import Cohort, MaskLabel, Patient
@@ -37,16 +37,24 @@ def check_volumes(cohort: Cohort, reader: Reader, *, workers: int = 0, progress:
 
 
 def _uptake_problems(reports: Sequence[FileReport]) -> list[Problem]:
-    """A row where the PET of most patients cannot be in SUV, though no single file gives it away."""
-    levels: dict[str, list[float]] = defaultdict(list)
+    """Rows where PET cannot be in SUV, of most patients or of one beside others, though no file alone gives it away."""
+    levels: dict[str, dict[str, float]] = defaultdict(dict)
     for report in reports:
         if report.typical_uptake is not None:
-            levels[report.job.task].append(report.typical_uptake)
-    return [
-        problem("pet-units", "", task, f"typically {np.median(values):.1f} in the body, over {len(values)} patients")
-        for task, values in levels.items()
-        if np.median(values) > PET_TYPICAL
-    ]
+            levels[report.job.task][report.job.patient] = report.typical_uptake
+    rows = []
+    for task, values in levels.items():
+        median = float(np.median(list(values.values())))
+        if median > PET_TYPICAL:
+            found = f"typically {median:.1f} in the body, over {len(values)} patients"
+            rows.append(problem("pet-units", "", task, found))
+            continue
+        rows += [
+            problem("pet-units", patient, task, f"{value:.1f} in most of the body, where others have {median:.1f}")
+            for patient, value in values.items()
+            if value > max(PET_OUTLIER[0], PET_OUTLIER[1] * median)
+        ]
+    return rows
 
 
 def _masks(patient: Patient, release: str, reader: Reader) -> dict[str, tuple[str | None, MaskLabel]]:

@@ -8,14 +8,15 @@ from collections.abc import Sequence
 import numpy as np
 
 from branchpoint.datasets.checks.files import report_of
-from branchpoint.datasets.checks.headers import Fault, is_nifti, nifti_faults
-from branchpoint.datasets.checks.intensities import INTENSITY_RULES, typical_uptake
+from branchpoint.datasets.checks.headers import Fault, is_nifti, nifti_faults, spacing_faults
+from branchpoint.datasets.checks.intensities import INTENSITY_RULES, looks_like_ct, typical_uptake
+from branchpoint.datasets.checks.metaimage import is_metaimage, metaimage_faults
 from branchpoint.datasets.file_report import FileJob, FileReport
 from branchpoint.datasets.files import listed, unreadable_reason
 from branchpoint.datasets.preparation.modalities import unit_of
 from branchpoint.datasets.preparation.volume_files import Grid, grid_of, read_image
 
-FATAL = ("truncated-file", "unreadable-file", "bad-spacing", "bad-units", "bad-scaling", "too-large")
+FATAL = ("missing-file", "truncated-file", "unreadable-file", "bad-spacing", "bad-units", "bad-scaling", "too-large")
 """Faults of a header that leave nothing to read."""
 MASK_MAX_SHARE = 0.5
 """A tumour fills less than half of any volume; a mask that fills more has background and tumour exchanged."""
@@ -33,6 +34,7 @@ def _inspect(job: FileJob) -> FileReport:
     if reason := unreadable_reason(job.path):
         return report_of(job, [Fault("missing-file", reason, expected=f"the file {job.path}")])
     faults = nifti_faults(job.path) if is_nifti(job.path) else []
+    faults += metaimage_faults(job.path) if is_metaimage(job.path) else []
     if any(fault.rule in FATAL for fault in faults):
         return report_of(job, faults)
     import SimpleITK as sitk
@@ -49,13 +51,15 @@ def _inspect(job: FileJob) -> FileReport:
         return report_of(job, [Fault("wrong-dimensions", found)])
     grid = grid_of(image)
     voxels = sitk.GetArrayViewFromImage(image)
+    if not is_nifti(job.path):
+        faults += spacing_faults(np.array(grid.spacing_mm))
     faults += _direction_faults(grid)
     foreground = None
     if job.kind == "mask":
         mask_faults, foreground = _mask_faults(voxels, job.values, grid)
         faults += mask_faults
     else:
-        faults += _image_faults(voxels, job)
+        faults += _image_faults(voxels, job) + _default_geometry(grid)
     digest = None if job.kind == "mask" else _digest(voxels)
     level = typical_uptake(voxels) if unit_of(job.kind) == "SUV" and not faults else None
     return report_of(job, faults, grid=grid, digest=digest, foreground_mm=foreground, typical_uptake=level)
@@ -69,6 +73,12 @@ def _direction_faults(grid: Grid) -> list[Fault]:
     return []
 
 
+def _default_geometry(grid: Grid) -> list[Fault]:
+    """Voxels of 1 mm that begin at 0: what libraries write where nobody gave them a geometry."""
+    unset = grid.spacing_mm == (1.0, 1.0, 1.0) and not any(grid.origin_mm) and not grid.is_oblique
+    return [Fault("default-geometry", str(grid))] if unset else []
+
+
 def _image_faults(voxels: np.ndarray, job: FileJob) -> list[Fault]:
     faults = []
     if voxels.dtype.kind == "f":
@@ -80,6 +90,9 @@ def _image_faults(voxels: np.ndarray, job: FileJob) -> list[Fault]:
     rule = INTENSITY_RULES.get(unit_of(job.kind))
     if rule is not None and voxels.size:
         faults += rule(voxels, air_in_view=job.air_in_view)
+    if rule is None and voxels.size and looks_like_ct(voxels):
+        found = f"values from {voxels.min():g} to {voxels.max():g}, as of CT, under the name {job.kind!r}"
+        faults.append(Fault("unnamed-ct", found))
     return faults
 
 

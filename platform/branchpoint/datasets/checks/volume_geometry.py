@@ -60,16 +60,24 @@ def _text(bounds: np.ndarray) -> str:
 
 def _image_rows(patient: str, images: Mapping[str, FileReport]) -> list[Problem]:
     (first, *others) = images or [""]
-    return [
-        problem(
-            "images-apart",
-            patient,
-            other,
-            f"{first} at {_text(_bounds(images[first]))}, {other} at {_text(_bounds(images[other]))}",
-        )
-        for other in others
-        if _apart(_bounds(images[first]), _bounds(images[other]))
-    ]
+    rows = []
+    for other in others:
+        places = _bounds(images[first]), _bounds(images[other])
+        found = f"{first} at {_text(places[0])}, {other} at {_text(places[1])}"
+        if _apart(*places):
+            rows.append(problem("images-apart", patient, other, found))
+        elif _axes_exchanged(images[first], images[other]):
+            expected = f"the axes of the {first}, {images[first].grid}, or the same place"
+            fix = "check the axes of both: sizes that are exchanged in a header, or in an array, scramble the image"
+            rows.append(problem("grid-mismatch", patient, other, str(images[other].grid), expected=expected, fix=fix))
+    return rows
+
+
+def _axes_exchanged(first: FileReport, second: FileReport) -> bool:
+    """Whether two images have the same numbers of voxels in another order, and do not cover the same place."""
+    sizes = [report.grid.size for report in (first, second) if report.grid]
+    apart = np.abs(_bounds(first) - _bounds(second)).max()
+    return sizes[0] != sizes[1] and _same_counts(*sizes) and bool(apart > MARGIN_MM)
 
 
 def _mask_rows(

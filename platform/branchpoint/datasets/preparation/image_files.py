@@ -22,6 +22,7 @@ VOLUMES = (".mhd", ".mha", ".nii", ".nii.gz", ".nrrd")
 PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
 
 _EXIF_ORIENTATION = 0x0112
+_TRANSPARENT = "parts of it are transparent; put the mask into the colours and save it without alpha"
 
 Picture = Any
 """A PIL.Image.Image: the library is imported by the functions that need it."""
@@ -142,12 +143,12 @@ def stored_values(picture: Picture, path: Path) -> np.ndarray:
     if picture.mode == "1":
         return np.asarray(picture).astype(np.uint8) * np.uint8(255)
     if picture.mode == "P":
+        if "transparency" in picture.info and _is_transparent(picture):
+            raise ValueError(f"{path}: {_TRANSPARENT}")
         return np.asarray(picture.convert("L") if _is_grey(picture.getpalette("RGB")) else picture)
     pixels = np.asarray(picture)
     if picture.mode in ("LA", "RGBA") and (pixels[..., -1] != pixels[0, 0, -1]).any():
-        raise ValueError(
-            f"{path}: parts of it are transparent; put the mask into the colours and save it without alpha"
-        )
+        raise ValueError(f"{path}: {_TRANSPARENT}")
     if picture.mode in ("RGB", "RGBA"):
         colours = pixels[..., :3]
         if (colours != colours[..., :1]).any():
@@ -156,6 +157,11 @@ def stored_values(picture: Picture, path: Path) -> np.ndarray:
     elif picture.mode not in ("L", "LA", "I", "I;16", "I;16B"):
         raise ValueError(f"{path}: a picture of mode {picture.mode}; export the mask as 8-bit grey PNG")
     return pixels if pixels.ndim == 2 else pixels[..., 0]
+
+
+def _is_transparent(picture: Picture) -> bool:
+    low, high = picture.convert("RGBA").getchannel("A").getextrema()
+    return bool(low != high)
 
 
 def _is_grey(palette: Iterable[int] | None) -> bool:

@@ -12,7 +12,7 @@ class Problem:
     """One row of ``branchpoint check-data``.
 
     Attributes:
-        severity: errors refuse training; warnings do not.
+        severity: errors refuse training; warnings do not; accepted ones are warnings that the declaration accepts.
         patient: identifier, or ``""`` where the whole cohort is concerned.
         task: label or modality concerned (``CT``, ``gtvt``, ``pfs``), or ``""``.
         rule: short stable name, such as ``grid-mismatch``.
@@ -21,7 +21,7 @@ class Problem:
         fix: what the user can do.
     """
 
-    severity: Literal["error", "warning"]
+    severity: Literal["error", "warning", "accepted"]
     patient: str
     task: str
     rule: str

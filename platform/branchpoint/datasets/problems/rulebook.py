@@ -92,6 +92,13 @@ RULES: dict[str, Rule] = {
     "unusual-spacing": _warning(
         "spacing from 0.1 to 15 mm along each axis", "check the unit; thick slices and microscopy can be right"
     ),
+    "default-geometry": _warning(
+        "the spacing and place that the scanner wrote",
+        "check how the file was saved: numpy.eye(4) or a bare array loses the geometry; synthetic volumes can be right",
+    ),
+    "unnamed-ct": _warning(
+        "a modality whose name says CT", "call it CT in the declaration, so that it is checked and normalised as such"
+    ),
     "bad-scaling": _error("a finite, positive slope and a finite intercept in the header", _EXPORT),
     "bad-units": _error("lengths in millimetres", "convert the header's lengths to millimetres"),
     "too-large": _error("", "check the header's sizes; crop or resample a volume that is truly so large"),
@@ -143,6 +150,9 @@ PICTURE_RULES: dict[str, Rule] = {
         "a picture of many grey levels",
         "look at it: image and mask may have changed places; pictures of few levels can be right",
     ),
+    "transparent-image": _warning(
+        "a picture without transparency", "look at it: its colours are read, its alpha channel is not"
+    ),
     "narrow-range": _warning(
         "values that use most of what 16 bits can hold",
         'rescale the pictures to the full range, or set dataset.intensities to "image": black is 0, white is 65535',
@@ -169,6 +179,19 @@ PICTURE_RULES: dict[str, Rule] = {
     ),
     "ratio-mismatch": _error("the cup-to-disc ratio of the mask", "check that mask and row belong to this image"),
     "bad-declaration": _error("", "correct the declaration"),
+    "unread-format": _error(
+        "PNG, JPEG, BMP or TIFF; NIfTI (.nii, .nii.gz), MetaImage (.mha, .mhd) or NRRD",
+        "convert the file to one of these",
+    ),
+    "no-labels": _error("a label of some samples", "correct files, pattern or column, or drop the target"),
+    "constant-target": _warning(
+        "labels that differ", "check the column; nothing can be learned from a label that is the same for all"
+    ),
+    "missing-part": _warning("a part for each sample", "fill in the column; until then the sample is in no part"),
+    "similar-centers": _warning(
+        "centres that differ in more than case, Unicode form, spaces or zeros",
+        "write each centre in one way: splits by centre take them for two",
+    ),
     "bad-part": _error("train, validation or test", _CORRECT),
     "similar-ids": _error(
         "identifiers that differ in more than case, Unicode form, spaces, invisible characters or zeros",
@@ -183,6 +206,10 @@ PICTURE_RULES: dict[str, Rule] = {
     ),
     "no-comparable-pair": _error(
         "an event before the follow-up of another patient ends", "correct times and events, or drop the task"
+    ),
+    "few-pairs": _warning(
+        "in each fold an event before the follow-up of another patient ends",
+        "use fewer folds: the others have no C-index of their own",
     ),
     "one-event-time": _warning(
         "events at more than one time", "check the times: a survival curve with one step says little"

@@ -6,7 +6,7 @@ import csv
 import dataclasses
 import json
 import os
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -15,6 +15,9 @@ from branchpoint.datasets.problems.problem import Problem
 COLUMNS = tuple(field.name for field in dataclasses.fields(Problem))
 CONDENSE_ABOVE = 10
 """Rows alike for more patients than this fill the screen without telling more; JSON and CSV keep every row."""
+
+_STYLES = {"error": "red", "warning": "yellow", "accepted": "dim"}
+"""Severities in the table's order."""
 
 PIPED_WIDTH = 180
 """Columns of the table where the output is no terminal and COLUMNS does not say."""
@@ -59,7 +62,7 @@ def write_problems_csv(problems: Sequence[Problem], path: Path) -> None:
 
 
 def print_problems(problems: Sequence[Problem], title: str = "") -> None:
-    """Print one table, errors first, and a line that counts them."""
+    """Print one table, errors first and what is accepted last, and a line that counts them."""
     from rich import box
     from rich.console import Console
     from rich.table import Table
@@ -68,19 +71,24 @@ def print_problems(problems: Sequence[Problem], title: str = "") -> None:
     console = Console()
     if not console.is_terminal and "COLUMNS" not in os.environ:
         console = Console(width=PIPED_WIDTH)
-    rows = sorted(condense(problems), key=lambda problem: problem.severity != "error")
+    order = list(_STYLES)
+    rows = sorted(condense(problems), key=lambda problem: order.index(problem.severity))
     if rows:
         table = Table(title=title or None, box=box.SIMPLE_HEAD, padding=(0, 1))
         for column in COLUMNS:
             table.add_column(column, no_wrap=column in ("severity", "patient", "rule"), overflow="fold")
         for row in rows:
             cells = [Text(getattr(row, column)) for column in COLUMNS]
-            cells[0].stylize("red" if row.severity == "error" else "yellow")
+            cells[0].stylize(_STYLES[row.severity])
             cells[1] = cells[1] if row.patient else Text("(cohort)")
             table.add_row(*cells)
         console.print(table)
-    errors = sum(problem.severity == "error" for problem in problems)
-    warnings = len(problems) - errors
-    counts = f"{errors} error{'s' * (errors != 1)}, {warnings} warning{'s' * (warnings != 1)}"
-    summary = counts if problems else "nothing is wrong"
+    summary = counted(problems) if problems else "nothing is wrong"
     console.print(f"{title}: {summary}" if title else summary, highlight=False, soft_wrap=True)
+
+
+def counted(problems: Iterable[Problem]) -> str:
+    """How many rows of each severity: ``1 error, 2 warnings``, and those accepted where there are any."""
+    found = Counter(problem.severity for problem in problems)
+    words = [f"{found[each]} {each}{'s' * (found[each] != 1)}" for each in ("error", "warning")]
+    return ", ".join(words + [f"{found['accepted']} accepted"] * bool(found["accepted"]))

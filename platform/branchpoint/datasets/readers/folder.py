@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from branchpoint.config import DatasetConfig
-from branchpoint.datasets.checks.identifiers import loose_key
 from branchpoint.datasets.cohort import Cohort, Label, Part, Patient, TargetKind
 from branchpoint.datasets.files import describe_folder, list_files, listed
-from branchpoint.datasets.preparation.image_files import is_picture, is_volume
+from branchpoint.datasets.preparation.image_files import is_volume
 from branchpoint.datasets.problems.problem import Problem
 from branchpoint.datasets.problems.rulebook import problem
 from branchpoint.datasets.readers.folder_covariates import read_covariates
@@ -20,18 +19,23 @@ from branchpoint.datasets.readers.folder_declaration import (
     SegmentationDeclaration,
     TableDeclaration,
     Target,
-    pattern,
     read_declaration,
 )
-from branchpoint.datasets.readers.folder_labels import class_names, columns_of, kind_of, mask_of, parse_cells, text_of
+from branchpoint.datasets.readers.folder_files import depth_of, match_files
+from branchpoint.datasets.readers.folder_gaps import Gaps
+from branchpoint.datasets.readers.folder_labels import (
+    class_names,
+    columns_of,
+    kind_of,
+    mask_of,
+    parse_cells,
+    target_columns,
+    text_of,
+)
 from branchpoint.datasets.readers.folder_parts import read_parts
-from branchpoint.datasets.readers.tables import Row, Table, column_key, read_table
+from branchpoint.datasets.readers.tables import Row, Table, column_key, normalized, read_table, spelled
 
 DECLARATION = "dataset.toml"
-_DEPTH = 8
-
-Found = Mapping[str, Mapping[str, Sequence[Path]]]
-"""Modality or target to sample to files."""
 
 
 def declaration_file(dataset: DatasetConfig) -> Path:
@@ -65,11 +69,13 @@ class _Reading:
         }
         self.patterns = {name: image.files for name, image in declaration.images.items()}
         self.patterns |= {name: mask.files for name, mask in self.masks.items()}
-        listing = list_files(root, _DEPTH)
-        self.found: Found = {name: self._match(name, files, listing) for name, files in self.patterns.items()}
-        samples = {sample for name in declaration.images for sample in self.found[name]}
+        self.columns: frozenset[str] = frozenset()
         self.table = self._read_table()
         self.rows: Mapping[str, Row] = self.table.rows if self.table else {}
+        listing = list_files(root, depth_of(self.patterns.values()))
+        self.files = match_files(root, self.patterns, listing, self.rows)
+        self.found = self.files.found
+        samples = {sample for name in declaration.images for sample in self.found[name]}
         self.samples = sorted(samples | set(self.rows))
         self.masked_only = sorted({sample for name in self.masks for sample in self.found[name]} - set(self.samples))
         self.volumes = any(
@@ -92,21 +98,16 @@ class _Reading:
         if self.volumes:
             self._refuse_picture_masks()
         declared = self.declaration.table.covariates if self.declaration.table else ()
-        self.covariates, rows = read_covariates(declared, self.rows)
+        present = [name for name in declared if name in self.columns]
+        self.covariates, rows = read_covariates(present, self.rows)
         self.problems += rows
+        gaps = Gaps(self.declaration, self.files, self.table)
+        self.problems += gaps.doubled() + gaps.unread(self.samples)
+        for sample in self.samples:
+            self.problems += gaps.of(sample)
         patients = tuple(map(self._patient, self.samples))
-        for sample in self.masked_only:
-            first_name, image = next(iter(self.declaration.images.items()))
-            names = [path.name for name in self.masks for path in self.found[name].get(sample, ())]
-            self.problems.append(
-                problem(
-                    "missing-file",
-                    sample,
-                    first_name,
-                    f"only {listed(names)}",
-                    expected=image.files.replace("{id}", sample),
-                )
-            )
+        self.problems += self._without_labels(patients)
+        self.problems += gaps.masks_alone(self.masked_only)
         targets: dict[str, TargetKind] = {name: kind_of(target) for name, target in self.declaration.targets.items()}
         parts = self._parts_and_groups(patients)
         splits = {"official": parts} if parts else {}
@@ -124,32 +125,19 @@ class _Reading:
                 name: known for name, target in self.declaration.targets.items() if (known := class_names(target))
             },
             splits=splits,
+            accepted=self.declaration.accepted,
         )
-
-    def _match(self, name: str, files: str, listing: Sequence[Path]) -> dict[str, list[Path]]:
-        """Sample to the files that a pattern of the declaration matches."""
-        expression, matched = pattern(files), defaultdict[str, list[Path]](list)
-        for path in listing:
-            match = expression.fullmatch(path.relative_to(self.root).as_posix())
-            if match and (is_picture(path) or is_volume(path)):
-                matched[match["id"]].append(path)
-        if name in self.declaration.images:
-            for sample, paths in matched.items():
-                self.problems += [
-                    problem("duplicate-patient", sample, name, f"{path}, beside {paths[0]}") for path in paths[1:]
-                ]
-        return dict(matched)
 
     def _read_table(self) -> Table | None:
         declared = self.declaration.table
         if declared is None:
             return None
         path = self.root / declared.file
-        if not path.is_file():
+        if not path.is_file():  # a named pipe would never end
             found = f"no file {declared.file}; the folder holds {describe_folder(self.root)}"
             self.problems.append(problem("bad-declaration", "", "", found, expected="table.file, from the root"))
             return None
-        table = read_table(path, (declared.id,))
+        table = read_table(path, (declared.id,), spelled)
         self.problems += table.problems
         return self._by_declared_name(table, declared)
 
@@ -159,7 +147,7 @@ class _Reading:
         absent = []
         for name in dict.fromkeys([declared.id, *columns_of(declared, self.declaration.targets)]):
             try:
-                key = column_key(table.headers, name)
+                key = column_key(table.headers, name, spelled)
             except ValueError as doubled:
                 if name != declared.id:  # said with the table
                     self.problems.append(problem("doubled-column", "", "", f"{declared.file}: {doubled}"))
@@ -170,7 +158,9 @@ class _Reading:
                 keys[name] = key
         if absent and table.headers:
             found = f"{declared.file} has no column {listed(absent)}; it has {listed(table.headers, 12)}"
+            found += _nearest(absent, table.headers)
             self.problems.append(problem("bad-declaration", "", "", found, expected="the columns that are declared"))
+        self.columns = frozenset(keys)
         rows = {sample: {name: row[key] for name, key in keys.items()} for sample, row in table.rows.items()}
         return replace(table, rows=rows)
 
@@ -189,7 +179,6 @@ class _Reading:
     def _patient(self, sample: str) -> Patient:
         row, declared = self.rows.get(sample), self.declaration.table
         images = {name: files[0] for name in self.declaration.images if (files := self.found[name].get(sample))}
-        self._report_files(sample, images, row)
         labels = {
             name: label
             for name, target in self.declaration.targets.items()
@@ -204,21 +193,18 @@ class _Reading:
             group=text_of(row, declared.group if declared else None),
         )
 
-    def _report_files(self, sample: str, images: Mapping[str, Path], row: Row | None) -> None:
-        expected = {name: image.files.replace("{id}", sample) for name, image in self.declaration.images.items()}
-        if not images:
-            first = next(iter(expected.values()))
-            self.problems.append(problem("row-without-images", sample, "", "a table row, but no image", expected=first))
-            return
-        self.problems += [
-            problem("missing-file", sample, name, "no such file", expected=where)
-            for name, where in expected.items()
-            if name not in images
+    def _without_labels(self, patients: Sequence[Patient]) -> list[Problem]:
+        """Rows of the targets that nobody has a label of: nothing can learn them."""
+        labelled = {name for patient in patients for name in patient.labels}
+        return [
+            problem("no-labels", "", name, f"none of {len(patients)} samples has a label")
+            for name, target in self.declaration.targets.items()
+            if patients and name not in labelled and self._can_be_read(target)
         ]
-        if self.table and row is None:
-            near = [other for other in self.rows if loose_key(other) == loose_key(sample)]
-            alike = f"; it has {near[0]!r}" if near else ""
-            self.problems.append(problem("images-without-row", sample, "", f"no row in {self.table.path.name}{alike}"))
+
+    def _can_be_read(self, target: Target) -> bool:
+        """Whether the table has the target's columns; where it lacks them, that row says it."""
+        return isinstance(target, SegmentationDeclaration) or self.columns.issuperset(target_columns(target))
 
     def _label(self, sample: str, name: str, target: Target, row: Row | None) -> Label | None:
         if isinstance(target, SegmentationDeclaration):
@@ -227,7 +213,7 @@ class _Reading:
                 where = target.files.replace("{id}", sample)
                 self.problems.append(problem("missing-label", sample, name, "no mask", expected=where))
             return mask_of(target, files, self.volumes) if files else None
-        if row is None:
+        if row is None or not self._can_be_read(target):
             return None
         label, rows = parse_cells(sample, name, target, row)
         self.problems += rows
@@ -246,3 +232,13 @@ class _Reading:
         parts, rows = read_parts(declared.part, self.rows, patients)
         self.problems += rows
         return parts
+
+
+def _nearest(absent: Sequence[str], headers: Sequence[str]) -> str:
+    """For a message: the columns that those who are absent may mean."""
+    alike: dict[str, str] = {}
+    for name in absent:
+        near = [header for header in headers if normalized(header) == normalized(name)]
+        near = near or difflib.get_close_matches(name, headers, 1)
+        alike |= {name: near[0]} if near else {}
+    return "".join(f"; {name!r} may be its {near!r}, write it so" for name, near in alike.items())

@@ -52,17 +52,19 @@ def class_names(target: Target) -> tuple[str, ...]:
     return ()
 
 
+def target_columns(target: Target) -> tuple[str, ...]:
+    """The columns that a target is read from."""
+    if isinstance(target, ClassificationDeclaration | RegressionDeclaration):
+        return (target.column,)
+    if isinstance(target, MultilabelDeclaration):
+        return target.columns
+    return (target.time, target.event) if isinstance(target, SurvivalDeclaration) else ()
+
+
 def columns_of(table: TableDeclaration, targets: Mapping[str, Target]) -> list[str]:
     """Every column that the declaration names, but for the identifier."""
     columns = [column for column in (table.group, table.center, table.part, *table.covariates) if column]
-    for target in targets.values():
-        if isinstance(target, ClassificationDeclaration | RegressionDeclaration):
-            columns.append(target.column)
-        elif isinstance(target, MultilabelDeclaration):
-            columns.extend(target.columns)
-        elif isinstance(target, SurvivalDeclaration):
-            columns += [target.time, target.event]
-    return columns
+    return columns + [column for target in targets.values() for column in target_columns(target)]
 
 
 def text_of(row: Row | None, column: str | None) -> str | None:

@@ -38,6 +38,12 @@ def read_parts(
     if absent and patients:
         found = f"no sample of column {column!r} is in {' or '.join(absent)}"
         problems.append(problem("bad-part", "", "", found, expected="samples to train on, and samples to test on"))
+    if parts:
+        problems += [
+            problem("missing-part", patient.id, "", f"no part in column {column!r}")
+            for patient in patients
+            if patient.id not in parts and is_missing(rows.get(patient.id, {}).get(column, ""))
+        ]
     problems += [
         problem("parted-group", "", "", f"{group} is in {listed(sorted(found))}")
         for group, found in of_group.items()

@@ -6,15 +6,17 @@ Tables are recognised by their columns, not by their file names, which differ be
 from __future__ import annotations
 
 import re
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from branchpoint.datasets.cohort import Box, Label, SurvivalLabel
+from branchpoint.datasets.files import listed
 from branchpoint.datasets.problems.problem import Problem
 from branchpoint.datasets.problems.rulebook import problem
 from branchpoint.datasets.readers.tables import (
+    Table,
     is_missing,
     normalized,
     number,
@@ -110,7 +112,8 @@ def read_tables(files: Sequence[Path]) -> HecktorTables:
     tables = HecktorTables()
     for path in files:
         table = read_table(path)
-        kinds = kinds_of({NAMES[column] for column in table.columns if column in NAMES}, table.columns)
+        columns = [normalized(header) for header in table.headers]
+        kinds = kinds_of({NAMES[column] for column in columns if column in NAMES}, columns)
         if not kinds:
             if "hecktor" in path.name.lower():  # another project's faulty table is not this cohort's problem
                 tables.problems.extend(table.problems or (_no_columns(path, table.columns),))
@@ -120,7 +123,7 @@ def read_tables(files: Sequence[Path]) -> HecktorTables:
             continue
         for kind in kinds:
             tables.rows.setdefault(kind, set()).update(table.rows)
-        tables.problems.extend((*table.problems, *_doubled(path, table.headers)))
+        tables.problems.extend((*table.problems, *_doubled(path, table)))
         for patient, row in table.rows.items():
             for column, text in row.items():
                 if column in NAMES:
@@ -141,14 +144,33 @@ def kinds_of(names: set[str], columns: Sequence[str]) -> set[str]:
     return kinds if "patientid" in columns else set()
 
 
-def _doubled(path: Path, headers: Sequence[str]) -> list[Problem]:
-    """A row for each known column that the header has twice."""
-    counts = Counter(map(normalized, headers))
-    return [
-        problem("doubled-column", "", "", f"{path.name} has {count} columns {name!r}")
-        for name, count in counts.items()
-        if count > 1 and name in NAMES
-    ]
+def _doubled(path: Path, table: Table) -> list[Problem]:
+    """A row for each value that the header has two columns of: of one name, or of two that disagree."""
+    by_name: dict[str, list[str]] = defaultdict(list)
+    for header in table.headers:
+        if normalized(header) in NAMES:
+            by_name[NAMES[normalized(header)]].append(header.strip())
+    rows = []
+    for name, headers in by_name.items():
+        plain = [normalized(header) for header in headers]
+        if len(set(plain)) < len(plain):
+            rows.append(problem("doubled-column", "", "", f"{path.name} has {len(plain)} columns {plain[0]!r}"))
+        elif differ := [patient for patient, row in table.rows.items() if _differ(name, [row[key] for key in plain])]:
+            found = f"{path.name}: {' and '.join(map(repr, headers))} differ for {listed(differ)}"
+            rows.append(problem("doubled-column", "", "", found))
+    return rows
+
+
+def _differ(name: str, texts: Sequence[str]) -> bool:
+    return len({_meaning(name, text) for text in texts if not is_missing(text)}) > 1
+
+
+def _meaning(name: str, text: str) -> float | str:
+    """What a cell says, whichever way it is written: ``1.0`` is ``1``, and ``M`` is ``1`` of a sex."""
+    if name == "sex":
+        return SEXES.get(text.lower().removesuffix(".0"), text)
+    value = number(text)
+    return text if value is None else value
 
 
 def _no_columns(path: Path, columns: Sequence[str]) -> Problem:
@@ -167,7 +189,7 @@ def _merge(tables: HecktorTables, patient: str, named: Record, source: str) -> N
         held = record.get(name, "")
         if is_missing(held):
             record[name] = text
-        elif not is_missing(text) and text != held and number(text) != number(held):
+        elif not is_missing(text) and _meaning(name, text) != _meaning(name, held):
             found = f"{held!r}, but {text!r} in {source}"
             tables.problems.append(problem("conflicting-tables", patient, name, found))
 

@@ -8,10 +8,12 @@ from pathlib import Path
 from branchpoint.config import DatasetConfig
 from branchpoint.datasets.cohort import Cohort
 from branchpoint.datasets.files import unusual_entries
+from branchpoint.datasets.problems.acceptance import acceptances
 from branchpoint.datasets.problems.rulebook import problem
 from branchpoint.datasets.reader import Reader
 from branchpoint.datasets.readers import busi, cadis, endovis2017, hecktor, isic2017, origa, ph2, retouch, sts
 from branchpoint.datasets.readers import folder as folder_table
+from branchpoint.datasets.readers.folder_declaration import read_toml
 from branchpoint.values import look_up
 
 READERS: dict[str, Reader] = {
@@ -59,4 +61,10 @@ def read_cohort(dataset: DatasetConfig) -> Cohort:
     rows = [
         problem("unusual-file", "", "", f"{path}: {reason}") for path, reason in unusual_entries(Path(dataset.root))
     ]
-    return dataclasses.replace(cohort, problems=(*cohort.problems, *rows)) if rows else cohort
+    accepted = dict(cohort.accepted)
+    if dataset.name != "folder" and folder_table.declaration_file(dataset).exists():
+        try:
+            accepted |= acceptances(read_toml(folder_table.declaration_file(dataset)).get("accept", {}))
+        except ValueError as failure:
+            rows.append(problem("bad-declaration", "", "", str(failure), expected="rules and reasons in [accept]"))
+    return dataclasses.replace(cohort, problems=(*cohort.problems, *rows), accepted=accepted)

@@ -188,7 +188,7 @@ def _labels(patient: str, row: Row) -> tuple[dict[str, Label], list[Problem]]:
 def _recurrence(patient: str, row: Row) -> tuple[SurvivalLabel | None, list[Problem]]:
     """Any recurrence or metastasis, at its time; ``--`` means none until the last follow-up."""
     outcome = row.get("outcome", "")
-    event = None if is_missing(outcome) else outcome != "--"
+    event = False if outcome == "--" else None if is_missing(outcome) else True
     text = row.get(_OUTCOME_TIME if event else _FOLLOW_UP, "")
     days, rows = parse_time(patient, "recurrence", "" if text == "--" else text)
     if event:

@@ -8,19 +8,47 @@ import math
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from branchpoint.datasets.cohort import SurvivalLabel
+from branchpoint.datasets.files import unreadable_reason
 from branchpoint.datasets.problems.problem import Problem
 from branchpoint.datasets.problems.rulebook import problem
 
 MISSING = frozenset(
     {"", "nan", "-nan", "na", "n/a", "n.a.", "n.a", "<na>", "#n/a", "#na", "null", "#null!", "(null)", "nil", "none"}
-    | {"-", "\u2013", "\u2014", "?", "??", ".", "..", "nat", "unknown", "unk", "unbekannt", "k.a.", "not available"}
+    | {
+        "-",
+        "--",
+        "---",
+        "\u2013",
+        "\u2014",
+        "?",
+        "??",
+        ".",
+        "..",
+        "nat",
+        "unknown",
+        "unk",
+        "unbekannt",
+        "k.a.",
+        "not available",
+    }
     | {
         "not known",
+        "not applicable",
+        "not reported",
+        "not done",
+        "not evaluated",
+        "not assessed",
+        "keine angabe",
+        "inconnu",
+        "desconocido",
+        "pending",
+        "tbd",
+        "n/k",
         "missing",
         "undefined",
         "\\n",
@@ -34,6 +62,8 @@ MISSING = frozenset(
     }
 )
 """Texts, in lower case, that say that a value is unknown."""
+MAX_BYTES = 256 * 1024**2
+"""Of a table; a larger file is no clinical table."""
 MAX_DAYS = 36_525.0
 """100 years: a longer follow-up is a date or another unit."""
 
@@ -68,14 +98,28 @@ def column_keys(headers: Sequence[str]) -> tuple[str, ...]:
     return tuple(name if shared[name] == 1 else header.strip() for name, header in zip(plain, headers, strict=True))
 
 
-def column_key(headers: Sequence[str], name: str) -> str | None:
+def spelled(header: str) -> str:
+    """A column's name without what nobody sees: case, Unicode form, underscores and the number of spaces.
+
+    Brackets, signs and units stay: ``age (months)`` is not ``age (years)``, and ``Ki67+`` is not ``Ki67-``.
+    """
+    plain = unicodedata.normalize("NFKC", header).casefold().replace("_", " ")
+    return " ".join("".join(sign for sign in plain if unicodedata.category(sign) != "Cf").split())
+
+
+def column_key(headers: Sequence[str], name: str, form: Callable[[str], str] = normalized) -> str | None:
     """The key of the column called ``name``: the exact name wins, else the only one that is alike; ``None``: none.
+
+    Args:
+        headers: of the table.
+        name: which is looked for.
+        form: names of one form are alike.
 
     Raises:
         ValueError: two columns may be meant; the message names both.
     """
     exact = [place for place, header in enumerate(headers) if header.strip() == name.strip()]
-    found = exact or [place for place, header in enumerate(headers) if normalized(header) == normalized(name)]
+    found = exact or [place for place, header in enumerate(headers) if form(header) == form(name)]
     if len(found) > 1:
         both = " and ".join(f"{headers[place].strip()!r} (column {place + 1})" for place in found)
         raise ValueError(f"column {name!r} may be {both}")
@@ -113,28 +157,38 @@ def code(text: str) -> str:
     return plain[1].removeprefix("+") if plain else text
 
 
-def read_table(path: Path, id_columns: tuple[str, ...] = ("patientid", "patient", "subjectid")) -> Table:
-    """Rows of a CSV file (comma, semicolon or tab; UTF-8 or Latin-1), keyed by the first of ``id_columns`` it has.
+def read_table(
+    path: Path,
+    id_columns: tuple[str, ...] = ("patientid", "patient", "subjectid"),
+    form: Callable[[str], str] = normalized,
+) -> Table:
+    """Rows of a CSV file, keyed by the first of ``id_columns`` it has.
 
+    The separator is a comma, semicolon, tab or ``|``; the encoding UTF-8, UTF-16 with a
+    byte-order mark, or Windows-1252.
     A file without such a column gives no rows and no problem: it is some other table. Of two rows for one patient
-    the first is kept and an error names the patient.
+    the first is kept and an error names the patient. Names of columns are compared in their ``form``.
     """
     try:
+        if reason := unreadable_reason(path):
+            return Table(path, (), {}, (_unreadable(path, reason),))
+        if path.stat().st_size > MAX_BYTES:
+            return Table(path, (), {}, (_unreadable(path, f"more than {MAX_BYTES >> 20} MiB"),))
         data = path.read_bytes()
     except OSError as failure:
         return Table(path, (), {}, (_unreadable(path, failure.strerror or str(failure)),))
     text = _decoded(data)
     if reason := _no_table(data, text):
         return Table(path, (), {}, (_unreadable(path, reason),))
-    header = text.partition("\n")[0]
+    separator, text = _separated(text)
     try:
-        lines = list(csv.reader(io.StringIO(text, newline=""), delimiter=max(",;\t", key=header.count), strict=True))
+        lines = list(csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True))
     except csv.Error as failure:
         return Table(path, (), {}, (_unreadable(path, f"a quotation mark is not closed or not alone: {failure}"),))
     headers = tuple(lines[0]) if lines else ()
     columns = column_keys(headers)
     try:
-        id_column = next((key for name in id_columns if (key := column_key(headers, name)) is not None), None)
+        id_column = next((key for name in id_columns if (key := column_key(headers, name, form)) is not None), None)
     except ValueError as doubled:
         row = problem("doubled-column", "", "", f"{path.name}: {doubled}")
         return Table(path, columns, {}, (row,), headers)
@@ -169,10 +223,20 @@ def _keyed(path: Path, headers: tuple[str, ...], lines: list[list[str]], key: in
 def _decoded(data: bytes) -> str:
     if data.startswith((b"\xff\xfe", b"\xfe\xff")):
         return data.decode("utf-16", errors="replace")
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        return data.decode("latin-1")
+    for encoding in ("utf-8-sig", "cp1252"):
+        try:
+            return data.decode(encoding)
+        except UnicodeDecodeError:
+            continue
+    return data.decode("latin-1")
+
+
+def _separated(text: str) -> tuple[str, str]:
+    """The separator, and the text without the line ``sep=;`` by which Excel says it."""
+    if said := re.match(r"\s*sep=(.)\r?\n", text, re.IGNORECASE):
+        return said[1], text[said.end() :]
+    header = text.partition("\n")[0]
+    return max(",;\t|", key=header.count), text
 
 
 _MAGIC = {b"PK\x03\x04": "an Excel workbook (xlsx)", b"\xd0\xcf\x11\xe0": "an Excel workbook (xls)", b"%PDF": "a PDF"}
@@ -190,7 +254,7 @@ def _no_table(data: bytes, text: str) -> str:
         return "binary content"
     if not text.strip("\ufeff\r\n\t ,;"):
         return "no content"
-    if re.match(r"\s*<(!doctype|html|\?xml)", text, re.IGNORECASE):
+    if re.match(r"\s*<(!doctype|html|head|body|table|\?xml)\b", text, re.IGNORECASE):
         return "a web page, not a table: download the file itself"
     return ""
 
