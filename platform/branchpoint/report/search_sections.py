@@ -124,6 +124,9 @@ def left_out_sections(results: Results) -> list[Section]:
     found = []
     if results.excluded:
         found.append(Section("Patients left out", [Text(", ".join(results.excluded), note=False)]))
+    if results.accepted:
+        said = [Text(f"{rule}: {reason}", note=False) for rule, reason in sorted(results.accepted.items())]
+        found.append(Section("Warnings accepted", said))
     if results.left_out:
         said = "These files of the results store could not be used; their rows are in no figure of this page."
         table = Table("files-left-out", ["file", "why"], [list(row) for row in sorted(results.left_out.items())])
