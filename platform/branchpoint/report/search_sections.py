@@ -125,8 +125,8 @@ def left_out_sections(results: Results) -> list[Section]:
     if results.excluded:
         found.append(Section("Patients left out", [Text(", ".join(results.excluded), note=False)]))
     if results.accepted:
-        said = [Text(f"{rule}: {reason}", note=False) for rule, reason in sorted(results.accepted.items())]
-        found.append(Section("Warnings accepted", said))
+        reasons = [Text(f"{rule}: {reason}", note=False) for rule, reason in sorted(results.accepted.items())]
+        found.append(Section("Warnings accepted", reasons))
     if results.left_out:
         said = "These files of the results store could not be used; their rows are in no figure of this page."
         table = Table("files-left-out", ["file", "why"], [list(row) for row in sorted(results.left_out.items())])
