@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from branchpoint.commands.choices import with_choices
-from branchpoint.commands.references import reference_configs
+from branchpoint.commands.references import reference_configs, training_shares
 from branchpoint.commands.search_options import SearchOptions
 from branchpoint.config import Config, DatasetConfig
+from branchpoint.search.final import Finals
 from branchpoint.search.space.parts import candidates_learn
+from branchpoint.search.study import Candidate
+from branchpoint.store import EpochRecord, Store
 from search_spaces import busi, hecktor, ph2
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -77,3 +82,24 @@ def test_wrong_choices_are_said_before_the_data_are_read(option: str, value: str
     assert done.returncode == 2
     assert message in done.stderr
     assert "no-patients" not in done.stdout
+
+
+def test_shares_of_training_time_follow_the_names_of_the_finalists_runs(tmp_path: Path) -> None:
+    config = base("hecktor")
+    study = SimpleNamespace(name="s", base=config, setup=None)
+    reference = replace(config, optimizer=replace(config.optimizer, learning_rate=0.002))
+    finals = Finals(study=study, epochs=config.training.epochs, published={"shared": reference}, seeds=2)
+    found = [Candidate("0000", config, 0.5)]
+    store = Store(str(tmp_path))
+    names = {  # a trial of the search may have a name like those of folds
+        "0000": 5.0,
+        "odd-fold1": 5.0,
+        f"{config.candidate}-fold0": 20.0,
+        f"{config.candidate}-fold1-seed{config.seed + 1}": 10.0,
+        f"{reference.candidate}-fold0": 10.0,
+        "0001": None,
+    }
+    for trial, seconds in names.items():
+        store.writer("s").epoch(EpochRecord(study="s", trial=trial, epoch=1, metrics={}, seconds=seconds))
+    said = training_shares(store, finals, found)
+    assert said == "training took 50 s: search 20%, finalists 60%, references 20%"

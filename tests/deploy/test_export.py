@@ -139,8 +139,16 @@ def test_unknown_format(finished: Finished, tmp_path: Path) -> None:
 SCHEMA = {
     "type": "object",
     "required": [
-        "version", "monai_version", "pytorch_version", "numpy_version", "optional_packages_version", "task",
-        "description", "authors", "copyright", "network_data_format",
+        "version",
+        "monai_version",
+        "pytorch_version",
+        "numpy_version",
+        "optional_packages_version",
+        "task",
+        "description",
+        "authors",
+        "copyright",
+        "network_data_format",
     ],
     "properties": {
         "version": {"type": "string", "pattern": r"^\d+\.\d+\.\d+$"},
@@ -157,7 +165,14 @@ SCHEMA = {
         "tensor": {
             "type": "object",
             "required": [
-                "type", "format", "modality", "num_channels", "spatial_shape", "dtype", "value_range", "is_patch_data",
+                "type",
+                "format",
+                "modality",
+                "num_channels",
+                "spatial_shape",
+                "dtype",
+                "value_range",
+                "is_patch_data",
                 "channel_def",
             ],
             "properties": {
@@ -171,7 +186,7 @@ SCHEMA = {
             },
         }
     },
-}  # fmt: skip
+}
 """The mandatory keys of MONAI's bundle specification, written down here: its own schema is fetched from the network."""
 
 
@@ -193,10 +208,9 @@ def test_monai_runs_the_bundle_and_predicts_the_same(finished: Finished, strange
     images = dict(part.split("=") for part in given(strangers).split(","))
     data = tmp_path / "data.json"
     data.write_text(json.dumps({"data": [{"id": "A", "images": images, "covariates": {"age": "61"}}]}))
-    ran = monai_command(
-        "run", "--config_file", f"['{out}/configs/inference.json', '{data}']", "--bundle_root", out,
-        "--meta_file", out / "configs/metadata.json",
-    )  # fmt: skip
+    config_files = f"['{out}/configs/inference.json', '{data}']"
+    places = ["--bundle_root", out, "--meta_file", out / "configs/metadata.json"]
+    ran = monai_command("run", "--config_file", config_files, *places)
     assert ran.returncode == 0, ran.stderr[-3000:]
     table = tmp_path / "cases.csv"
     table.write_text(f"id,CT,PET,age\nA,{images['CT']},{images['PET']},61\n")

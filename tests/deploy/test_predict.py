@@ -104,9 +104,8 @@ def test_outputs_of_a_new_patient(finished: Finished, strangers: Path, tmp_path:
     assert "A12  tumour" in done.output
     assert "percentile" in done.output
     folder = tmp_path / "A12"
-    assert {path.name for path in folder.iterdir()} == {
-        "mask.nii.gz", "labels.json", "probabilities.npz", "result.json", "page.html",
-    }  # fmt: skip
+    written = {"mask.nii.gz", "labels.json", "probabilities.npz", "result.json", "page.html"}
+    assert {path.name for path in folder.iterdir()} == written
     result = json.loads((folder / "result.json").read_text())
     assert result["networks"] == ["fold0", "fold1"]
     assert any("placed by the rule" in text for text in result["warnings"]), "trained with boxes, predicted without"
@@ -238,9 +237,14 @@ def test_table_with_a_bad_case_resumed(finished: Finished, strangers: Path, tmp_
     cut.write_bytes(pet.read_bytes()[:-3000])
     table = tmp_path / "cases.csv"
     rows: list[list[Any]] = [
-        ["id", "CT", "PET", "age"], ["A", *good, 61], ["B", ct, cut, 70], ["C", ct, pet, ""], ["D", ct, "gone.nii", 50],
-        ["E", ct, "", 50], ["F", ct, pet, "old"],
-    ]  # fmt: skip
+        ["id", "CT", "PET", "age"],
+        ["A", *good, 61],
+        ["B", ct, cut, 70],
+        ["C", ct, pet, ""],
+        ["D", ct, "gone.nii", 50],
+        ["E", ct, "", 50],
+        ["F", ct, pet, "old"],
+    ]
     table.write_text("\n".join(",".join(map(str, row)) for row in rows))
     out = tmp_path / "out"
     done = run(finished.bundle, "--table", table, "--out", out)

@@ -38,10 +38,8 @@ def study(strangers: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def write(folder: Path, modality: str, image: sitk.Image, number: int, slopes: np.ndarray, intercept: float) -> None:
     values = sitk.GetArrayFromImage(image)
     stored = np.round((values - intercept) / slopes[:, None, None]).astype(np.int16)
-    write_series(
-        folder, modality, stored, number=number, spacing_mm=image.GetSpacing(), origin_mm=image.GetOrigin(),
-        slopes=slopes, intercept=intercept,
-    )  # fmt: skip
+    grid = {"spacing_mm": image.GetSpacing(), "origin_mm": image.GetOrigin()}
+    write_series(folder, modality, stored, number=number, slopes=slopes, intercept=intercept, **grid)
 
 
 def test_same_as_from_nifti_and_segmentation_by_instance(

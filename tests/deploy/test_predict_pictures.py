@@ -61,10 +61,16 @@ def write_untrained(out: Path, config: Config, cohort: Cohort, seeds: int = 2) -
 @pytest.fixture(scope="module")
 def skin(tmp_path_factory: pytest.TempPathFactory) -> Path:
     cohort = Cohort(
-        name="skin", release="", root=Path("/"), modalities=("photo",), patients=(Patient(id="a", images={}),),
-        targets={"lesion": "segmentation", "diagnosis": "classification"}, dimensions=2, channels={"photo": 3},
+        name="skin",
+        release="",
+        root=Path("/"),
+        modalities=("photo",),
+        patients=(Patient(id="a", images={}),),
+        targets={"lesion": "segmentation", "diagnosis": "classification"},
+        dimensions=2,
+        channels={"photo": 3},
         class_names={"lesion": ("lesion",), "diagnosis": ("naevus", "melanoma")},
-    )  # fmt: skip
+    )
     config = Config(
         dataset=DatasetConfig(name="skin", size_voxels=(32, 32)),
         tasks=(SegmentationConfig(name="lesion", target="lesion"), ClassificationConfig(name="dx", target="diagnosis")),
@@ -173,9 +179,14 @@ def scan(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def organs(tmp_path: Path, *, with_class: bool) -> Path:
     cohort = Cohort(
-        name="organs", release="", root=Path("/"), modalities=("CT",), patients=(Patient(id="a", images={}),),
-        targets={"organ": "segmentation", "sick": "classification"}, class_names={"organ": ("liver", "spleen")},
-    )  # fmt: skip
+        name="organs",
+        release="",
+        root=Path("/"),
+        modalities=("CT",),
+        patients=(Patient(id="a", images={}),),
+        targets={"organ": "segmentation", "sick": "classification"},
+        class_names={"organ": ("liver", "spleen")},
+    )
     dense = SegmentationConfig(name="organ", target="organ", foreground_classes=2)
     tasks = (dense, ClassificationConfig(name="sick", target="sick")) if with_class else (dense,)
     config = Config(

@@ -18,73 +18,73 @@ def trial(name: str, score: float | None = None, **values: object) -> TrialRecor
     return TrialRecord(**{**fields, **values})  # type: ignore[arg-type]
 
 
+FULL_STUDY = StudyRecord(
+    study="s",
+    dataset="sts",
+    release="1",
+    config='{"a":1}',
+    settings='{"trials":2}',
+    excluded=("p 1", "p2"),
+    versions={"torch": "2.6"},
+    started=NOW,
+)
+FULL_TRIAL = trial(
+    "0001",
+    0.5,
+    attempt=2,
+    fingerprint="f",
+    candidate="c",
+    fold=3,
+    seed=2**40,
+    stage="final",
+    reason="r",
+    parameters=10**10,
+    macs=10**12,
+    peak_memory_bytes=2**35,
+    epoch_seconds=1.5,
+    gpu_seconds=2.5,
+    versions={"torch": "2.6"},
+    started=NOW,
+    finished=NOW,
+    notes=("age is missing",),
+)
+FULL_EPOCH = EpochRecord(study="s", trial="0001", attempt=2, epoch=7, metrics={"train/loss": math.inf}, seconds=0.25)
+FULL_FIGURE = FigureRecord(
+    study="s",
+    candidate="c",
+    label="best found",
+    kind="model",
+    split="test",
+    fold=-1,
+    task="t",
+    metric="dice",
+    value=0.5,
+    low=0.25,
+    high=0.75,
+    n=30,
+    error=0.125,
+    p=0.5,
+    p_adjusted=1.0,
+    resampled="30 samples",
+)
+
+
+def as_row(record: object) -> dict[str, object]:
+    """What the store gives back for ``record``: maps as pairs, tuples as lists."""
+    plain = {dict: lambda value: list(value.items()), tuple: list}
+    return {name: plain.get(type(value), lambda same: same)(value) for name, value in vars(record).items()}
+
+
 def test_every_column_comes_back(store: Store) -> None:
     writer = store.writer("s")
-    study = StudyRecord(
-        study="s",
-        dataset="sts",
-        release="1",
-        config='{"a":1}',
-        settings='{"trials":2}',
-        excluded=("p 1", "p2"),
-        versions={"torch": "2.6"},
-        started=NOW,
-    )
-    full = trial(
-        "0001",
-        0.5,
-        attempt=2,
-        fingerprint="f",
-        candidate="c",
-        fold=3,
-        seed=2**40,
-        stage="final",
-        reason="r",
-        parameters=10**10,
-        macs=10**12,
-        peak_memory_bytes=2**35,
-        epoch_seconds=1.5,
-        gpu_seconds=2.5,
-        versions={"torch": "2.6"},
-        started=NOW,
-        finished=NOW,
-        notes=("age is missing",),
-    )
-    epoch = EpochRecord(study="s", trial="0001", attempt=2, epoch=7, metrics={"train/loss": math.inf}, seconds=0.25)
-    figure = FigureRecord(
-        study="s",
-        candidate="c",
-        label="best found",
-        kind="model",
-        split="test",
-        fold=-1,
-        task="t",
-        metric="dice",
-        value=0.5,
-        low=0.25,
-        high=0.75,
-        n=30,
-        error=0.125,
-        p=0.5,
-        p_adjusted=1.0,
-        resampled="30 samples",
-    )
-    writer.study(study)
-    writer.trial(full)
-    writer.epoch(epoch)
-    writer.figures([figure])
-    for record, table in [
-        (study, store.studies()),
-        (full, store.trials("s")),
-        (epoch, store.epochs("s")),
-        (figure, store.figures("s")),
-    ]:
-        (row,) = table.to_pylist()
-        expected = {
-            name: list(value.items()) if isinstance(value, dict) else list(value) if isinstance(value, tuple) else value
-            for name, value in vars(record).items()
-        }
-        assert row == expected
+    writer.study(FULL_STUDY)
+    writer.trial(FULL_TRIAL)
+    writer.epoch(FULL_EPOCH)
+    writer.figures([FULL_FIGURE])
+    assert store.studies().to_pylist() == [as_row(FULL_STUDY)]
+    assert store.trials("s").to_pylist() == [as_row(FULL_TRIAL)]
+    assert store.epochs("s").to_pylist() == [as_row(FULL_EPOCH)]
+    assert store.figures("s").to_pylist() == [as_row(FULL_FIGURE)]
     assert store.trials("s").schema.field("started").type == pa.timestamp("us", "UTC")
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from branchpoint.config import SegmentationConfig
+from branchpoint.config import Config, SegmentationConfig
 from branchpoint.datasets.cohort import Cohort, Patient
 from branchpoint.datasets.pipeline import checked_cohort
 from branchpoint.datasets.prepared import PreparedCohort
@@ -60,13 +60,9 @@ def compare_with_radiomics(
     """
     finished = FinishedStudy.open(store, study, home=home, data_root=data_root)
     config = finished.config
-    tasks = [task for task in map(build_task, config.tasks) if isinstance(task, SurvivalTask)]
-    if not tasks:
-        raise ValueError(f"study {study!r} has no survival task: standard radiomics is a Cox model")
+    tasks = _survival_tasks(config, study)
     cohort = read_cohort(config.dataset)
-    outline = next((name for name, kind in cohort.targets.items() if kind == "segmentation"), None)
-    if outline is None or cohort.dimensions != 3:
-        raise ValueError(f"cohort {cohort.name!r} has no outlines in volumes: there is no region to measure")
+    outline = _outlined_target(cohort)
     prepared, _ = checked_cohort(
         config.dataset, finished.home / "cache", folds=config.split.folds, without_faulty=bool(finished.faulty)
     )
@@ -95,6 +91,21 @@ def compare_with_radiomics(
     )
     store.writer(study).figures(records)
     return lines
+
+
+def _survival_tasks(config: Config, study: str) -> list[SurvivalTask]:
+    tasks = [task for task in map(build_task, config.tasks) if isinstance(task, SurvivalTask)]
+    if not tasks:
+        raise ValueError(f"study {study!r} has no survival task: standard radiomics is a Cox model")
+    return tasks
+
+
+def _outlined_target(cohort: Cohort) -> str:
+    """Name of the target whose masks are the regions to measure."""
+    outline = next((name for name, kind in cohort.targets.items() if kind == "segmentation"), None)
+    if outline is None or cohort.dimensions != 3:
+        raise ValueError(f"cohort {cohort.name!r} has no outlines in volumes: there is no region to measure")
+    return outline
 
 
 def _drawing_task(run: RunSpec) -> str | None:

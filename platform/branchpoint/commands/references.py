@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from branchpoint.config import AnyTaskConfig, Config
 from branchpoint.search.final import Finals
+from branchpoint.search.finalists import Finalist
 from branchpoint.search.space.extended import SpaceOfStudy
 from branchpoint.search.space.parts import learned, main_tasks
 from branchpoint.search.space.points import config_at
@@ -58,13 +59,18 @@ def training_shares(store: Store, finals: Finals, candidates: Sequence[Candidate
 
     A network for comparison that the search found, too, counts as a finalist.
     """
-    found = {finalist.config.candidate for finalist in replace(finals, published={}).finalists(candidates)}
-    compared = {finalist.config.candidate for finalist in finals.finalists([])} - found
+    found = _run_names(replace(finals, published={}).finalists(candidates))
+    compared = _run_names(finals.finalists([])) - found
     seconds = {"search": 0.0, "finalists": 0.0, "references": 0.0}
     for row in store.epochs(finals.study.name, columns=["seconds"]).to_pylist():
-        candidate, final, _ = row["trial"].partition("-fold")
-        part = ("references" if candidate in compared else "finalists") if final else "search"
-        seconds[part] += row["seconds"]
+        name = row["trial"]
+        part = "finalists" if name in found else "references" if name in compared else "search"
+        seconds[part] += row["seconds"] or 0.0
     total = sum(seconds.values())
     shares = ", ".join(f"{part} {value / max(total, 1e-9):.0%}" for part, value in seconds.items())
     return f"training took {total:,.0f} s: {shares}"
+
+
+def _run_names(finalists: Sequence[Finalist]) -> set[str]:
+    """Names of all runs of ``finalists``, in the store."""
+    return {spec.name for finalist in finalists for spec in finalist.specs()}

@@ -55,7 +55,7 @@ def make_hecktor_phantom(
         raise ValueError(f"release is {release!r}: must be one of {', '.join(RELEASES)}")
     if not 0.2 <= spacing_scale <= 4.0:
         raise ValueError(f"spacing_scale is {spacing_scale}: must lie from 0.2 to 4, or small tumours get lost")
-    out = Path(out).resolve()
+    out, layout = Path(out).resolve(), RELEASES[release]
     cohort = sample_patients(patients, seed=seed, censoring=censoring)
     settings = {
         "phantom": "hecktor",
@@ -68,7 +68,6 @@ def make_hecktor_phantom(
     }
     if begin(out, settings):
         return out
-    layout = RELEASES[release]
 
     def make(patient: PhantomPatient) -> tuple[Point, Point]:
         images = scan(patient, seed, layout.mask_grid, spacing_scale)
@@ -77,11 +76,7 @@ def make_hecktor_phantom(
 
     with ThreadPoolExecutor(workers or os.cpu_count() or 1) as pool:
         boxes = list(shown(pool.map(make, cohort), len(cohort), f"Phantom of HECKTOR {release}", progress))
-    named = {layout.patient_id(patient): box for patient, box in zip(cohort, boxes, strict=True)}
-    listed = sorted(cohort, key=layout.patient_id)
-    for path, rows in layout.tables.items():
-        write_text(out / path, layout.text(rows(layout, listed, named)))
-    write_text(out / TRUTH, layout.text(_truth(layout, listed)))
+    _write_tables(out, layout, cohort, boxes)
     return out
 
 
@@ -127,6 +122,17 @@ def _write_scan(out: Path, layout: Release, patient: PhantomPatient, images: Sca
         if holds(patient):
             for path in (ct, pet):
                 same_file(path, out / folder / layout.patient_id(patient) / path.name)
+
+
+def _write_tables(
+    out: Path, layout: Release, cohort: Sequence[PhantomPatient], boxes: Sequence[tuple[Point, Point]]
+) -> None:
+    """The release's own tables, and the truth last: it says that the cohort is complete."""
+    named = {layout.patient_id(patient): box for patient, box in zip(cohort, boxes, strict=True)}
+    listed = sorted(cohort, key=layout.patient_id)
+    for path, rows in layout.tables.items():
+        write_text(out / path, layout.text(rows(layout, listed, named)))
+    write_text(out / TRUTH, layout.text(_truth(layout, listed)))
 
 
 def _truth(layout: Release, cohort: Sequence[PhantomPatient]) -> Rows:
