@@ -71,8 +71,13 @@ FULL_FIGURE = FigureRecord(
 
 def as_row(record: object) -> dict[str, object]:
     """What the store gives back for ``record``: maps as pairs, tuples as lists."""
-    plain = {dict: lambda value: list(value.items()), tuple: list}
-    return {name: plain.get(type(value), lambda same: same)(value) for name, value in vars(record).items()}
+
+    def plain(value: object) -> object:
+        if isinstance(value, dict):
+            return list(value.items())
+        return list(value) if isinstance(value, tuple) else value
+
+    return {name: plain(value) for name, value in vars(record).items()}
 
 
 def test_every_column_comes_back(store: Store) -> None:
