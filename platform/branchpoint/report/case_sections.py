@@ -58,7 +58,7 @@ def case_section(task: SegmentationTask, pooled: Summary, runs: Sequence[RunSpec
     note = (
         "Solid: predicted by a network that had not seen the patient; dashed (green, or pale where there are "
         "several classes): true. Planes go through the "
-        "largest cut of the true outline. The three cases by chance were drawn with a fixed seed, before anyone looked."
+        "largest cut of the true outline. The three cases by chance were drawn with a fixed seed."
     )
     return Section(title, [Text(note), *cases])
 
