@@ -79,7 +79,7 @@ def test_a_run_goes_on_on_another_machine(store: str, tmp_path: Path) -> None:
     assert [name[:11] for name in (kept / "checkpoints").names()] == ["epoch-00001", "epoch-00002"]
     outcome = execute(SPEC, on(second, store), lambda *_: None)
     assert epochs_of(outcome, store) == [(1, 1), (1, 2), (2, 2), (2, 3), (2, 4)], "from the last checkpoint"
-    assert kept.names() == ["attempt-001", "attempt-002", "config.json", "network.pt"], "few objects, no checkpoint"
+    assert kept.names() == ["attempt-001", "attempt-002", "config.json", "network.pt", "validation.npz"]
     assert not first.exists()
     assert not second.exists()
 
