@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -102,7 +103,11 @@ def test_the_fingerprint_is_that_of_the_files(tmp_path: Path) -> None:
     labels: list[Any] = [patient.labels["diagnosis"] for patient in cohort.patients if "diagnosis" in patient.labels]
     assert found.targets["diagnosis"].counts == {k: labels.count(k) for k in sorted(set(labels))}
     paths[0].write_bytes(b"no picture")
-    assert fingerprint_cohort(cohort).unreadable == (paths[0],)
+    paths[1].unlink()
+    os.mkfifo(paths[1])
+    assert fingerprint_cohort(cohort).unreadable == tuple(sorted(paths[:2])), "and does not wait for a named pipe"
+    done = run("plan", "isic2017", "--root", root)
+    assert "faults in files and tables: `branchpoint check-data isic2017` names them" in done.output
 
 
 def run(*arguments: object) -> Result:

@@ -11,6 +11,7 @@ from PIL import Image
 
 from branchpoint.config import DatasetConfig
 from branchpoint.datasets.check import check_cohort
+from branchpoint.datasets.cohort import Cohort, MaskLabel, Patient
 from branchpoint.datasets.problems.problem import Problem
 from branchpoint.datasets.readers.registry import read_cohort
 
@@ -35,6 +36,21 @@ PH2_HEADER = (
     "Histological Diagnosis",
 )
 NAMES = ("common_nevus", "atypical_nevus", "melanoma")
+
+
+def one_picture(root: Path, photo: Path, mask: Path) -> Cohort:
+    """A cohort of one photograph and its mask, whose foreground is 255."""
+    patient = Patient(id="P", images={"photo": photo}, labels={"lesion": MaskLabel(mask, (255,))})
+    return Cohort(
+        name="toy",
+        release="",
+        root=root,
+        modalities=("photo",),
+        targets={"lesion": "segmentation"},
+        patients=(patient,),
+        dimensions=2,
+        channels={"photo": 3},
+    )
 
 
 def picture(seed: int, size: Sequence[int] = SIZE, channels: int = 3) -> np.ndarray:

@@ -7,7 +7,7 @@ from typing import Literal
 
 import pytest
 
-from branchpoint.execution.finished import final_runs, recommended
+from branchpoint.execution.recommendation import final_runs, recommended
 from branchpoint.store import FigureRecord, Store, TrialRecord
 
 Named = tuple[str, Literal["model", "reference", "difference"], str]

@@ -94,3 +94,9 @@ def test_of_a_finished_study(store: Store, tmp_path: Path) -> None:
 def test_unknown_study(store: Store, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="no study 'other' in"):
         study_status(store, "other", tmp_path)
+
+
+def test_to_look_at_a_study_needs_no_torch() -> None:
+    """Whose import takes seconds, at each look."""
+    script = "import sys, branchpoint.execution.study_status; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0

@@ -9,12 +9,12 @@ import pytest
 
 from branchpoint.config import Config
 from branchpoint.execution.run_spec import Outcome
-from branchpoint.search.budget import Plan
+from branchpoint.search.budget import StudyPlan
 from branchpoint.search.suggest.runs import SearchRuns
 from branchpoint.search.suggest.suggestions import Suggestions
 from tests.search.search_toys import toy_space
 
-PLAN = Plan(
+PLAN = StudyPlan(
     budget=1000,
     trials=40,
     trial_epochs=20,

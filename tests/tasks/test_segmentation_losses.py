@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -14,22 +15,20 @@ from branchpoint.tasks.segmentation_losses import KINDS, tversky_loss
 from tests.tasks.segmentation_samples import sample, summary_of, task
 
 
+def monai_options(classes: int) -> dict[str, Any]:
+    """What our losses are in MONAI's words: a sigmoid, or a softmax whose background is left out."""
+    several = classes > 1
+    kind = {"sigmoid": not several, "softmax": several, "to_onehot_y": several, "include_background": not several}
+    return {**kind, "smooth_nr": 0.0, "smooth_dr": 0.0, "reduction": "none"}
+
+
 @pytest.mark.parametrize("shape", [(5, 6, 7), (8, 9)])
 @pytest.mark.parametrize("classes", [1, 3])
 def test_dice_loss_matches_monai(classes: int, shape: tuple[int, ...]) -> None:
     from monai.losses import DiceLoss
 
     logits, target = sample(classes, shape=shape)
-    several = classes > 1
-    theirs = DiceLoss(
-        sigmoid=not several,
-        softmax=several,
-        to_onehot_y=several,
-        include_background=not several,
-        smooth_nr=0.0,
-        smooth_dr=0.0,
-        reduction="none",
-    )(logits, target.float())
+    theirs = DiceLoss(**monai_options(classes))(logits, target.float())
     torch.testing.assert_close(segmentation_loss(logits, target, "dice"), theirs.flatten(1).mean(1))
 
 
@@ -38,18 +37,7 @@ def test_tversky_loss_matches_monai(classes: int) -> None:
     from monai.losses import TverskyLoss
 
     logits, target = sample(classes)
-    several = classes > 1
-    theirs = TverskyLoss(
-        sigmoid=not several,
-        softmax=several,
-        to_onehot_y=several,
-        include_background=not several,
-        alpha=0.3,
-        beta=0.7,
-        smooth_nr=0.0,
-        smooth_dr=0.0,
-        reduction="none",
-    )(logits, target.float())
+    theirs = TverskyLoss(alpha=0.3, beta=0.7, **monai_options(classes))(logits, target.float())
     torch.testing.assert_close(segmentation_loss(logits, target, "tversky"), theirs.flatten(1).mean(1))
 
 

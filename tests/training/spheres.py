@@ -52,6 +52,10 @@ class MemoryCohort:
         self.labelled["large"][2::5] = False
         self.loaded: list[list[int]] = []
 
+    def prepared_mask(self, index: int, target: str) -> torch.Tensor:
+        """As a prepared cohort gives it."""
+        return torch.from_numpy({"tumour": self.mask}[target][index, 0])
+
     def batch(self, indices: Sequence[int] | np.ndarray) -> Batch:
         """As a prepared cohort gives it."""
         rows = np.asarray(indices)

@@ -81,7 +81,7 @@ def only_study(store: Store) -> str:
 
 def _candidate(store: Store, study: str, given: str | None) -> tuple[str, str]:
     """Label in the figures (the candidate itself where it was not tested) and candidate."""
-    from branchpoint.execution.finished import recommended
+    from branchpoint.execution.recommendation import recommended
 
     if given is not None:
         rows = [row for row in store.figures(study).to_pylist() if row["kind"] == "model"]
@@ -97,8 +97,8 @@ def _trained(store: Store, study: str, candidate: str, request: Request) -> list
 
     from branchpoint.config import Config
     from branchpoint.deploy.bundle.create import Trained
-    from branchpoint.execution.finished import final_runs
-    from branchpoint.execution.held_out import load_summaries
+    from branchpoint.execution.held_out import kept_as, load_summaries
+    from branchpoint.execution.recommendation import final_runs
     from branchpoint.execution.state import NETWORK, run_folder, store_and_state
     from branchpoint.training.state.warm_start import CONFIG_FILE
 
@@ -113,7 +113,7 @@ def _trained(store: Store, study: str, candidate: str, request: Request) -> list
         if not place.holds(NETWORK):
             raise ValueError(f"study {study!r}: the weights of {row['trial']} are gone from {place}")
         weights = torch.load(io.BytesIO(place.read(NETWORK)), map_location="cpu", weights_only=True)
-        tested = load_summaries(place.read("test.npz")) if place.holds("test.npz") else None
+        tested = load_summaries(place.read(kept_as("test"))) if place.holds(kept_as("test")) else None
         trained.append(
             Trained(config=Config.from_json(place.read(CONFIG_FILE).decode()), weights=weights, tested=tested)
         )

@@ -13,7 +13,7 @@ from branchpoint.commands.options import JsonOption, with_options
 
 if TYPE_CHECKING:
     from branchpoint.commands.job import StudySpace
-    from branchpoint.commands.planning import Plan
+    from branchpoint.commands.planning import TrainingPlan
     from branchpoint.config import Config
 
 
@@ -49,8 +49,9 @@ def plan(options: PlanOptions) -> None:
     cohort = read_cohort(dataset)
     if not cohort.patients:
         raise ValueError(f"no patients of {options.dataset} under {dataset.root}: run `branchpoint check-data` there")
+    fingerprint = fingerprint_cohort(cohort)
     found = plan_training(
-        fingerprint_cohort(cohort),
+        fingerprint,
         dataset,
         space.base,
         region=cohort.region,
@@ -63,6 +64,11 @@ def plan(options: PlanOptions) -> None:
         print(found.config.to_json())
         return
     _show(found, f"{options.dataset}: {len(cohort.patients)} samples")
+    faults = len(fingerprint.unreadable) + sum(row.severity == "error" for row in cohort.problems)
+    if faults:
+        print(
+            f"{faults} faults in files and tables: `branchpoint check-data {options.dataset}` names them; correct them"
+        )
     print(f"python jobs/nas_{options.dataset}.py --data-root {options.root} {job_options(found.config)}")
 
 
@@ -92,7 +98,7 @@ def job_options(config: Config) -> str:
     return f"--size {size}{spacing} --width {config.network.width} {training} --folds {config.split.folds}"
 
 
-def _show(found: Plan, title: str) -> None:
+def _show(found: TrainingPlan, title: str) -> None:
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Table

@@ -22,6 +22,8 @@ RARE = 0.5
 """Classes are balanced where the rarest has less than this share of an even one."""
 LEAST_IN_FOLD = 2
 """Samples of the rarest class, or events, that each test fold should hold."""
+EDGE_MULTIPLE = 16
+"""Voxels of an edge: whole at each of the five levels of the published networks."""
 HEAD_AND_NECK_MM = 144.0
 """Edge of the window of head-and-neck scans (Andrearczyk et al. 2021, section 2.1)."""
 
@@ -42,7 +44,7 @@ class Choice:
 
 
 @dataclass(frozen=True)
-class Plan:
+class TrainingPlan:
     """A Config and why it is so."""
 
     config: Config
@@ -57,7 +59,7 @@ def plan_training(
     region: str,
     memory_gb: float,
     steps: int,
-) -> Plan:
+) -> TrainingPlan:
     """Choose grid, batch, width, epochs, folds and class weights.
 
     Args:
@@ -75,7 +77,7 @@ def plan_training(
     config, weights = _class_weights(found, config)
     config, folds = _folds(found, config)
     config, epochs = _epochs(found, config, steps)
-    return Plan(config, (*choices, *_given(config), *weights, *folds, *epochs))
+    return TrainingPlan(config, (*choices, *_given(config), *weights, *folds, *epochs))
 
 
 def _grid_and_batch(
@@ -85,10 +87,11 @@ def _grid_and_batch(
     region: str,
     memory_gb: float,
 ) -> tuple[Config, list[Choice]]:
-    pixels, why = _finest(found, region)
+    finest, why = _finest(found, region)
     coarseness = 1.0
     while True:
-        grid, base = _at(found, dataset, pixels, coarseness, base_of)
+        grid = _grid(found, dataset, finest, coarseness)
+        base = base_of(grid)
         for batch in range(LARGEST_BATCH, SMALLEST_BATCH - 1, -2):
             need = memory_of(base, batch)
             if need <= memory_gb:
@@ -123,22 +126,14 @@ def _finest(found: CohortFingerprint, region: str) -> tuple[tuple[np.ndarray, fl
     return (extent, spacing), f"the median spacing is {float(np.median(found.spacings_mm)):.3g} mm; {why}"
 
 
-def _at(
-    found: CohortFingerprint,
-    dataset: DatasetConfig,
-    finest: tuple[np.ndarray, float],
-    coarseness: float,
-    base_of: Callable[[DatasetConfig], Config],
-) -> tuple[DatasetConfig, Config]:
-    lengths, spacing = finest
-    spacing *= coarseness
-    multiple = 16
-    edges = tuple(max(multiple, math.ceil(length / spacing / multiple - 0.25) * multiple) for length in lengths)
-    grid = replace(dataset, size_voxels=edges)
-    if found.dimensions == 3:
-        grid = replace(grid, spacing_mm=float(f"{spacing:.3g}"))
-    base = base_of(grid)
-    return base.dataset, base
+def _grid(
+    found: CohortFingerprint, dataset: DatasetConfig, finest: tuple[np.ndarray, float], coarseness: float
+) -> DatasetConfig:
+    """The grid that spans ``finest``'s lengths, up to a quarter of ``EDGE_MULTIPLE``."""
+    lengths, spacing = finest[0], finest[1] * coarseness
+    blocks = [max(1, math.ceil(length / spacing / EDGE_MULTIPLE - 0.25)) for length in lengths]
+    grid = replace(dataset, size_voxels=tuple(EDGE_MULTIPLE * count for count in blocks))
+    return replace(grid, spacing_mm=float(f"{spacing:.3g}")) if found.dimensions == 3 else grid
 
 
 def _grid_choices(

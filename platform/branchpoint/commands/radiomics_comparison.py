@@ -11,7 +11,6 @@ import numpy as np
 
 from branchpoint.config import Config, SegmentationConfig
 from branchpoint.datasets.cohort import Cohort, Patient
-from branchpoint.datasets.pipeline import checked_cohort
 from branchpoint.datasets.prepared import PreparedCohort
 from branchpoint.datasets.readers.registry import read_cohort
 from branchpoint.datasets.splits import split
@@ -63,9 +62,7 @@ def compare_with_radiomics(
     tasks = _survival_tasks(config, study)
     cohort = read_cohort(config.dataset)
     outline = _outlined_target(cohort)
-    prepared, _ = checked_cohort(
-        config.dataset, finished.home / "cache", folds=config.split.folds, without_faulty=bool(finished.faulty)
-    )
+    prepared = finished.prepare_cohort()
     setup = finished.setup(prepared.path)
     table = _measured(cohort, prepared, true_outline(outline), workers)
     if out is not None:

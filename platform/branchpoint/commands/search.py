@@ -28,7 +28,7 @@ from branchpoint.commands.search_options import SearchOptions
 from branchpoint.config import Config
 from branchpoint.execution.halving import HalvingConfig
 from branchpoint.execution.state import default_study, home_folder, store_and_state
-from branchpoint.search.budget import Plan
+from branchpoint.search.budget import StudyPlan
 from branchpoint.search.final import Finals
 from branchpoint.search.space.parts import candidates_learn
 from branchpoint.search.space.prior import measured_prior
@@ -78,7 +78,7 @@ def run(job: Job, options: SearchOptions) -> None:
     print(training_shares(Store(study.store), finals, candidates))
 
 
-def plan_of(scale: Scale, base: Config, references: int, manifest: Path, options: SearchOptions) -> Plan:
+def plan_of(scale: Scale, base: Config, references: int, manifest: Path, options: SearchOptions) -> StudyPlan:
     """What the study will train; with ``--budget`` alone, as many trials as halving may leave of the search's part."""
     from branchpoint.datasets.prepared import PreparedCohort
     from branchpoint.datasets.splits import split
@@ -86,7 +86,7 @@ def plan_of(scale: Scale, base: Config, references: int, manifest: Path, options
     prepared = PreparedCohort.open(manifest)
     rounds = [split(prepared, replace(base.split, fold=fold)).validation for fold in base.split.rounds]
     grace = _grace(base)
-    plan = Plan(
+    plan = StudyPlan(
         budget=options.budget,
         trials=scale.trials,
         trial_epochs=base.training.epochs,

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from branchpoint.datasets.cohort import Cohort, SurvivalLabel
+from branchpoint.datasets.files import unreadable_reason
 from branchpoint.datasets.preparation.image_files import is_volume
 
 
@@ -64,8 +65,11 @@ def fingerprint_cohort(cohort: Cohort) -> CohortFingerprint:
         ValueError: no image of the cohort has a header that can be read.
     """
     sizes, spacings, unreadable = [], [], []
-    for path in {patient.images[cohort.modalities[0]] for patient in cohort.patients}:
-        header = _volume_header(path) if is_volume(path) else _picture_header(path)
+    first = cohort.modalities[0]
+    for path in {patient.images[first] for patient in cohort.patients if first in patient.images}:
+        header = None
+        if not unreadable_reason(path):  # a named pipe would be waited for
+            header = _volume_header(path) if is_volume(path) else _picture_header(path)
         if header is None:
             unreadable.append(path)
             continue

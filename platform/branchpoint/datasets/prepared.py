@@ -223,6 +223,14 @@ class PreparedCohort:
         """
         return self._map(index, "image.npy").numpy()
 
+    def prepared_mask(self, index: int, target: str) -> Tensor:
+        """A sample's class ids uint8 ([D,] H, W) on the prepared grid; 0 where it is unlabelled.
+
+        Raises:
+            ValueError: the mask is gone from the cache.
+        """
+        return without_margin(self._map(index, "masks.npy"), self.preparation.margin_voxels)[self._masks.index(target)]
+
     def native_mask(self, index: int, target: str) -> NativeMask:
         """A sample's mask on the grid of its file, in the file's own extent and orientation.
 

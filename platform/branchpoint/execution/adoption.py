@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
 from typing import Any
 
+from branchpoint.execution.held_out import kept_as
 from branchpoint.execution.run_spec import RunSpec, Setup
 from branchpoint.execution.state import NETWORK
 from branchpoint.store import Store, TrialRecord
 from branchpoint.training.state.warm_start import CONFIG_FILE
-
-VALIDATION = "validation.npz"
 
 
 def adopt(specs: Sequence[RunSpec], setup: Setup) -> list[str]:
@@ -22,25 +21,20 @@ def adopt(specs: Sequence[RunSpec], setup: Setup) -> list[str]:
     """
     rows = Store(setup.store).trials(setup.study).to_pylist(maps_as_pydicts="strict")
     known = {row["trial"] for row in rows}
-    trained = _complete(rows, setup)
+    complete = {row["fingerprint"]: row for row in rows if row["state"] == "COMPLETE" and row["fingerprint"]}
     adopted = []
     for spec in specs:
-        row = trained.get(spec.config.fingerprint)
-        if row is None or spec.name in known:
+        row = complete.get(spec.config.fingerprint)
+        if row is None or spec.name in known or not setup.run_folder(row["trial"]).has_network:
             continue
         source, target = setup.run_folder(row["trial"]).place, setup.run_folder(spec.name)
-        for name in (CONFIG_FILE, VALIDATION, NETWORK):  # the network last: with it, the run counts as kept
+        for name in (CONFIG_FILE, kept_as("validation"), NETWORK):  # the network last: with it, the run counts as kept
             if source.holds(name):
                 target.place.write(name, source.read(name))
         target.begin_attempt()
         Store(setup.store).writer(setup.study).trial(_record(row, spec))
         adopted.append(spec.name)
     return adopted
-
-
-def _complete(rows: Iterable[Mapping[str, Any]], setup: Setup) -> dict[str, Mapping[str, Any]]:
-    complete = [row for row in rows if row["state"] == "COMPLETE" and row["fingerprint"]]
-    return {row["fingerprint"]: row for row in complete if setup.run_folder(row["trial"]).has_network}
 
 
 def _record(row: Mapping[str, Any], spec: RunSpec) -> TrialRecord:

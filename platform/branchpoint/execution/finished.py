@@ -11,36 +11,14 @@ from typing import Any
 import numpy as np
 
 from branchpoint.config import Config
+from branchpoint.datasets.pipeline import checked_cohort
+from branchpoint.datasets.prepared import PreparedCohort
 from branchpoint.datasets.splits import split
 from branchpoint.execution.held_out import Summaries, evaluate_run
+from branchpoint.execution.recommendation import final_runs, recommended
 from branchpoint.execution.run_spec import RunSpec, Setup
 from branchpoint.execution.state import home_folder, store_and_state
 from branchpoint.store import Store
-
-RECOMMENDED = ("best found", "trained")
-"""Labels of the figures whose candidate a study recommends: of a search, and of ``branchpoint train``."""
-
-
-def recommended(store: Store, study: str) -> tuple[str, str]:
-    """Label in the test figures, and candidate, of the Config that ``study`` recommends.
-
-    Raises:
-        ValueError: the study has no test figures of one best candidate yet.
-    """
-    models = [row for row in store.figures(study).to_pylist() if row["kind"] == "model" and row["candidate"]]
-    for label in RECOMMENDED:
-        found = {str(row["candidate"]) for row in models if row["label"] == label}
-        if len(found) == 1:
-            return label, found.pop()
-    raise ValueError(f"study {study!r} in {store.uri} has no test figures of a best candidate yet; let it finish")
-
-
-def final_runs(store: Store, study: str, candidate: str, columns: Sequence[str] = ()) -> list[dict[str, Any]]:
-    """Rows of the trials table, with ``columns`` too, of the final runs of ``candidate``, by fold and then by seed."""
-    wanted = ["trial", "stage", "state", "candidate", "fold", "seed", *columns]
-    rows = store.trials(study, columns=wanted).to_pylist()
-    final = [row for row in rows if row["candidate"] == candidate and row["stage"] == "final"]
-    return sorted(final, key=lambda row: (row["fold"], row["seed"]))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,6 +91,15 @@ class FinishedStudy:
     def chose_candidates(self, prepared: Any) -> np.ndarray:
         """Positions of the patients whose labels chose the candidates of a search: they are in no test figure."""
         return split(prepared, self.base.split).validation if self.searched else np.array([], dtype=np.int64)
+
+    def prepare_cohort(self) -> PreparedCohort:
+        """The study's cohort, checked and prepared as the study did, without the patients whom it left out as faulty.
+
+        Raises:
+            ValueError: the data are gone or have errors that they had not.
+        """
+        dataset, folds = self.config.dataset, self.config.split.folds
+        return checked_cohort(dataset, self.home / "cache", folds=folds, without_faulty=bool(self.faulty))[0]
 
     def setup(self, prepared: Path) -> Setup:
         """To evaluate the runs on the cohort ``prepared``.

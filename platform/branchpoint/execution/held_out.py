@@ -8,7 +8,7 @@ from __future__ import annotations
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -21,6 +21,9 @@ from branchpoint.execution.state import NETWORK
 from branchpoint.tasks import build_task
 from branchpoint.tasks.base import Summary
 from branchpoint.tasks.segmentation import SegmentationTask
+
+if TYPE_CHECKING:
+    from branchpoint.networks import Network
 
 Summaries = Mapping[str, Summary]
 
@@ -40,13 +43,27 @@ def evaluate_run(spec: RunSpec, setup: Setup, part: Literal["test", "validation"
 
 
 def _kept_summaries(spec: RunSpec, setup: Setup, part: Literal["test", "validation"]) -> Summaries:
+    place, kept = setup.run_folder(spec.name).place, kept_as(part)
+    if not place.holds(kept):
+        place.write(kept, _packed(_evaluate(_kept_network(spec, setup), spec.config, setup, part)))
+    return load_summaries(place.read(kept))
+
+
+def kept_as(part: Literal["test", "validation"]) -> str:
+    """Name of the file beside a run that holds its summaries of ``part``."""
+    return f"{part}.npz"
+
+
+def _kept_network(spec: RunSpec, setup: Setup) -> Network:
+    """The trained network of a finished run, on the CPU."""
     import torch
 
-    place, kept = setup.run_folder(spec.name).place, f"{part}.npz"
-    if not place.holds(kept):
-        weights = torch.load(io.BytesIO(place.read(NETWORK)), map_location="cpu", weights_only=True)
-        place.write(kept, _packed(_evaluate(spec.config, setup, weights, part)))
-    return load_summaries(place.read(kept))
+    from branchpoint.networks import build
+
+    content = io.BytesIO(setup.run_folder(spec.name).place.read(NETWORK))
+    network = build(spec.config)
+    network.load_state_dict(torch.load(content, map_location="cpu", weights_only=True))
+    return network
 
 
 def estimate(spec: RunSpec, setup: Setup) -> dict[str, float]:
@@ -67,27 +84,27 @@ def estimate(spec: RunSpec, setup: Setup) -> dict[str, float]:
 
 def evaluate_untrained(config: Config, setup: Setup) -> Summaries:
     """Summaries of the predictions of the untrained network of ``config`` for the test patients of its fold."""
-    return _evaluate(config, setup, None)
-
-
-def _evaluate(
-    config: Config, setup: Setup, weights: Mapping[str, Any] | None, part: Literal["test", "validation"] = "test"
-) -> Summaries:
     import torch
 
-    from branchpoint.evaluation.evaluation import evaluate
     from branchpoint.networks import build
     from branchpoint.training.batches.samples import Samples
 
+    network = build(config)
+    if network.clinical is not None:
+        prepared = setup.cohort()
+        values = Samples.of(config, prepared).clinical[split(prepared, config.split).train]
+        network.clinical.fit(torch.from_numpy(values).float())  # standardised as those of a trained network
+    return _evaluate(network, config, setup, "test")
+
+
+def _evaluate(network: Network, config: Config, setup: Setup, part: Literal["test", "validation"]) -> Summaries:
+    import torch
+
+    from branchpoint.evaluation.evaluation import evaluate
+
     torch.set_num_threads(setup.cpus)
     prepared = setup.cohort()
-    network = build(config)
     parts = split(prepared, config.split)
-    if weights is not None:
-        network.load_state_dict(dict(weights))
-    elif network.clinical is not None:
-        values = Samples.of(config, prepared).clinical[parts.train]
-        network.clinical.fit(torch.from_numpy(values).float())  # standardised as those of a trained network
     device = "cuda" if torch.cuda.is_available() else "cpu"
     return evaluate(network.to(device), config, prepared, getattr(parts, part), device)
 
@@ -118,14 +135,9 @@ def predicted_classes(spec: RunSpec, setup: Setup, positions: Sequence[int]) -> 
     """
     import torch
 
-    from branchpoint.networks import build
     from branchpoint.training.batches.samples import Samples
 
-    prepared = Samples.of(spec.config, setup.cohort())
-    network = build(spec.config)
-    content = io.BytesIO(setup.run_folder(spec.name).place.read(NETWORK))
-    network.load_state_dict(torch.load(content, map_location="cpu", weights_only=True))
-    network.eval()
+    prepared, network = Samples.of(spec.config, setup.cohort()), _kept_network(spec, setup).eval()
     tasks = [task for task in map(build_task, spec.config.tasks) if isinstance(task, SegmentationTask)]
     found: dict[str, list[np.ndarray]] = {task.name: [] for task in tasks}
     with torch.inference_mode():

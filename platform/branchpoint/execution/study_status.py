@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from branchpoint.execution.finished import recommended
+from branchpoint.execution.recommendation import recommended
 from branchpoint.execution.run_spec import SCORE
 from branchpoint.execution.state import DRIVER_LOCK, PLAN
 from branchpoint.io.locks import holder

@@ -175,10 +175,14 @@ class Network(nn.Module):
         return joined, torch.cat(numbers, dim=1).to(joined.dtype) if numbers else None
 
 
+_TAKEN = frozenset(dir(nn.ModuleDict()))
+"""Names that a module has for itself."""
+
+
 def head_key(task: str) -> str:
     """Name of ``task``'s head in ``Network.heads``: its own, unless a module cannot bear it."""
     key = task.replace(".", "·")
-    return f"{key}_" if hasattr(nn.ModuleDict(), key.rstrip("_")) else key
+    return f"{key}_" if key.rstrip("_") in _TAKEN else key
 
 
 def prefix_of(step: Step) -> str:

@@ -35,12 +35,16 @@ def case_section(task: SegmentationTask, pooled: Summary, runs: Sequence[RunSpec
         runs: the run of each fold, whose networks were kept.
         setup: of the study.
     """
-    chosen = choose_cases(scores_of(task, pooled))
+    scores = scores_of(task, pooled)
+    chosen = choose_cases(scores)
     title = f"Outlines of test cases: {task.name}"
     if not chosen:
         return Section(title, [Text("No test case has a true outline.", note=False)])
-    cohort, scores = setup.cohort(), scores_of(task, pooled)
-    views = {name: _views(task, pooled, row, runs, setup, cohort) for name, row in chosen.items()}
+    cohort, predicted = setup.cohort(), _predicted(task.name, pooled, [*chosen.values()], runs, setup)
+    views = {
+        name: _views(cohort, int(pooled["index"][row]), task.config.target, predicted[row])
+        for name, row in chosen.items()
+    }
     quality = QUALITY
     files = _files(views, quality)
     while sum(len(p.image) for pictures in files.values() for p in pictures) > MOST_BYTES and quality > 20:
@@ -87,14 +91,22 @@ def choose_cases(scores: np.ndarray) -> dict[str, int]:
     return named | {f"by chance, {place}": int(row) for place, row in enumerate(drawn, 1)}
 
 
-def _views(
-    task: SegmentationTask, pooled: Summary, row: int, runs: Sequence[RunSpec], setup: Setup, cohort: Any
-) -> list[tuple[np.ndarray, dict[str, Any]]]:
+def _predicted(
+    task: str, pooled: Summary, rows: Sequence[int], runs: Sequence[RunSpec], setup: Setup
+) -> dict[int, np.ndarray]:
+    """Row to class ids on the prepared grid; each fold's network is opened once."""
+    found: dict[int, np.ndarray] = {}
+    for fold in sorted({int(pooled["fold"][row]) for row in rows}):
+        own = [row for row in rows if pooled["fold"][row] == fold]
+        masks = predicted_classes(runs[fold], setup, [int(pooled["index"][row]) for row in own])[task]
+        found |= dict(zip(own, masks, strict=True))
+    return found
+
+
+def _views(cohort: Any, index: int, target: str, predicted: np.ndarray) -> list[tuple[np.ndarray, dict[str, Any]]]:
     """Pixels of every modality's planes, and what is known of each."""
-    index = int(pooled["index"][row])
-    predicted = predicted_classes(runs[int(pooled["fold"][row])], setup, [index])[task.name][0]
     batch = cohort.batch([index])
-    truth = batch.targets[task.config.target][0, 0].numpy()
+    truth = batch.targets[target][0, 0].numpy()
     stored = without_margin(torch.from_numpy(cohort.stored_image(index)), cohort.preparation.margin_voxels).numpy()
     scale, offset = (batch.inputs[f"intensity_{part}"][0].numpy() for part in ("scale", "offset"))
     images = in_own_units(stored, scale, offset, cohort.preparation)

@@ -10,8 +10,7 @@ import plotly.graph_objects as go
 from branchpoint.evaluation.classification import confidence, reliability_table
 from branchpoint.evaluation.incremental import decision_curve
 from branchpoint.report.parts import Part, Plot, Section, Text
-from branchpoint.report.plots import LAYOUT, decision_plot
-from branchpoint.report.survival_sections import DECISION_NOTE
+from branchpoint.report.plots import DECISION_NOTE, LAYOUT, add_perfect, decision_plot
 from branchpoint.tasks.base import Summary
 
 _SHOWN = {"probability": ("as the network says", "#1f6f8b"), "calibrated": ("at the fitted temperature", "#c9a227")}
@@ -59,7 +58,7 @@ def reliability_plot(probabilities: dict[str, np.ndarray], label: np.ndarray, ca
         case: what the probability is of.
     """
     drawn = go.Figure()
-    drawn.add_scatter(x=[0, 1], y=[0, 1], mode="lines", name="perfect", line={"color": "#8d99ae", "dash": "dot"})
+    add_perfect(drawn)
     for kind, values in probabilities.items():
         name, colour = _SHOWN[kind]
         truth = label[:, None] == np.arange(values.shape[1])

@@ -48,4 +48,4 @@ def _height(figure: go.Figure) -> int:
 
 
 def _uri(picture: Picture) -> str:
-    return f"data:image/{picture.suffix};base64,{base64.b64encode(picture.image).decode()}"
+    return f"data:image/webp;base64,{base64.b64encode(picture.image).decode()}"

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 import plotly.graph_objects as go
 
@@ -17,7 +18,7 @@ class Text:
 
     text: str
     note: bool = True
-    kind: str = "text"
+    kind: ClassVar[str] = "text"
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,7 @@ class Plain:
     """Text as it is, in lines: a tree, a Config."""
 
     text: str
-    kind: str = "plain"
+    kind: ClassVar[str] = "plain"
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,7 @@ class Table:
     """Rows of texts.
 
     Attributes:
-        name: of its files, such as ``test-figures``.
+        name: unique on the page, such as ``test-figures``.
         columns: heads.
         rows: as many cells as columns.
         marks: of each row: ``best``, ``reference`` or empty; fewer than rows where none is marked.
@@ -43,7 +44,7 @@ class Table:
     columns: Sequence[str]
     rows: Sequence[Sequence[str]]
     marks: Sequence[str] = ()
-    kind: str = "table"
+    kind: ClassVar[str] = "table"
 
     @property
     def marked(self) -> list[tuple[str, Sequence[str]]]:
@@ -58,7 +59,7 @@ class Plot:
 
     name: str
     figure: go.Figure
-    kind: str = "plot"
+    kind: ClassVar[str] = "plot"
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,7 @@ class Drawing:
 
     name: str
     svg: str
-    kind: str = "drawing"
+    kind: ClassVar[str] = "drawing"
 
 
 @dataclass(frozen=True)
@@ -76,14 +77,12 @@ class Picture:
 
     Attributes:
         caption: below it.
-        image: the file's content.
-        suffix: ``webp`` or ``png``.
+        image: a WebP file.
         sides: the patient's side at the left, right, top and bottom edge; empty for pictures.
     """
 
     caption: str
     image: bytes
-    suffix: str = "webp"
     sides: Sequence[str] = ()
 
 
@@ -95,7 +94,7 @@ class Case:
     title: str
     about: str
     pictures: Sequence[Picture]
-    kind: str = "case"
+    kind: ClassVar[str] = "case"
 
 
 @dataclass(frozen=True)
@@ -104,7 +103,7 @@ class Fold:
 
     summary: str
     parts: Sequence[Part]
-    kind: str = "fold"
+    kind: ClassVar[str] = "fold"
 
 
 Part = Text | Plain | Table | Plot | Drawing | Case | Fold

@@ -24,6 +24,12 @@ LAYOUT = {
 }
 
 
+DECISION_NOTE = (
+    "Decision curve (Vickers and Elkin 2006): net benefit, in true positives per patient, of treating those whose "
+    "predicted risk exceeds a threshold. A prediction helps where its curve is above treating everyone and nobody (0)."
+)
+
+
 def forest(figures: Sequence[Row], metric: str) -> go.Figure:
     """Test figures of one metric with their intervals, one row for each model and reference."""
     rows = sorted(figures, key=lambda row: row["value"])
@@ -107,6 +113,11 @@ def trade_off(trials: Sequence[Row], first: str, second: str, best: str) -> go.F
         )
     drawn.update_layout(**LAYOUT, xaxis_title=metric_name(first), yaxis_title=metric_name(second))
     return drawn
+
+
+def add_perfect(drawn: go.Figure) -> None:
+    """The line on which what is predicted is what happens."""
+    drawn.add_scatter(x=[0, 1], y=[0, 1], mode="lines", name="perfect", line={"color": "#8d99ae", "dash": "dot"})
 
 
 def decision_plot(curve: DecisionCurve, threshold: str) -> go.Figure:

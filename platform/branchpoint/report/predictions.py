@@ -26,20 +26,27 @@ from branchpoint.tasks.survival import SurvivalTask
 
 
 def prediction_sections(
-    store: Store, study: str, manifest: Path, *, home: Path | None = None, pictures: bool = True
+    store: Store,
+    study: str,
+    manifest: Path | None = None,
+    *,
+    home: Path | None = None,
+    data_root: Path | None = None,
+    pictures: bool = True,
 ) -> list[Section]:
     """A section for each task of the recommended network that has something to show.
 
     Args:
         store: that holds the study.
         study: its name.
-        manifest: of the prepared cohort.
+        manifest: of the prepared cohort; ``None``: it is checked and prepared as the study did.
         home: folder with the cache; see :func:`branchpoint.execution.state.home_folder`.
+        data_root: folder of the release, where it lies elsewhere now.
         pictures: draw images of patients.
     """
     try:
-        finished = FinishedStudy.open(store, study, home=home)
-        setup = finished.setup(manifest)
+        finished = FinishedStudy.open(store, study, home=home, data_root=data_root)
+        setup = finished.setup(manifest or finished.prepare_cohort().path)
         cohort = setup.cohort()
         excluded = finished.chose_candidates(cohort)
         seeds = finished.summaries(setup)

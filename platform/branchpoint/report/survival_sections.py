@@ -19,7 +19,7 @@ from branchpoint.evaluation.survival_calibration import (
     standardised_within,
 )
 from branchpoint.report.parts import Part, Plot, Section, Text
-from branchpoint.report.plots import LAYOUT, decision_plot
+from branchpoint.report.plots import DECISION_NOTE, LAYOUT, add_perfect, decision_plot
 from branchpoint.tasks.base import Summary
 
 YEAR = 365.25
@@ -117,7 +117,7 @@ def _faint(colour: str) -> str:
 def _calibration(task: str, model: OutOfFold, time: np.ndarray, event: np.ndarray) -> list[Part]:
     """Predicted against observed risk at each horizon that follow-up supports."""
     drawn = go.Figure()
-    drawn.add_scatter(x=[0, 1], y=[0, 1], mode="lines", name="perfect", line={"color": "#8d99ae", "dash": "dot"})
+    add_perfect(drawn)
     said = []
     for when, days in HORIZONS_DAYS.items():
         survival = model.survival(np.array([days]))[:, 0]
@@ -156,9 +156,3 @@ def _supported(survival: np.ndarray, time: np.ndarray, event: np.ndarray, days: 
     """Whether there are enough events until a horizon that follow-up reaches."""
     happened = int((event & (time <= days)).sum())
     return bool(days <= time.max() and np.isfinite(survival).all() and happened >= FEWEST)
-
-
-DECISION_NOTE = (
-    "Decision curve (Vickers and Elkin 2006): net benefit, in true positives per patient, of treating those whose "
-    "predicted risk exceeds a threshold. A prediction helps where its curve is above treating everyone and nobody (0)."
-)

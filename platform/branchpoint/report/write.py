@@ -1,4 +1,4 @@
-"""``write_report``: everything that is known of a study as one page, and its parts as files."""
+"""``write_report``: everything that is known of a study as one page."""
 
 from __future__ import annotations
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, kw_only=True)
-class Plan:
+class StudyPlan:
     """What a study trains, in epochs: every run of a study takes as many steps for an epoch.
 
     Attributes:
@@ -69,13 +69,14 @@ class Plan:
         search = most if self.search is None else min(self.search, most)
         total = search + self.finals + self.for_references
         least = max(1, search // self.trial_epochs)
+        trials = f"{least} to {self.trials}" if least < self.trials else str(self.trials)
         shares = ", ".join(
             f"{name} {epochs:,} ({epochs / total:.0%})"
             for name, epochs in (("search", search), ("finals", self.finals), ("references", self.for_references))
         )
         return (
-            f"plan: at most {total:,} epochs: {shares}. The search trains {least} to {self.trials} trials, as halving "
-            f"stops them from epoch {self.grace} on, and compares them on {self.compared} validation samples of one "
+            f"plan: at most {total:,} epochs: {shares}. The search trains {trials} trials, halving stops them "
+            f"from epoch {self.grace} on, and they are compared on {self.compared} validation samples of one "
             f"fold; {self.candidates} candidate(s) and {self.references} reference(s) are compared on "
             f"{self.compared_in_finals} samples of all folds"
         )

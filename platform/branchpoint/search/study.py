@@ -215,7 +215,9 @@ class Study:
         return dict(sorted(ended.items()))
 
     def _spent(self) -> int:
-        """Epochs that trials of the search were trained for in earlier starts."""
+        """Epochs that trials of the search were trained for in earlier starts; 0 where none are counted."""
+        if self.search_epochs is None:
+            return 0
         trials = Store(self.store).trials(self.name, columns=["stage"]).to_pylist()
         searched = {row["trial"] for row in trials if row["stage"] == "search"}
         epochs = Store(self.store).epochs(self.name, columns=["seconds"]).to_pylist()

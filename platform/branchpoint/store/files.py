@@ -48,12 +48,9 @@ class Files:
         self.place = place
         self._whole: set[str] = set()
         self._left_out = LeftOut()
-        self.lister = Lister(place, self._left_out)
-        self._placer = Placer(place)
-        self.data_files = self.lister.data_files
-        self.last_written = self.lister.last_written
-        self.put = self._placer.put
-        self.delete = self._placer.delete
+        self.lister, placer = Lister(place, self._left_out), Placer(place)
+        self.data_files, self.last_written = self.lister.data_files, self.lister.last_written
+        self.put, self.delete = placer.put, placer.delete
         self.any_gone = place.any_gone
 
     def __reduce__(self) -> tuple[Any, ...]:

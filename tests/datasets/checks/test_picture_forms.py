@@ -10,9 +10,8 @@ import SimpleITK as sitk
 from PIL import Image
 
 from branchpoint.datasets.checks.picture_cohort import check_pictures
-from branchpoint.datasets.cohort import Cohort, MaskLabel, Patient
 from tests.datasets.checks.test_places_and_pictures import RAMP, READER, picture_rules, save
-from tests.datasets.picture_builder import disc, picture
+from tests.datasets.picture_builder import disc, one_picture, picture
 from tests.datasets.picture_builder import write as write_picture
 
 
@@ -71,16 +70,5 @@ def test_a_mask_of_the_upright_size_was_drawn_upright(
     exif = Image.Exif()
     exif[0x0112] = orientation
     save(picture(0, (56, 40)), tmp_path / "a.jpg", exif=exif)
-    label = MaskLabel(write_picture(tmp_path / "m.png", disc(0, size)), (255,))
-    patient = Patient(id="P", images={"photo": tmp_path / "a.jpg"}, labels={"lesion": label})
-    cohort = Cohort(
-        name="toy",
-        release="",
-        root=tmp_path,
-        modalities=("photo",),
-        targets={"lesion": "segmentation"},
-        patients=(patient,),
-        dimensions=2,
-        channels={"photo": 3},
-    )
+    cohort = one_picture(tmp_path, tmp_path / "a.jpg", write_picture(tmp_path / "m.png", disc(0, size)))
     assert [row.rule for row in check_pictures(cohort, READER, workers=1)] == ([rule] if rule else [])

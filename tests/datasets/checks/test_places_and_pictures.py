@@ -20,7 +20,7 @@ from branchpoint.datasets.preparation.modalities import unit_of
 from branchpoint.datasets.preparation.pictures import PicturePreparation
 from branchpoint.datasets.problems.problem import Problem
 from branchpoint.datasets.reader import Reader
-from tests.datasets.picture_builder import disc, picture
+from tests.datasets.picture_builder import disc, one_picture, picture
 from tests.datasets.picture_builder import write as write_picture
 from tests.datasets.scans import ball, scan, volume_preparation, write, write_patient
 
@@ -196,18 +196,7 @@ def test_a_mask_drawn_on_the_stored_pixels_of_a_turned_picture(tmp_path: Path, o
     exif[0x0112] = orientation
     size = (48, 48)
     save(picture(0, size), tmp_path / "a.jpg", exif=exif)
-    label = MaskLabel(write_picture(tmp_path / "m.png", disc(0, size)), (255,))
-    patient = Patient(id="P", images={"photo": tmp_path / "a.jpg"}, labels={"lesion": label})
-    cohort = Cohort(
-        name="toy",
-        release="",
-        root=tmp_path,
-        modalities=("photo",),
-        targets={"lesion": "segmentation"},
-        patients=(patient,),
-        dimensions=2,
-        channels={"photo": 3},
-    )
+    cohort = one_picture(tmp_path, tmp_path / "a.jpg", write_picture(tmp_path / "m.png", disc(0, size)))
     (row,) = check_pictures(cohort, READER, workers=1)
     assert (row.rule, row.severity) == ("turned-image", "error")
     save(picture(0, size), tmp_path / "a.jpg")

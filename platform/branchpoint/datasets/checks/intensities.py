@@ -19,7 +19,10 @@ CT_MIN_SOFT_TISSUE = 0.01
 """Share of voxels from fat to muscle: 10 % and more even in wide fields of view; without it water is not at 0."""
 CT_MAX_PLATEAU = 0.01
 """Share of voxels that equal the lowest value where a window was clipped and air is gone."""
-_CT_AIR_SHARE = 0.05
+CT_LEAST = -3100.0
+"""No scanner writes less: padding is at -1024, -2000, -3024 or -3071."""
+CT_LIKELY_SHARE = 0.05
+"""Share of air, and of soft tissue, above which an unnamed modality is taken for CT."""
 PET_MIN_PEAK = 1.0
 """SUV averages 1 over the body by definition, so a maximum below it is a volume scaled to [0, 1]."""
 PET_MAX_PEAK = 1000.0
@@ -65,8 +68,8 @@ def ct_faults(voxels: np.ndarray, *, air_in_view: bool) -> list[Fault]:
 def looks_like_ct(voxels: np.ndarray) -> bool:
     """Whether finite ``voxels`` (any shape) of an unnamed modality can hardly be anything but Hounsfield units."""
     low, high = float(voxels.min()), float(voxels.max())
-    plausible = -3100 <= low <= CT_AIR[1] and 0 < high <= CT_MAX
-    return plausible and _share(voxels, *CT_AIR) > _CT_AIR_SHARE and _share(voxels, *CT_SOFT_TISSUE) > _CT_AIR_SHARE
+    plausible = CT_LEAST <= low <= CT_AIR[1] and 0 < high <= CT_MAX
+    return plausible and min(_share(voxels, *CT_AIR), _share(voxels, *CT_SOFT_TISSUE)) > CT_LIKELY_SHARE
 
 
 def pet_faults(voxels: np.ndarray) -> list[Fault]:

@@ -10,7 +10,14 @@ import numpy as np
 from branchpoint.deploy.bundle.bundle import Bundle
 from branchpoint.deploy.bundle.reference import HORIZONS_DAYS
 from branchpoint.deploy.prediction.heat import heat_planes
-from branchpoint.deploy.prediction.pictures import COLOURS, histogram_svg, in_own_units, kaplan_meier_svg, planes
+from branchpoint.deploy.prediction.pictures import (
+    COLOURS,
+    drawn_planes,
+    histogram_svg,
+    in_own_units,
+    kaplan_meier_svg,
+    png_uri,
+)
 from branchpoint.deploy.prediction.settings import Predicted
 
 MOST_BYTES = 5 * 2**20
@@ -46,10 +53,10 @@ def _views(predicted: Predicted, bundle: Bundle, masks: list[str]) -> list[dict[
     """Pictures of each modality with the outlines of each mask, on the prepared grid."""
     ids = np.zeros(predicted.prepared.image.shape[1:], np.uint8)
     return [
-        view
+        {"uri": png_uri(pixels), **view}
         for modality, (shown, grey) in _shown(predicted, bundle).items()
         for task in masks or [""]
-        for view in planes(shown, predicted.ensemble.get(task, ids), modality, grey)
+        for pixels, view in drawn_planes(shown, predicted.ensemble.get(task, ids), modality, grey)
     ]
 
 

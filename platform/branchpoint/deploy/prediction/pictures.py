@@ -27,27 +27,6 @@ SIDES = (("R", "L", "A", "P"), ("R", "L", "H", "F"), ("A", "P", "H", "F"))
 """Of an axial, a coronal and a sagittal plane: the patient's side at the left, right, top and bottom edge."""
 
 
-def planes(
-    image: np.ndarray,
-    classes: np.ndarray,
-    modality: str,
-    low_high: tuple[float, float] | None,
-    truth: np.ndarray | None = None,
-) -> list[dict[str, Any]]:
-    """Axial, coronal and sagittal plane through the largest cut of the foreground (or the middle), as data URIs.
-
-    Args:
-        image: (D, H, W) on the prepared, isotropic grid, in HU, SUV or its own units; (H, W[, 3]) of pictures.
-        classes: uint8 class ids on the same grid.
-        modality: CT has a soft-tissue window, PET goes from SUV 0 to 10 in inverse grey.
-        low_high: grey scale of other modalities; ``None``: from the 1st to the 99th percentile.
-        truth: true class ids, which choose the planes where they are known and have foreground.
-    """
-    return [
-        {"uri": png_uri(pixels), **view} for pixels, view in drawn_planes(image, classes, modality, low_high, truth)
-    ]
-
-
 def drawn_planes(
     image: np.ndarray,
     classes: np.ndarray,
@@ -55,7 +34,18 @@ def drawn_planes(
     low_high: tuple[float, float] | None,
     truth: np.ndarray | None = None,
 ) -> list[tuple[np.ndarray, dict[str, Any]]]:
-    """The pixels uint8 (H, W, 3) of :func:`planes`, and what is known of each."""
+    """Axial, coronal and sagittal plane through the largest cut of the foreground (or the middle).
+
+    Args:
+        image: (D, H, W) or (H, W[, 3]) in the modality's own units, on the prepared grid.
+        classes: uint8 class ids on the same grid.
+        modality: CT has a soft-tissue window, PET goes from SUV 0 to 10 in inverse grey.
+        low_high: grey scale of other modalities; ``None``: from the 1st to the 99th percentile.
+        truth: true class ids, which choose the planes where they are known and have foreground.
+
+    Returns:
+        Pixels uint8 (H, W, 3) of each plane, and what is known of it.
+    """
     low, high = grey_scale(image, modality, low_high)
     if classes.ndim == 2:
         return [(_outlined(grey_plane(image, low, high, invert=False), classes, truth), {"name": modality})]
@@ -76,7 +66,7 @@ def drawn_planes(
 def in_own_units(
     stored: np.ndarray, scale: np.ndarray, offset: np.ndarray, preparation: Any
 ) -> dict[str, tuple[np.ndarray, tuple[float, float] | None]]:
-    """Modality to its image in its own units, (D, H, W) or (H, W[, 3]), and its grey scale as of :func:`planes`.
+    """Modality to its image in its own units, (D, H, W) or (H, W[, 3]), and its grey scale as of :func:`drawn_planes`.
 
     Args:
         stored: (C, [D,] H, W) as the cache keeps it; uint8 of pictures is shown as it is.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from branchpoint.execution.run_spec import Outcome, RunSpec
 from branchpoint.search.suggest.suggestions import Suggestions
 
@@ -17,25 +19,25 @@ class SearchRuns:
 
     def __init__(self, suggestions: Suggestions, epochs: int | None = None, spent: int = 0) -> None:
         self.suggestions = suggestions
-        self._epochs, self._spent = epochs, spent
+        self._left = math.inf if epochs is None else epochs - spent
+        self._spend(0)
 
     @property
     def exhausted(self) -> bool:
-        self._keep_budget()
         return self.suggestions.exhausted
 
     def next(self) -> RunSpec | None:
-        self._keep_budget()
         suggestion = self.suggestions.next()
         return RunSpec(suggestion.name, suggestion.config) if suggestion else None
 
     def report(self, name: str, epoch: int, value: float) -> None:
-        self._spent += 1
+        self._spend(1)
         self.suggestions.report(name, epoch, value)
 
     def tell(self, outcome: Outcome) -> None:
         self.suggestions.tell(outcome.name, outcome.state, outcome.value)
 
-    def _keep_budget(self) -> None:
-        if self._epochs is not None and self._spent >= self._epochs:
+    def _spend(self, epochs: int) -> None:
+        self._left -= epochs
+        if self._left <= 0:
             self.suggestions.stop()

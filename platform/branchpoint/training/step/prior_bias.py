@@ -31,7 +31,7 @@ def set_prior_biases(network: Network, tasks: Sequence[Task], samples: Any, trai
     Args:
         network: whose heads begin so.
         tasks: of the run.
-        samples: the cohort.
+        samples: the cohort, with ``labelled`` and ``prepared_mask``.
         train: positions of the training samples.
     """
     for task in tasks:
@@ -59,6 +59,6 @@ def class_shares(task: SegmentationConfig, samples: Any, train: np.ndarray) -> T
     drawn = known[np.linspace(0, len(known) - 1, min(SAMPLES, len(known))).round().astype(int)]
     counts = torch.zeros(task.foreground_classes + 1, dtype=torch.float64)
     for index in drawn:
-        mask = samples.batch([int(index)]).targets[task.target]
+        mask = samples.prepared_mask(int(index), task.target)
         counts += torch.bincount(mask[mask != IGNORED].long().flatten(), minlength=len(counts))[: len(counts)]
     return (counts / counts.sum()).float()

@@ -1,0 +1,33 @@
+"""Which Config a study recommends, and its runs, as the store tells it; nothing here needs torch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from branchpoint.store import Store
+
+RECOMMENDED = ("best found", "trained")
+"""Labels of the figures whose candidate a study recommends: of a search, and of ``branchpoint train``."""
+
+
+def recommended(store: Store, study: str) -> tuple[str, str]:
+    """Label in the test figures, and candidate, of the Config that ``study`` recommends.
+
+    Raises:
+        ValueError: the study has no test figures of one best candidate yet.
+    """
+    models = [row for row in store.figures(study).to_pylist() if row["kind"] == "model" and row["candidate"]]
+    for label in RECOMMENDED:
+        found = {str(row["candidate"]) for row in models if row["label"] == label}
+        if len(found) == 1:
+            return label, found.pop()
+    raise ValueError(f"study {study!r} in {store.uri} has no test figures of a best candidate yet; let it finish")
+
+
+def final_runs(store: Store, study: str, candidate: str, columns: Sequence[str] = ()) -> list[dict[str, Any]]:
+    """Rows of the trials table, with ``columns`` too, of the final runs of ``candidate``, by fold and then by seed."""
+    wanted = ["trial", "stage", "state", "candidate", "fold", "seed", *columns]
+    rows = store.trials(study, columns=wanted).to_pylist()
+    final = [row for row in rows if row["candidate"] == candidate and row["stage"] == "final"]
+    return sorted(final, key=lambda row: (row["fold"], row["seed"]))
