@@ -41,10 +41,11 @@ DEVIATIONS_IN_RANGE = 4
 
 
 def has_volumes(declaration: Declaration, root: Path) -> bool:
-    """Whether the images are volumes, by the names of their files, as the check tells it."""
+    """Whether the images are volumes, by the names of their files as the check does; without files, by the patterns."""
     patterns = {name: image.files for name, image in declaration.images.items()}
     found = match_files(root, patterns, list_files(root, depth_of(patterns.values())), ()).found
-    return any(is_volume(path) for samples in found.values() for paths in samples.values() for path in paths)
+    files = [path for samples in found.values() for paths in samples.values() for path in paths]
+    return any(is_volume(path) for path in files or map(Path, patterns.values()))
 
 
 def tasks(declaration: Declaration) -> tuple[AnyTaskConfig, ...]:
