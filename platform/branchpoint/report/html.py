@@ -15,7 +15,6 @@ from branchpoint.report.answer import question
 from branchpoint.report.parts import Picture, Section
 from branchpoint.report.results import Results
 
-DEFAULT_HEIGHT = 420
 LONGEST_UNBROKEN = 26
 """Characters of a cell that stay on one line, such as a figure with its interval."""
 
@@ -23,7 +22,7 @@ LONGEST_UNBROKEN = 26
 def write_page(results: Results, sections: Sequence[Section], out: Path) -> Path:
     """Write ``sections`` to ``out`` and return its absolute path."""
     environment = Environment(loader=PackageLoader("branchpoint.report", "."), autoescape=True, trim_blocks=True)
-    environment.filters |= {"figure": _figure, "height": _height, "uri": _uri}
+    environment.filters |= {"figure": _figure, "uri": _uri}
     environment.tests["short"] = lambda cell: len(cell) <= LONGEST_UNBROKEN
     page = environment.get_template("template.html.jinja").render(
         study=results.study,
@@ -41,10 +40,6 @@ def write_page(results: Results, sections: Sequence[Section], out: Path) -> Path
 def _figure(figure: go.Figure) -> str:
     """The figure as data, which the page draws once its copy of plotly is unpacked."""
     return str(figure.to_json()).replace("<", "\\u003c")
-
-
-def _height(figure: go.Figure) -> int:
-    return int(figure.layout.height or DEFAULT_HEIGHT)
 
 
 def _uri(picture: Picture) -> str:

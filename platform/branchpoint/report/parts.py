@@ -8,8 +8,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
+from xml.etree import ElementTree
 
 import plotly.graph_objects as go
+
+DEFAULT_HEIGHT = 420
+"""Of a plot that does not say its own, in pixels."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +65,11 @@ class Plot:
     figure: go.Figure
     kind: ClassVar[str] = "plot"
 
+    @property
+    def height(self) -> int:
+        """In pixels."""
+        return int(self.figure.layout.height or DEFAULT_HEIGHT)
+
 
 @dataclass(frozen=True)
 class Drawing:
@@ -69,6 +78,12 @@ class Drawing:
     name: str
     svg: str
     kind: ClassVar[str] = "drawing"
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height in pixels."""
+        root = ElementTree.fromstring(self.svg)
+        return int(float(root.attrib["width"])), int(float(root.attrib["height"]))
 
 
 @dataclass(frozen=True)
