@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
-from branchpoint.report.answer import differs
+from branchpoint.report.answer import answer, differs
 from branchpoint.report.cost import cost_table
 from branchpoint.report.epoch_rules import epoch_rule_rows
 from branchpoint.report.labels import labels_of_candidates, without_doubles
+from branchpoint.report.results import Results
 
 
 def figure(label: str, candidate: str, value: float, metric: str = "t/dice", **more: Any) -> dict[str, Any]:
@@ -85,3 +86,32 @@ def test_a_difference_needs_the_interval_and_the_corrected_test(
     low: float, high: float, p: float | None, shown: bool
 ) -> None:
     assert differs({"low": low, "high": high, "p_adjusted": p}) is shown
+
+
+def differences(*rows: tuple[str, float, float, float, float]) -> Results:
+    """Of (task, value, low, high, corrected p) against each task alone."""
+    made = [
+        {"metric": f"{task}/dice", "label": f"best found minus {task} only", "kind": "difference", "fold": -1, "n": 40}
+        | {"value": value, "low": low, "high": high, "p_adjusted": p, "candidate": "a", "split": "test"}
+        for task, value, low, high, p in rows
+    ]
+    return Results(
+        "toy", {}, [{"candidate": "a", "stage": "search", "state": "COMPLETE", "config": "", "metrics": {}}], [], made
+    )
+
+
+def test_the_answer_names_p_and_why_an_interval_without_0_is_not_enough() -> None:
+    found = differences(("cup", -0.03, -0.05, -0.01, 0.0002), ("disc", 0.04, 0.003, 0.08, 0.12))
+    helps, why, *_ = answer(found)
+    assert helps == (
+        "The recommended network, against each task alone: hurts cup: Dice -0.030 [-0.050, -0.010], p < 0.001, and no "
+        "difference can be shown in disc: Dice +0.040 [+0.003, +0.080], p = 0.120 (difference with 95 % interval and "
+        "p-value, 40 test patients)."
+    )
+    assert why.startswith("The interval of disc: Dice leaves out 0, but it is one of several comparisons")
+    assert "below 0.05" in why
+
+
+def test_the_answer_does_not_explain_what_agrees() -> None:
+    found = differences(("cup", -0.03, -0.05, -0.01, 0.0002), ("disc", 0.04, -0.003, 0.08, 0.12))
+    assert not any("leaves out 0" in line for line in answer(found))

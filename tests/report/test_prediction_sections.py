@@ -12,7 +12,7 @@ from branchpoint.deploy.prediction.pictures import TRUTH, drawn_planes
 from branchpoint.evaluation.survival import kaplan_meier
 from branchpoint.report.case_sections import choose_cases, webp
 from branchpoint.report.class_sections import class_section
-from branchpoint.report.parts import Plot, Text
+from branchpoint.report.parts import Plot, Section, Text
 from branchpoint.report.survival_sections import YEAR, survival_section
 from branchpoint.tasks.base import Summary
 
@@ -56,6 +56,19 @@ def test_survival_has_risk_groups_calibration_and_a_decision_curve() -> None:
     assert everyone.y[0] == pytest.approx(share - (1 - share) * 0.01 / 0.99, abs=1e-9)
     assert max(network.y) > 0
     assert list(nobody.y) == [0, 0]
+
+
+def texts(section: Section) -> str:
+    return " ".join(part.text for part in section.parts if isinstance(part, Text))
+
+
+def test_means_over_seeds_are_said_to_be_an_ensemble() -> None:
+    summary = cohort()
+    assert "mean over 3 networks (seeds)" in texts(survival_section("survival", [summary] * 3))
+    assert "seeds" not in texts(survival_section("survival", [summary]))
+    classes = {"label": np.array([0, 1] * 4), "probability": np.full((8, 2), 0.5)}
+    assert "means over 2 networks (seeds)" in texts(class_section("grade", [classes] * 2))
+    assert "seeds" not in texts(class_section("grade", [classes]))
 
 
 def test_few_events_are_said_and_not_drawn() -> None:

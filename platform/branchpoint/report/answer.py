@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from branchpoint import networks
 from branchpoint.config import SCORE
 from branchpoint.evaluation.estimates import ATTAINABLE
-from branchpoint.report.tables import interval, number, signed_interval
+from branchpoint.report.tables import interval, number, p_value, signed_interval
 from branchpoint.report.words import metric_name
 
 if TYPE_CHECKING:
@@ -50,14 +50,36 @@ def _together(results: Results) -> list[str]:
     kinds = {"helps": [], "hurts": [], "": []}  # type: dict[str, list[str]]
     for row in rows:
         verdict = ("helps" if row["value"] > 0 else "hurts") if differs(row) else ""
-        kinds[verdict].append(f"{metric_name(row['metric'])} {signed_interval(row)}")
+        kinds[verdict].append(f"{metric_name(row['metric'])} {signed_interval(row)}{_corrected(row)}")
     said = [f"{verdict} {'; '.join(texts)}" for verdict, texts in kinds.items() if verdict and texts]
     if kinds[""]:
         said.append(f"{'no' if not said else 'and no'} difference can be shown in {'; '.join(kinds[''])}")
     patients = sorted({row["n"] for row in rows})
     count = "-".join(map(str, dict.fromkeys((patients[0], patients[-1]))))
     subject = f"{_subject(results.config)}, against each task alone"
-    return [f"{subject}: {', '.join(said)} (difference with 95 % interval, {count} test patients)."]
+    shown = "difference with 95 % interval" + (" and p-value" if any(map(_corrected, rows)) else "")
+    return [f"{subject}: {', '.join(said)} ({shown}, {count} test patients).", *_only_by_itself(rows)]
+
+
+def _corrected(row: Row) -> str:
+    """The p-value after correction, where there is one."""
+    p = row.get("p_adjusted")
+    if p is None or p != p:
+        return ""
+    said = p_value(p)
+    return f", p {said[0]} {said[1:]}" if said.startswith("<") else f", p = {said}"
+
+
+def _only_by_itself(rows: Sequence[Row]) -> list[str]:
+    """Why an interval without 0 is not called a difference."""
+    names = [metric_name(row["metric"]) for row in rows if not row["low"] <= 0 <= row["high"] and not differs(row)]
+    if not names:
+        return []
+    return [
+        f"The interval of {_listed(names) if len(names) > 1 else names[0]} leaves out 0, but it is one of several "
+        "comparisons with the best found: the p-value is corrected for all of them (Holm), and a difference is called "
+        f"one where it is below {LEVEL}."
+    ]
 
 
 def _subject(config: Config | None) -> str:

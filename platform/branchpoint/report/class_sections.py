@@ -36,7 +36,7 @@ def class_section(task: str, seeds: Sequence[Summary], names: Sequence[str] = ()
         Text(
             f"Test samples in bins of the probability of {case}: on the dotted line as many are right as the network "
             "says; the size of a dot grows with its number of samples, which shows under the pointer. The temperature "
-            "was fitted on validation samples."
+            f"was fitted on validation samples.{_whose_probability(len(seeds))}"
         ),
     ]
     if two:
@@ -47,6 +47,15 @@ def class_section(task: str, seeds: Sequence[Summary], names: Sequence[str] = ()
         drawn = decision_plot(curve, f"probability of {case} from which on one acts")
         parts += [Plot(f"decision-{task}", drawn), Text(DECISION_NOTE)]
     return Section(title, parts)
+
+
+def _whose_probability(seeds: int) -> str:
+    if seeds == 1:
+        return ""
+    return (
+        f" Probabilities are means over {seeds} networks (seeds), in all plots of this section: those of an ensemble, "
+        "while the test figures above are means over the seeds' own figures."
+    )
 
 
 def reliability_plot(probabilities: dict[str, np.ndarray], label: np.ndarray, case: str) -> go.Figure:

@@ -12,7 +12,7 @@ from branchpoint.report.epoch_rules import COLUMNS, epoch_rule_rows
 from branchpoint.report.labels import labels_of_candidates
 from branchpoint.report.parts import Fold, Part, Plot, Section, Table, Text
 from branchpoint.report.results import Results
-from branchpoint.report.tables import interval, number, signed_interval
+from branchpoint.report.tables import interval, p_value, signed_interval
 from branchpoint.report.words import MEANINGS, metric_name
 
 Row = Mapping[str, Any]
@@ -80,7 +80,7 @@ def _figure(row: Row) -> str:
     name = row["metric"].split("/")[-1]
     if name.startswith("n_") or name == "n":
         return f"{row['value']:.0f}"
-    return number(row["value"]) if name.endswith(("_p", "_p_2y")) else interval(row)
+    return p_value(row["value"]) if name.endswith(("_p", "_p_2y")) else interval(row)
 
 
 def _meanings(metrics: Sequence[str]) -> list[Text]:
@@ -95,15 +95,15 @@ def differences_section(results: Results) -> Section:
     rows = [{**row, "label": difference_name(row["label"])} for row in rows]
     if not rows:
         return Section("")
-    columns = ["difference", "metric", "value", "p (Holm)", "n", ""]
+    columns = ["difference", "metric", "value", "p (Holm)", "n", "shown"]
     cells = [
         [
             row["label"],
             metric_name(row["metric"]),
             signed_interval(row),
-            number(row.get("p_adjusted")),
+            p_value(row.get("p_adjusted")),
             str(row["n"]),
-            "more than chance explains" if differs(row) else "not shown",
+            "yes" if differs(row) else "no",
         ]
         for row in rows
     ]
@@ -140,6 +140,8 @@ def epoch_rules_section(results: Results) -> Section:
         "with their standard error. “Each task at its own best epoch” picks maxima and is too good for both; no single "
         "network reaches it for all its tasks. A verdict that changes with the rule is one about choosing epochs."
     )
+    if results.config and results.config.training.select_by == "average":
+        note += " These runs validate averaged weights (EMA): their own best epochs are those of the averaged weights."
     return Section(
         "Together or alone, by the rule that chooses the epoch", [Table("epochs", COLUMNS, rows), Text(note)]
     )

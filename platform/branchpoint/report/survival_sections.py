@@ -51,8 +51,8 @@ def survival_section(task: str, seeds: Sequence[Summary]) -> Section:
         Plot(f"kaplan-meier-{task}", kaplan_meier_plot(time, event, high)),
         Text(
             f"Kaplan-Meier curves with 95 % bands and numbers at risk of {len(time)} patients with {int(event.sum())} "
-            f"events, above and below the median predicted risk; log-rank test p = {p:.2g}. Each patient's risk is by "
-            "a network that had not seen them. Who died of something else, or left, counts as censored when it "
+            f"events, above and below the median predicted risk; log-rank test p = {p:.2g}. {_whose_risk(len(seeds))} "
+            "Who died of something else, or left, counts as censored when it "
             "happened, unless the cohort's event says otherwise."
         ),
     ]
@@ -61,6 +61,16 @@ def survival_section(task: str, seeds: Sequence[Summary]) -> Section:
         said = "Calibration needs at least 10 events outside of each fold; here are fewer, and it is not drawn."
         return Section(title, [*parts, Text(said)])
     return Section(title, [*parts, *_calibration(task, model, time, event), *_decision(task, model, time, event)])
+
+
+def _whose_risk(seeds: int) -> str:
+    if seeds == 1:
+        return "Each patient's risk is by a network that had not seen them."
+    return (
+        f"Each patient's risk is the mean over {seeds} networks (seeds) that had not seen them, in all plots of this "
+        "section. That is an ensemble, which tends to be better than one network; the test figures above are means "
+        "over the seeds' own figures."
+    )
 
 
 def kaplan_meier_plot(time: np.ndarray, event: np.ndarray, high: np.ndarray) -> go.Figure:

@@ -18,12 +18,22 @@ if TYPE_CHECKING:
 
 
 _CELL_LENGTH = 60
+SMALLEST_P = 0.001
 _INTERVAL = ("value", "low", "high")
 
 
 def number(value: float | None) -> str:
     """Three decimals; a dash where there is no value."""
     return "-" if _unknown(value) else f"{value:.3f}"
+
+
+def p_value(value: float | None) -> str:
+    """Three decimals, or that it is smaller.
+
+    >>> [p_value(0.0342), p_value(2e-5), p_value(None)]
+    ['0.034', '<0.001', '-']
+    """
+    return "<0.001" if value is not None and value < SMALLEST_P else number(value)
 
 
 def interval(row: Mapping[str, Any]) -> str:
