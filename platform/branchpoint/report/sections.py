@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 
 from branchpoint.report.answer import answer
+from branchpoint.report.checklist.section import checklist_section
 from branchpoint.report.evidence import (
     centers_section,
     cost_section,
@@ -49,6 +50,7 @@ def sections(results: Results, predictions: Sequence[Section] = ()) -> list[Sect
         curves_section(results),
         trials_section(results),
         *left_out_sections(results),
+        checklist_section(results),
         _config_section(results),
     ]
     return [section for section in found if section.parts]
