@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from branchpoint.evaluation.references import (
     ELLIPSOID,
     MEAN_MASK,
     TUMOUR,
+    clinical_survival,
     pool_references,
     references,
 )
@@ -50,6 +52,15 @@ def test_every_reference_is_there() -> None:
     for reference in FOUND:
         assert reference.summary["index"].tolist() == TEST.tolist()
         assert len(reference.summary["labelled"]) == len(TEST)
+
+
+def test_clinical_values_alone_are_the_same_without_reading_images() -> None:
+    alone = clinical_survival(SURVIVAL_TASK, PATIENTS, TRAIN, TEST)
+    among = by_label(FOUND, "relapse")["Cox on age and T stage"]
+    assert (alone.label, alone.note) == (among.label, among.note)
+    np.testing.assert_array_equal(alone.summary["log_hazard"], among.summary["log_hazard"])
+    bare = replace(PATIENTS, covariates=[{}] * 40)
+    assert clinical_survival(SURVIVAL_TASK, bare, TRAIN, TEST) is None
 
 
 def test_the_same_metrics_and_intervals_follow() -> None:

@@ -7,10 +7,13 @@ from typing import Any
 
 import pytest
 
+from branchpoint.report.added_value import added_value_section
 from branchpoint.report.answer import answer, differs
 from branchpoint.report.cost import cost_table
 from branchpoint.report.epoch_rules import epoch_rule_rows
+from branchpoint.report.evidence import differences_section
 from branchpoint.report.labels import labels_of_candidates, without_doubles
+from branchpoint.report.parts import Table
 from branchpoint.report.results import Results
 
 
@@ -115,3 +118,27 @@ def test_the_answer_names_p_and_why_an_interval_without_0_is_not_enough() -> Non
 def test_the_answer_does_not_explain_what_agrees() -> None:
     found = differences(("cup", -0.03, -0.05, -0.01, 0.0002), ("disc", 0.04, -0.003, 0.08, 0.12))
     assert not any("leaves out 0" in line for line in answer(found))
+
+
+def test_what_the_network_adds_has_a_section_of_its_own() -> None:
+    def row(
+        label: str, kind: str, value: float, metric: str = "survival/c_index", p: float | None = None
+    ) -> dict[str, Any]:
+        made = figure(label, "", value, metric, kind=kind, low=value - 0.1, high=value + 0.1, n=40)
+        return {**made, "p_adjusted": p}
+
+    rows = [
+        row("Cox on age", "reference", 0.6),
+        row("Cox on age, with best found", "model", 0.7),
+        row("Cox on age, with best found minus Cox on age", "difference", 0.1, p=0.03),
+        row("Cox on age, with best found minus Cox on age", "difference", 0.0004, "survival/likelihood_ratio_p"),
+        row("best found minus Cox on age", "difference", 0.05, p=0.2),
+    ]
+    results = Results("toy", {}, [], [], rows)
+    table = next(part for part in added_value_section(results).parts if isinstance(part, Table))
+    known, metric, *values = table.rows[0]
+    assert (known, metric) == ("Cox on age", "survival: C-index")
+    assert values == ["0.600 [0.500, 0.700]", "0.700 [0.600, 0.800]", "+0.100 [+0.000, +0.200]", "0.030", "<0.001"]
+    others = next(part for part in differences_section(results).parts if isinstance(part, Table))
+    assert [cells[0] for cells in others.rows] == ["best found minus Cox on age"]
+    assert not added_value_section(Results("toy", {}, [], [], rows[:2])).parts

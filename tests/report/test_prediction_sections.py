@@ -7,6 +7,7 @@ import io
 import numpy as np
 import pytest
 from PIL import Image
+from plotly.graph_objects import Figure
 
 from branchpoint.deploy.prediction.pictures import TRUTH, drawn_planes
 from branchpoint.evaluation.survival import kaplan_meier
@@ -28,6 +29,7 @@ def cohort(patients: int = 200, strength: float = 2.0) -> Summary:
         "event": time < 8 * YEAR,
         "fold": np.arange(patients) % 4,
         "labelled": np.ones(patients, bool),
+        "index": np.arange(patients),
     }
 
 
@@ -56,6 +58,32 @@ def test_survival_has_risk_groups_calibration_and_a_decision_curve() -> None:
     assert everyone.y[0] == pytest.approx(share - (1 - share) * 0.01 / 0.99, abs=1e-9)
     assert max(network.y) > 0
     assert list(nobody.y) == [0, 0]
+
+
+def test_clinical_values_stand_beside_the_network_in_the_decision_curve() -> None:
+    """Half of the hazard is known from clinical values, the other half to the network: together they gain most."""
+    rng = np.random.default_rng(1)
+    halves = rng.normal(size=(2, 400))
+    time = rng.exponential(4 * YEAR / np.exp(1.2 * halves.sum(0)))
+    known = {
+        "time_days": np.minimum(time, 8 * YEAR),
+        "event": time < 8 * YEAR,
+        "fold": np.arange(400) % 4,
+        "labelled": np.ones(400, bool),
+        "index": np.arange(400),
+    }
+    network, clinical = ({**known, "log_hazard": half} for half in halves)
+    (drawn,) = decision(survival_section("survival", [network], clinical))
+    benefit = {trace.name: np.mean(trace.y) for trace in drawn.data}
+    together = benefit["clinical values and the network"]
+    assert together > 1.1 * max(benefit["the network"], benefit["clinical values alone"])
+    others = {**clinical, "index": np.arange(400) + 1}
+    (drawn,) = decision(survival_section("survival", [network], others))
+    assert [trace.name for trace in drawn.data] == ["the network", "everyone", "nobody"], "of other patients: not shown"
+
+
+def decision(section: Section) -> list[Figure]:
+    return [part.figure for part in section.parts if isinstance(part, Plot) and part.name.startswith("decision")]
 
 
 def texts(section: Section) -> str:

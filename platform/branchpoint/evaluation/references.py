@@ -134,10 +134,20 @@ def _counts(mask: Mask | None, drawn: np.ndarray) -> dict[str, np.ndarray]:
     return {name: np.array(v, np.int64) for name, v in zip(COUNTS, (overlap, predicted, truth), strict=True)}
 
 
-def _numbers(prepared: Prepared, measured: Measurements, without: str) -> Iterator[_Numbers]:
+def clinical_survival(task: SurvivalTask, prepared: Prepared, train: np.ndarray, test: np.ndarray) -> Reference | None:
+    """Cox on the clinical values alone, the same as among :func:`references`; ``None`` where the cohort has none."""
+    found = [_cox_on(numbers, task, prepared, train, test) for numbers in _clinical(prepared, task.config.target)]
+    return found[0] if found else None
+
+
+def _clinical(prepared: Prepared, without: str) -> Iterator[_Numbers]:
     names = clinical.columns(prepared.covariates, without)
     if names:
         yield _Numbers(_listed([clinical.NAMES[name] for name in names]), clinical.matrix(prepared.covariates, names))
+
+
+def _numbers(prepared: Prepared, measured: Measurements, without: str) -> Iterator[_Numbers]:
+    yield from _clinical(prepared, without)
     pairs = ((TUMOUR, measured.tumour), (AREAS, measured.areas), (COMPONENT, measured.component))
     for label, values in pairs:
         if values is not None and not np.isnan(values).all():
@@ -147,13 +157,19 @@ def _numbers(prepared: Prepared, measured: Measurements, without: str) -> Iterat
 def _cox(
     task: SurvivalTask, prepared: Prepared, measured: Measurements, train: np.ndarray, test: np.ndarray
 ) -> Iterator[Reference]:
+    for numbers in _numbers(prepared, measured, task.config.target):
+        yield _cox_on(numbers, task, prepared, train, test)
+
+
+def _cox_on(
+    numbers: _Numbers, task: SurvivalTask, prepared: Prepared, train: np.ndarray, test: np.ndarray
+) -> Reference:
     labels, labelled = prepared.labels[task.config.target], prepared.labelled[task.config.target]
     fit = train[labelled[train]]
     truth = {"time_days": labels[test, 0], "event": labels[test, 1] > 0.5, "labelled": labelled[test], "index": test}
-    for numbers in _numbers(prepared, measured, task.config.target):
-        x = _standardised(numbers.values, fit)
-        log_hazard = _fit_cox(x[fit], labels[fit, 0], labels[fit, 1] > 0.5, x[test])
-        yield Reference(f"Cox on {numbers.label}", task.name, {"log_hazard": log_hazard, **truth}, _note(numbers))
+    x = _standardised(numbers.values, fit)
+    log_hazard = _fit_cox(x[fit], labels[fit, 0], labels[fit, 1] > 0.5, x[test])
+    return Reference(f"Cox on {numbers.label}", task.name, {"log_hazard": log_hazard, **truth}, _note(numbers))
 
 
 def _fit_cox(x: np.ndarray, time_days: np.ndarray, event: np.ndarray, x_test: np.ndarray) -> np.ndarray:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -21,6 +21,7 @@ from branchpoint.execution.state import NETWORK
 from branchpoint.tasks import build_task
 from branchpoint.tasks.base import Summary
 from branchpoint.tasks.segmentation import SegmentationTask
+from branchpoint.tasks.survival import SurvivalTask
 
 if TYPE_CHECKING:
     from branchpoint.networks import Network
@@ -117,12 +118,24 @@ def references_of_folds(config: Config, setup: Setup, folds: Sequence[int]) -> l
     prepared = setup.cohort()
     measured = measure(prepared)
     tasks = [build_task(task) for task in config.tasks]
-    found = []
-    for fold in folds:
-        parts = split(prepared, replace(config.split, fold=fold))
-        others = np.concatenate([parts.train, parts.validation])
-        found.append(references(tasks, prepared, measured, others, parts.test))
-    return found
+    return [references(tasks, prepared, measured, *_others_and_test(config, prepared, fold)) for fold in folds]
+
+
+def clinical_survival_of_folds(
+    config: Config, task: SurvivalTask, setup: Setup, folds: Sequence[int]
+) -> list[Reference]:
+    """Cox on the clinical values alone, for each of ``folds``; empty where the cohort has none. Reads no image."""
+    from branchpoint.evaluation.references import clinical_survival
+
+    prepared = setup.cohort()
+    found = [clinical_survival(task, prepared, *_others_and_test(config, prepared, fold)) for fold in folds]
+    return [reference for reference in found if reference]
+
+
+def _others_and_test(config: Config, prepared: Any, fold: int) -> tuple[np.ndarray, np.ndarray]:
+    """Positions of the patients who fit a reference, training and validation together, and of the test patients."""
+    parts = split(prepared, replace(config.split, fold=fold))
+    return np.concatenate([parts.train, parts.validation]), parts.test
 
 
 def predicted_classes(spec: RunSpec, setup: Setup, positions: Sequence[int]) -> dict[str, np.ndarray]:

@@ -44,7 +44,7 @@ def class_section(task: str, seeds: Sequence[Summary], names: Sequence[str] = ()
         curve = decision_curve(  # without censoring: who is a case has the event before the horizon, the others after
             means["probability"][:, 1], np.where(happened, 1.0, 3.0), happened, 2.0, np.linspace(0.01, 0.99, 99)
         )
-        drawn = decision_plot(curve, f"probability of {case} from which on one acts")
+        drawn = decision_plot({"the network": curve}, f"probability of {case} from which on one acts")
         parts += [Plot(f"decision-{task}", drawn), Text(DECISION_NOTE)]
     return Section(title, parts)
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from branchpoint.report import plots
+from branchpoint.report.added_value import added_to
 from branchpoint.report.answer import differs
 from branchpoint.report.cost import cost_table, training_seconds
 from branchpoint.report.epoch_rules import COLUMNS, epoch_rule_rows
@@ -91,8 +92,8 @@ def _meanings(metrics: Sequence[str]) -> list[Text]:
 
 def differences_section(results: Results) -> Section:
     """The best found minus each rival, on the primary metrics."""
-    rows = sorted(results.tested_differences, key=lambda row: not row["label"].endswith(" only"))
-    rows = [{**row, "label": difference_name(row["label"])} for row in rows]
+    rows = [row for row in results.tested_differences if not added_to(row["label"])]
+    rows.sort(key=lambda row: not row["label"].endswith(" only"))
     if not rows:
         return Section("")
     columns = ["difference", "metric", "value", "p (Holm)", "n", "shown"]
@@ -117,17 +118,6 @@ def differences_section(results: Results) -> Section:
         if any(row["metric"] == m for row in rows)
     ]
     return Section("The best found against the others", [*drawn, Table("differences", columns, cells), Text(note)])
-
-
-def difference_name(label: str) -> str:
-    """A shorter name where a model was added to a reference.
-
-    >>> difference_name("Cox on age, with best found minus Cox on age")
-    'best found added to Cox on age'
-    """
-    first, _, second = label.partition(" minus ")
-    model = first.removeprefix(f"{second}, with ")
-    return f"{model} added to {second}" if model != first else label
 
 
 def epoch_rules_section(results: Results) -> Section:

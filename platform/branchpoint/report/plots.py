@@ -15,6 +15,7 @@ from branchpoint.report.words import metric_name
 
 Row = Mapping[str, Any]
 
+_CURVES = ("#1f6f8b", "#c9a227", "#4f772d", "#b23a48")
 _STATE_COLOURS = {"COMPLETE": "#1f6f8b", "PRUNED": "#c9a227", "FAILED": "#b23a48", "INFEASIBLE": "#8d99ae"}
 LAYOUT = {
     "template": "plotly_white",
@@ -120,16 +121,22 @@ def add_perfect(drawn: go.Figure) -> None:
     drawn.add_scatter(x=[0, 1], y=[0, 1], mode="lines", name="perfect", line={"color": "#8d99ae", "dash": "dot"})
 
 
-def decision_plot(curve: DecisionCurve, threshold: str) -> go.Figure:
-    """Net benefit of acting on a prediction, on everyone and on nobody, over the threshold."""
+def decision_plot(curves: Mapping[str, DecisionCurve], threshold: str) -> go.Figure:
+    """Net benefit of acting on predictions, on everyone and on nobody, over the threshold.
+
+    Args:
+        curves: what is acted on to its curve, all of the same patients; at most four.
+        threshold: title of the axis.
+    """
     drawn = go.Figure()
-    shown = {"the network": (curve.model, "#1f6f8b"), "everyone": (curve.everyone, "#8d99ae")}
-    for name, (benefit, colour) in shown.items():
-        drawn.add_scatter(x=curve.thresholds, y=benefit, mode="lines", name=name, line={"color": colour})
+    first = next(iter(curves.values()))
+    shown = {name: (curve.model, colour) for (name, curve), colour in zip(curves.items(), _CURVES, strict=False)}
+    for name, (benefit, colour) in {**shown, "everyone": (first.everyone, "#8d99ae")}.items():
+        drawn.add_scatter(x=first.thresholds, y=benefit, mode="lines", name=name, line={"color": colour})
     nobody = {"color": "#222", "dash": "dot"}
-    drawn.add_scatter(x=curve.thresholds[[0, -1]], y=[0, 0], mode="lines", name="nobody", line=nobody)
+    drawn.add_scatter(x=first.thresholds[[0, -1]], y=[0, 0], mode="lines", name="nobody", line=nobody)
     drawn.update_layout(**LAYOUT, xaxis_title=threshold, yaxis_title="net benefit")
-    top = float(np.nanmax([curve.model.max(), curve.everyone.max(), 0.01]))
+    top = float(np.nanmax([*(curve.model.max() for curve in curves.values()), first.everyone.max(), 0.01]))
     drawn.update_yaxes(range=[-0.25 * top, 1.1 * top])
     return drawn
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from branchpoint.evaluation.evaluation import pool
 from branchpoint.execution.finished import FinishedStudy
+from branchpoint.execution.held_out import clinical_survival_of_folds
 from branchpoint.report.case_sections import case_section
 from branchpoint.report.class_sections import class_section
 from branchpoint.report.parts import Section, Text
@@ -61,7 +62,9 @@ def prediction_sections(
         if isinstance(task, SegmentationTask) and pictures:
             sections.append(case_section(task, pooled[0], finished.runs[0], setup))
         elif isinstance(task, SurvivalTask):
-            sections.append(survival_section(task.name, pooled))
+            references = clinical_survival_of_folds(finished.config, task, setup, finished.folds)
+            clinical = _pooled([reference.summary for reference in references], excluded) if references else None
+            sections.append(survival_section(task.name, pooled, clinical))
         elif isinstance(task, ClassificationTask):
             sections.append(class_section(task.name, pooled, cohort.class_names.get(task.config.target, ())))
     return sections

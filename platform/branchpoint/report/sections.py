@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
+from branchpoint.report.added_value import added_value_section
 from branchpoint.report.answer import answer
 from branchpoint.report.checklist.section import checklist_section
 from branchpoint.report.evidence import (
@@ -40,6 +41,7 @@ def sections(results: Results, predictions: Sequence[Section] = ()) -> list[Sect
         _network_section(results),
         test_section(results),
         differences_section(results),
+        added_value_section(results),
         epoch_rules_section(results),
         *predictions,
         centers_section(results),

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from branchpoint.deploy.bundle.reference import HORIZONS_DAYS
-from branchpoint.evaluation.incremental import decision_curve
+from branchpoint.evaluation.incremental import combined, decision_curve
 from branchpoint.evaluation.survival import at_risk, kaplan_meier, log_rank
 from branchpoint.evaluation.survival_calibration import (
     OutOfFold,
@@ -32,12 +32,13 @@ FEWEST = 10
 _Z = 1.96
 
 
-def survival_section(task: str, seeds: Sequence[Summary]) -> Section:
+def survival_section(task: str, seeds: Sequence[Summary], clinical: Summary | None = None) -> Section:
     """Out-of-fold log-hazards, standardised within each fold; the mean over the networks of several seeds.
 
     Args:
         task: its name.
         seeds: pooled summaries (with ``fold``) of the same labelled patients, one for each seed.
+        clinical: the same of Cox regression on the clinical values alone.
     """
     first = seeds[0]
     risk = np.mean([standardised_within(one["log_hazard"].astype(np.float64), one["fold"]) for one in seeds], axis=0)
@@ -60,7 +61,24 @@ def survival_section(task: str, seeds: Sequence[Summary]) -> Section:
     if model is None:
         said = "Calibration needs at least 10 events outside of each fold; here are fewer, and it is not drawn."
         return Section(title, [*parts, Text(said)])
-    return Section(title, [*parts, *_calibration(task, model, time, event), *_decision(task, model, time, event)])
+    models = {"the network": model} | _clinical_models({**first, "log_hazard": risk}, clinical)
+    return Section(title, [*parts, *_calibration(task, model, time, event), *_decision(task, models, time, event)])
+
+
+def _clinical_models(network: Summary, clinical: Summary | None) -> dict[str, OutOfFold]:
+    """Clinical values alone, and together with the network, where they are known and can be fitted."""
+    if clinical is None or not np.array_equal(clinical["index"], network["index"]):
+        return {}
+    together = combined(clinical, network)
+    if together is None:
+        return {}
+    fold, time, event = network["fold"], network["time_days"].astype(np.float64), network["event"].astype(bool)
+    risks = {
+        "clinical values alone": standardised_within(clinical["log_hazard"], fold),
+        "clinical values and the network": together.summary["log_hazard"],
+    }
+    found = {name: leave_fold_out(risk, time, event, fold) for name, risk in risks.items()}
+    return {name: model for name, model in found.items() if model is not None}
 
 
 def _whose_risk(seeds: int) -> str:
@@ -151,15 +169,21 @@ def _calibration(task: str, model: OutOfFold, time: np.ndarray, event: np.ndarra
     return [Plot(f"calibration-{task}", drawn), Text(note)]
 
 
-def _decision(task: str, model: OutOfFold, time: np.ndarray, event: np.ndarray) -> list[Part]:
-    survival = model.survival(np.array([DECISION_DAYS]))[:, 0]
-    if not _supported(survival, time, event, DECISION_DAYS):
+def _decision(task: str, models: Mapping[str, OutOfFold], time: np.ndarray, event: np.ndarray) -> list[Part]:
+    """Net benefit of the network, and beside it of clinical values, where their predictions reach the horizon."""
+    thresholds, curves = np.linspace(0.01, MOST_THRESHOLD, 80), {}
+    for name, model in models.items():
+        survival = model.survival(np.array([DECISION_DAYS]))[:, 0]
+        if _supported(survival, time, event, DECISION_DAYS):
+            curves[name] = decision_curve(1 - survival, time, event, DECISION_DAYS, thresholds)
+    if "the network" not in curves:
         return []
-    curve = decision_curve(1 - survival, time, event, DECISION_DAYS, np.linspace(0.01, MOST_THRESHOLD, 80))
-    return [
-        Plot(f"decision-{task}", decision_plot(curve, "risk of an event within 2 years from which on one treats")),
-        Text(DECISION_NOTE),
-    ]
+    drawn = decision_plot(curves, "risk of an event within 2 years from which on one treats")
+    beside = (
+        " Clinical values alone are the Cox regression of the test figures; together with the network they are weighed "
+        "by the patients of the other folds."
+    )
+    return [Plot(f"decision-{task}", drawn), Text(DECISION_NOTE + (beside if len(curves) > 1 else ""))]
 
 
 def _supported(survival: np.ndarray, time: np.ndarray, event: np.ndarray, days: float) -> bool:
