@@ -13,6 +13,7 @@ from branchpoint.deploy.prediction.pictures import TRUTH, drawn_planes
 from branchpoint.evaluation.survival import kaplan_meier
 from branchpoint.report.case_sections import choose_cases, webp
 from branchpoint.report.class_sections import class_section
+from branchpoint.report.distance_views import coloured, distance_views
 from branchpoint.report.parts import Plot, Section, Text
 from branchpoint.report.survival_sections import YEAR, survival_section
 from branchpoint.tasks.base import Summary
@@ -141,3 +142,25 @@ def test_true_and_predicted_outline_are_both_drawn() -> None:
     assert not pixels[7 * 8 + 4 : 8 * 8, 30 * 8 :].any(), "nothing elsewhere"
     with Image.open(io.BytesIO(webp(pixels, 70))) as stored:
         assert stored.size == (320, 320)
+
+
+def test_distances_are_white_on_the_outline_red_inside_and_blue_outside() -> None:
+    values = np.array([[0.0, 1.0], [-1.0, np.nan]])
+    assert coloured(values).tolist() == [[[255, 255, 255], [255, 0, 0]], [[0, 0, 255], [153, 153, 153]]]
+    assert coloured(np.array([[0.5, -5.0]])).tolist() == [[[255, 128, 128], [0, 0, 255]]]
+
+
+def test_distances_of_a_volume_show_the_same_planes_of_truth_and_prediction() -> None:
+    truth = np.full((9, 8, 8), -1.0)
+    truth[6, 2:5, 3:6] = 1.0
+    views = distance_views(truth, np.zeros_like(truth))
+    names = [about["name"] for _, about in views]
+    assert names == [
+        f"{name} distance, {plane}" for name in ("true", "predicted") for plane in ("axial", "coronal", "sagittal")
+    ]
+    axial = views[0][0]
+    assert axial[axial.shape[0] * 3 // 8, axial.shape[1] * 4 // 8].tolist() == [255, 0, 0], "through the cut at 6"
+    assert all((pixels == 255).all() for pixels, _ in views[3:]), "a prediction of 0 is white everywhere"
+    (true, _), (predicted, about) = distance_views(truth[6], truth[6])
+    assert (true == predicted).all()
+    assert about == {"name": "predicted distance"}

@@ -6,9 +6,9 @@ Results are small statistics of each patient, kept beside the run so that a seco
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import numpy as np
 
@@ -20,13 +20,17 @@ from branchpoint.execution.run_spec import RunSpec, Setup
 from branchpoint.execution.state import NETWORK
 from branchpoint.tasks import build_task
 from branchpoint.tasks.base import Summary
+from branchpoint.tasks.distance_map import DistanceMapTask
 from branchpoint.tasks.segmentation import SegmentationTask
 from branchpoint.tasks.survival import SurvivalTask
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from branchpoint.networks import Network
 
 Summaries = Mapping[str, Summary]
+DenseTask = TypeVar("DenseTask", SegmentationTask, DistanceMapTask)
 
 
 def evaluate_run(spec: RunSpec, setup: Setup, part: Literal["test", "validation"] = "test") -> Summaries:
@@ -146,20 +150,35 @@ def predicted_classes(spec: RunSpec, setup: Setup, positions: Sequence[int]) -> 
         setup: of the study.
         positions: of N samples in the cohort.
     """
+    found: dict[str, list[np.ndarray]] = {}
+    for task, output in _outputs(spec, setup, positions, SegmentationTask):
+        ids, _ = task.pseudo_labels(output, 0.0)
+        found.setdefault(task.name, []).append(ids[0, 0].numpy())
+    return {name: np.stack(masks) for name, masks in found.items()}
+
+
+def predicted_distances(spec: RunSpec, setup: Setup, positions: Sequence[int]) -> dict[str, np.ndarray]:
+    """Distance-map task to float32 (N, K, [D,] H, W), in units of the task's limit; else as of the classes."""
+    found: dict[str, list[np.ndarray]] = {}
+    for task, output in _outputs(spec, setup, positions, DistanceMapTask):
+        found.setdefault(task.name, []).append(output[0].float().numpy())
+    return {name: np.stack(maps) for name, maps in found.items()}
+
+
+def _outputs(
+    spec: RunSpec, setup: Setup, positions: Sequence[int], kind: type[DenseTask]
+) -> Iterator[tuple[DenseTask, Tensor]]:
+    """Each task of one ``kind`` with what the network of a run gives for it, for one sample after the other."""
     import torch
 
     from branchpoint.training.batches.samples import Samples
 
     prepared, network = Samples.of(spec.config, setup.cohort()), _kept_network(spec, setup).eval()
-    tasks = [task for task in map(build_task, spec.config.tasks) if isinstance(task, SegmentationTask)]
-    found: dict[str, list[np.ndarray]] = {task.name: [] for task in tasks}
+    tasks = [task for task in map(build_task, spec.config.tasks) if isinstance(task, kind)]
     with torch.inference_mode():
         for position in positions:
             outputs = network(prepared.batch([position]).inputs)
-            for task in tasks:
-                ids, _ = task.pseudo_labels(outputs[task.name], 0.0)
-                found[task.name].append(ids[0, 0].numpy())
-    return {name: np.stack(masks) for name, masks in found.items() if masks}
+            yield from ((task, outputs[task.name]) for task in tasks)
 
 
 def _packed(summaries: Summaries) -> bytes:

@@ -22,6 +22,7 @@ from branchpoint.store import Store
 from branchpoint.tasks import build_task
 from branchpoint.tasks.base import Summary, select
 from branchpoint.tasks.classification import ClassificationTask
+from branchpoint.tasks.distance_map import DistanceMapTask
 from branchpoint.tasks.segmentation import SegmentationTask
 from branchpoint.tasks.survival import SurvivalTask
 
@@ -59,7 +60,7 @@ def prediction_sections(
             continue
         task = build_task(config)
         pooled = [_pooled([fold[task.name] for fold in folds], excluded) for folds in seeds]
-        if isinstance(task, SegmentationTask) and pictures:
+        if isinstance(task, SegmentationTask | DistanceMapTask) and pictures:
             sections.append(case_section(task, pooled[0], finished.runs[0], setup))
         elif isinstance(task, SurvivalTask):
             references = clinical_survival_of_folds(finished.config, task, setup, finished.folds)
