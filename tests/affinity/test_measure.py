@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from scipy.stats import t as student
 
 from branchpoint import networks
 from branchpoint.affinity.lookahead import Snapshot
-from branchpoint.affinity.matrices import Matrix, Sums
+from branchpoint.affinity.matrices import Series, blocks, mean_and_error
 from branchpoint.affinity.measure import measure_affinities
 from branchpoint.affinity.probe import Probe
 from branchpoint.config import Config, balancing_config
@@ -199,16 +200,37 @@ def test_snapshot_takes_steps_back_exactly(fused: bool) -> None:
             assert all(torch.equal(value, found[key][name]) for name, value in state.items())
 
 
-def test_sums_skip_what_is_undefined() -> None:
-    sums = Sums.zeros(2)
-    for value in (1.0, 3.0, float("nan"), float("inf")):
-        sums.add(0, 1, value)
-    matrix = sums.matrix("lookahead", "all")
-    assert isinstance(matrix, Matrix)
-    assert matrix.mean[0, 1] == 2.0
-    assert matrix.error[0, 1] == pytest.approx(1.0)
+def test_series_skip_what_is_undefined() -> None:
+    series = Series(2)
+    for value in (1.0, float("nan"), 3.0, float("inf")):
+        series.add(0, 1, value)
+    matrix = series.matrix("cosine", "all")
+    assert (matrix.mean[0, 1], matrix.error[0, 1], matrix.count[0, 1]) == (2.0, 1.0, 2)
     assert np.isnan(matrix.mean[1, 0])
-    assert matrix.count.tolist() == [[0, 2], [0, 0]]
+    assert np.isnan(matrix.error[1, 0])
+    assert matrix.count[1, 0] == 0
+
+
+def test_errors_of_series_are_those_of_correlated_values() -> None:
+    """AR(1) with correlation 0.8: the error of the mean is 3 times that of independent values of the same spread."""
+    rng, coverage, naive = np.random.default_rng(0), [], []
+    for _ in range(200):
+        values, value = [], rng.normal() / 0.6
+        for noise in rng.normal(size=900):
+            value = 0.8 * value + noise
+            values.append(value)
+        mean, error = mean_and_error(values)
+        coverage.append(abs(mean) < student.ppf(0.975, blocks(900) - 1) * error)
+        naive.append(abs(mean) < 1.96 * np.std(values) / 30)
+    assert 0.88 <= np.mean(coverage) <= 0.99
+    assert np.mean(naive) < 0.6
+
+
+def test_errors_of_few_values() -> None:
+    assert mean_and_error([]) == pytest.approx((np.nan, np.nan), nan_ok=True)
+    assert mean_and_error([2.0]) == pytest.approx((2.0, np.nan), nan_ok=True)
+    assert mean_and_error([1.0, 2.0, 6.0]) == pytest.approx((3.0, np.sqrt(7 / 3)))
+    assert mean_and_error([9.0, 0.0, 2.0, 4.0, 6.0]) == pytest.approx((4.2, 2.0)), "two blocks: the first value is over"
 
 
 def test_excess_is_the_lookahead_less_that_of_momentum_alone() -> None:

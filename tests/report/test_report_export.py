@@ -39,6 +39,7 @@ def test_every_figure_and_table_of_a_study_is_a_file(study: Store, tmp_path: Pat
     with (folder / "figures.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert [row["value"] for row in rows if row["label"] == "centred ellipsoid"] == ["0.4"]
+    assert {row["p_adjusted"] for row in rows} == {""}, "no number where there is none"
     assert len(rows) == 5
 
 

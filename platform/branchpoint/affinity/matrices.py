@@ -6,6 +6,8 @@ transpose; its selection reads this one.)
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,7 +25,8 @@ class Matrix:
         measure: ``lookahead`` (TAG), ``excess`` (the same less what momentum alone does) or ``cosine``.
         stage: ``all``, or such as ``encoder 2`` or ``decoder 0``.
         mean: float64 (T, T), [recipient, source]; NaN where two tasks do not share the stage.
-        error: standard error of the mean over measurements, (T, T).
+        error: standard error of the mean, (T, T), over :func:`blocks` of measurements: those of a training follow each
+            other and are alike.
         count: measurements, int (T, T).
     """
 
@@ -72,30 +75,48 @@ class Affinities:
         )
 
 
-@dataclass
-class Sums:
-    """Sums over measurements, from which a matrix follows."""
+class Series:
+    """Measurements in the order of the training, from which a matrix follows."""
 
-    total: np.ndarray
-    squares: np.ndarray
-    count: np.ndarray
-
-    @classmethod
-    def zeros(cls, size: int) -> Sums:
+    def __init__(self, size: int) -> None:
         """Of no measurement yet, for ``size`` tasks."""
-        return cls(np.zeros((size, size)), np.zeros((size, size)), np.zeros((size, size), int))
+        self._values: list[list[list[float]]] = [[[] for _ in range(size)] for _ in range(size)]
 
     def add(self, recipient: int, source: int, value: float) -> None:
         """Take in one value, where it is finite."""
         if np.isfinite(value):
-            self.total[recipient, source] += value
-            self.squares[recipient, source] += value**2
-            self.count[recipient, source] += 1
+            self._values[recipient][source].append(value)
 
     def matrix(self, measure: str, stage: str) -> Matrix:
         """Means and their errors."""
-        with np.errstate(invalid="ignore", divide="ignore"):
-            mean = self.total / self.count
-            variance = (self.squares - self.count * mean**2).clip(0) / (self.count - 1)
-            error = np.sqrt(variance / self.count)
-        return Matrix(measure, stage, mean, error, self.count.copy())
+        found = [[mean_and_error(values) for values in row] for row in self._values]
+        count = np.array([[len(values) for values in row] for row in self._values])
+        both = np.array(found)
+        return Matrix(measure, stage, both[..., 0], both[..., 1], count)
+
+
+def blocks(count: int) -> int:
+    """Into how many blocks of floor(sqrt(count)) neighbours ``count`` measurements are cut (Flegal and Jones 2010).
+
+    >>> [blocks(count) for count in (0, 1, 3, 10, 100)]
+    [0, 1, 3, 3, 10]
+    """
+    return count // math.isqrt(count) if count else 0
+
+
+def mean_and_error(values: Sequence[float]) -> tuple[float, float]:
+    """The mean of a series, and its standard error from the means of blocks; NaN where there are too few.
+
+    Values that follow each other in a training are correlated, so that the standard deviation over single ones, divided
+    by the square root of their number, is too small an error. Block means are nearly independent ("Batch means and
+    spectral variance estimators in Markov chain Monte Carlo", Annals of Statistics 38, eq. 6).
+    """
+    if not values:
+        return math.nan, math.nan
+    number, series = blocks(len(values)), np.asarray(values, dtype=np.float64)
+    mean = float(series.mean())
+    if number < 2:
+        return mean, math.nan
+    size = len(series) // number
+    means = series[-number * size :].reshape(number, size).mean(axis=1)
+    return mean, float(means.std(ddof=1) / math.sqrt(number))

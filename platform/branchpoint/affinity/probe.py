@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from branchpoint.affinity.lookahead import Snapshot
-from branchpoint.affinity.matrices import MEASURES, WHOLE, Affinities, Sums
+from branchpoint.affinity.matrices import MEASURES, WHOLE, Affinities, Series
 from branchpoint.balancing.sharing import owners_of_parameters
 from branchpoint.training.run import Run
 from branchpoint.training.step.optimizer import clip_gradient
@@ -44,7 +44,7 @@ class Probe:
     seconds: float = 0.0
     extra_bytes: int = 0
     _batches: int = 0
-    _sums: dict[tuple[str, str], Sums] = field(default_factory=dict)
+    _series: dict[tuple[str, str], Series] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.every < 1:
@@ -60,7 +60,7 @@ class Probe:
         self._stage_of = {parameter: stage_of_parameter(names[parameter]) for parameter in self._owners}
         self.stages = tuple(dict.fromkeys(self._stage_of.values()))
         keys = [(measure, stage) for measure in MEASURES for stage in (WHOLE, *self.stages)]
-        self._sums = {key: Sums.zeros(len(self.tasks)) for key in keys}
+        self._series = {key: Series(len(self.tasks)) for key in keys}
 
     def __call__(self, same: SameBatch) -> None:
         """Look at a batch, where it is its turn."""
@@ -74,7 +74,7 @@ class Probe:
 
     def affinities(self, seconds: float) -> Affinities:
         """What was found in a training of ``seconds``."""
-        matrices = tuple(sums.matrix(*key) for key, sums in self._sums.items())
+        matrices = tuple(series.matrix(*key) for key, series in self._series.items())
         return Affinities(self.tasks, self.stages, matrices, self.measurements, seconds, self.seconds, self.extra_bytes)
 
     def _measure(self, same: SameBatch) -> None:
@@ -137,7 +137,7 @@ class Probe:
                         self._add("cosine", where, first, second, cosine)
 
     def _add(self, measure: str, stage: str, recipient: str, source: str, value: float) -> None:
-        self._sums[measure, stage].add(self.tasks.index(recipient), self.tasks.index(source), value)
+        self._series[measure, stage].add(self.tasks.index(recipient), self.tasks.index(source), value)
 
 
 def _cosine(first: Sequence[Tensor], second: Sequence[Tensor]) -> float:

@@ -1,8 +1,8 @@
 """From measured relations of tasks to proposals: which tasks to learn together, and down to which stage.
 
-Proposals rest on ``excess``, whose sign says whether a task helps or hurts (see :mod:`branchpoint.affinity.probe`). A
-mean within ``ERRORS`` standard errors of zero counts as zero: where nothing is known, sharing is cheaper and is
-proposed.
+Proposals rest on ``excess``, whose sign says whether a task helps or hurts (see :mod:`branchpoint.affinity.probe`).
+Only means that are told from zero count, with the false-discovery rate over all pairs (and stages) controlled at
+``RATE``; the others are zero: where nothing is known, sharing is cheaper and is proposed.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from branchpoint.affinity.grouping import Group, Grouping, best_grouping
-from branchpoint.affinity.matrices import Affinities, Matrix
+from branchpoint.affinity.matrices import Affinities, Matrix, blocks
 from branchpoint.affinity.sharing_tree import TreeProposal, best_tree
 from branchpoint.config import Config
 from branchpoint.config.serialization import from_plain, to_plain
@@ -23,7 +23,8 @@ from branchpoint.store import AffinityRecord, ProposalRecord, Store
 from branchpoint.topology import SharingTrees, Topology
 
 EVIDENCE = "excess"
-ERRORS = 2.0
+RATE = 0.1
+"""Expected share of false ones among the means that count."""
 
 
 @dataclass(frozen=True)
@@ -45,10 +46,23 @@ class Proposals:
         return next(g for g in self.groupings if g.score >= best - 1e-12)
 
 
-def certain(matrix: Matrix, errors: float = ERRORS) -> np.ndarray:
-    """Its means (T, T), 0 where they are within ``errors`` standard errors of it or were not measured."""
-    known = np.isfinite(matrix.mean) & (np.abs(matrix.mean) > errors * np.nan_to_num(matrix.error, nan=np.inf))
-    return np.where(known, matrix.mean, 0.0)
+def certain(matrices: Sequence[Matrix], rate: float = RATE) -> np.ndarray:
+    """Means (M, T, T) of ``matrices`` that are told from zero; 0 for the others and those that were not measured.
+
+    Student's t of each mean over its error, with as many degrees of freedom as blocks less one, and the procedure of
+    Benjamini and Hochberg 1995 ("Controlling the false discovery rate", Journal of the Royal Statistical Society B 57,
+    eq. 1). All pairs of all matrices are one family; what a task does for itself (the diagonal) is tested by itself.
+    """
+    from scipy.stats import false_discovery_control, t
+
+    mean, error = (np.stack([getattr(each, name) for each in matrices]) for name in ("mean", "error"))
+    freedom = np.vectorize(blocks, otypes=[int])(np.stack([each.count for each in matrices])) - 1
+    with np.errstate(invalid="ignore", divide="ignore"):
+        p = np.where(freedom > 0, 2 * t.sf(np.abs(mean) / error, np.maximum(freedom, 1)), np.nan)
+    pairs = np.isfinite(p) & ~np.eye(mean.shape[1], dtype=bool)
+    if pairs.any():
+        p[pairs] = false_discovery_control(p[pairs], method="bh")
+    return np.where(np.nan_to_num(p, nan=1.0) <= rate, np.nan_to_num(mean), 0.0)
 
 
 def propose(
@@ -65,7 +79,7 @@ def propose(
     tasks = affinities.tasks
     macs = stage_macs(config)
     trees = sharing_trees(config, tasks)
-    whole, stages = certain(affinities.matrix(evidence)), stage_affinities(affinities, trees, evidence)
+    (whole,), stages = certain([affinities.matrix(evidence)]), stage_affinities(affinities, trees, evidence)
     limit = budget * sum(macs)
     groupings = []
     for networks in range(1, len(tasks) + 1):
@@ -88,9 +102,10 @@ def stage_affinities(affinities: Affinities, trees: SharingTrees, evidence: str 
     order = [affinities.tasks.index(task) for task in trees.tasks]
     names = [f"encoder {i}" for i in range(trees.encoder)] + [f"decoder {i}" for i in range(trees.decoder)]
     found = np.zeros((len(names), len(order), len(order)))
-    for place, name in enumerate(names):
-        if name in affinities.stages:
-            found[place] = certain(affinities.matrix(evidence, name))[np.ix_(order, order)]
+    measured = [place for place, name in enumerate(names) if name in affinities.stages]
+    if measured:
+        values = certain([affinities.matrix(evidence, names[place]) for place in measured])
+        found[measured] = values[:, order][:, :, order]
     return found
 
 

@@ -98,7 +98,7 @@ def export_sections(sections: Sequence[Section], figures: Sequence[Mapping[str, 
         for table in tables:
             _write(beside, table.name, "csv", csv_text(table.columns, table.rows))
             _write(beside, table.name, "tex", latex(table))
-        rows = [["" if row.get(name) is None else str(row[name]) for name in FIGURE_COLUMNS] for row in figures]
+        rows = [[_cell(row.get(name)) for name in FIGURE_COLUMNS] for row in figures]
         _write(beside, "figures", "csv", csv_text(FIGURE_COLUMNS, rows))
         _draw(drawn, beside)
         pictures = sum(_write_pictures(case, beside) for case in cases)
@@ -106,6 +106,11 @@ def export_sections(sections: Sequence[Section], figures: Sequence[Mapping[str, 
     finally:
         shutil.rmtree(beside, ignore_errors=True)
     return Exported(figures=len(drawn), tables=len(tables), pictures=pictures)
+
+
+def _cell(value: Any) -> str:
+    """All digits; nothing where a value is absent or NaN."""
+    return "" if value is None or value != value else str(value)
 
 
 def csv_text(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
