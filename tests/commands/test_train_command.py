@@ -10,9 +10,11 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from branchpoint.commands import cli
+from branchpoint.commands.bundle_study import Request, make_bundle
 from branchpoint.commands.train import which_folds
 from branchpoint.config import Config, DatasetConfig, NetworkConfig, SplitConfig, SurvivalConfig, TrainingConfig
 from branchpoint.config import SegmentationConfig as Segmentation
+from branchpoint.deploy.bundle.bundle import Bundle
 from branchpoint.phantoms import make_phantom
 from branchpoint.store import Store, StudyRecord, TrialRecord
 
@@ -61,10 +63,28 @@ def test_every_fold_to_figures_and_weights_and_on_again(
     assert again.exit_code == 0, again.output
     after = store.trials("again").to_pylist(maps_as_pydicts="strict")
     assert repr(after) == repr(trials), "nothing is trained again"
+    _refit_and_bundle(command, tmp_path, len(weights))
     other = config.to_json().replace('"epochs":1', '"epochs":2')
     file.write_text(other)
     with pytest.raises(ValueError, match=r"training.epochs was 1, now is 2"):
         raise run(*command).exception or AssertionError("it was let through")
+
+
+def _refit_and_bundle(command: list[object], home: Path, folds: int) -> None:
+    """The same command with ``--refit`` adds one network that has seen everybody, and a bundle of it says so."""
+    done = run(*command, "--folds", "all", "--refit")
+    assert done.exit_code == 0, done.output
+    assert done.output.count("weights: ") == folds + 1
+    request = Request(store=str(home / "results"), home=home, refit=True)
+    with pytest.raises(ValueError, match=r"'survival' places a patient's risk .* --without-reference"):
+        make_bundle(request, home / "bundle")
+    make_bundle(replace(request, without_reference=True), home / "bundle")
+    bundle = Bundle.open(home / "bundle")
+    assert bundle.networks == ("refit",)
+    assert len(bundle.files.read_json("seen.json")["networks"]["refit"]) == 12 * 2, "CT and PET of everybody"
+    card = bundle.files.read("card.md").decode()
+    assert "figures of the folds' networks of candidate" in card
+    assert "mean training mask" in card
 
 
 def test_patients_who_chose_the_configuration_are_not_tested(

@@ -61,10 +61,12 @@ def test_from_a_faulty_cohort_to_figures_and_on_again(tmp_path: Path) -> None:
     assert "best found" in (tmp_path / "report.html").read_text()
     assert "best found" in done.stdout
 
-    again = run_job(tmp_path, data_root, "--skip-faulty")
+    again = run_job(tmp_path, data_root, "--skip-faulty", "--refit")
     assert again.returncode == 0, again.stdout + again.stderr
     # NaN does not equal itself, but its text does.
-    assert repr(rows(store, "trials")) == repr(trials), "no finished run is run again"
+    earlier = [row for row in rows(store, "trials") if row["stage"] != "refit"]
+    assert repr(earlier) == repr(trials), "no finished run is run again"
+    assert [row["state"] for row in rows(store, "trials") if row["stage"] == "refit"] == ["COMPLETE"]
     assert repr(rows(store, "figures")) == repr(figures)
 
     other = run_job(tmp_path, data_root, "--skip-faulty", "--epochs", "3")

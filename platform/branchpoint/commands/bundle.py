@@ -21,6 +21,9 @@ def create(
     home: Annotated[Path | None, typer.Option(help="Folder of the job: results, cache and weights.")] = None,
     candidate: Annotated[str | None, typer.Option(help="Candidate to bundle; by default the best found.")] = None,
     folds: Annotated[str, typer.Option(help="Folds to take, such as 0,2; by default all.")] = "",
+    refit: Annotated[
+        bool, typer.Option("--refit", help="Take the networks that learned from all cases, not the folds'.")
+    ] = False,
     data_root: Annotated[Path | None, typer.Option(help="Folder of the release; by default the study's.")] = None,
     card: Annotated[Path | None, typer.Option(help="TOML file with what people must say; see docs.")] = None,
     without_reference: Annotated[
@@ -37,6 +40,7 @@ def create(
         home=home_folder(home),
         candidate=candidate,
         folds=tuple(int(part) for part in folds.split(",") if part.strip()) or None,
+        refit=refit,
         data_root=data_root,
         card=card,
         without_reference=without_reference,

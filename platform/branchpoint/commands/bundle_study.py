@@ -28,6 +28,7 @@ class Request:
     study: str | None = None
     candidate: str | None = None
     folds: tuple[int, ...] | None = None
+    refit: bool = False
     data_root: Path | None = None
     card: Path | None = None
     without_reference: bool = False
@@ -57,7 +58,7 @@ def make_bundle(request: Request, out: Path) -> str:
         cohort=cohort,
         with_reference=not request.without_reference,
         figures=_figures(store, study, label),
-        provenance=_provenance(store, study, record, trained),
+        provenance={**_provenance(store, study, record, trained), **({"refit_of": candidate} if request.refit else {})},
         file_digests=digests,
         card=card,
     )
@@ -98,12 +99,18 @@ def _trained(store: Store, study: str, candidate: str, request: Request) -> list
     from branchpoint.config import Config
     from branchpoint.deploy.bundle.create import Trained
     from branchpoint.execution.held_out import kept_as, load_summaries
-    from branchpoint.execution.recommendation import final_runs
+    from branchpoint.execution.recommendation import final_runs, refit_runs
     from branchpoint.execution.state import NETWORK, run_folder, store_and_state
     from branchpoint.training.state.warm_start import CONFIG_FILE
 
     where, state = store_and_state(store.uri, request.home, study)
-    rows = final_runs(store, study, candidate)
+    rows = refit_runs(store, study, candidate) if request.refit else final_runs(store, study, candidate)
+    if request.refit and (request.folds is not None or not rows):
+        raise ValueError(
+            "--refit takes networks that learned from all folds: leave --folds out"
+            if rows
+            else f"study {study!r} has no network of {candidate} on all cases: run its command again with --refit"
+        )
     chosen = [row for row in rows if request.folds is None or row["fold"] in request.folds]
     if unfinished := [row["trial"] for row in chosen if row["state"] != "COMPLETE"]:
         raise ValueError(f"study {study!r}: {', '.join(unfinished)} did not finish; leave the fold out with --folds")

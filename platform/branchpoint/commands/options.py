@@ -33,6 +33,10 @@ CohortsOption = Annotated[
     str | None,
     typer.Option(help="Bucket (URI) that brings the prepared cohort to other nodes; by default Ray does."),
 ]
+RefitOption = Annotated[
+    bool,
+    typer.Option("--refit", help="Train final networks on all cases, too, for as many steps as the folds' ended with."),
+]
 SkipFaultyOption = Annotated[
     bool, typer.Option("--skip-faulty", help="Leave out patients whose files or labels have errors.")
 ]

@@ -67,6 +67,7 @@ def run(job: Job, options: SearchOptions) -> None:
         epochs=scale.final_epochs,
         published=references,
         seeds=scale.seeds,
+        refit=options.refit,
         known_risk=known_risk(root),
     )
     print(plan.text(), flush=True)

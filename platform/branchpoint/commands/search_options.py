@@ -9,7 +9,14 @@ from typing import Annotated, Any
 import typer
 
 from branchpoint.commands.job import Job, Scale
-from branchpoint.commands.options import AddressOption, CohortsOption, DataRootOption, HomeOption, SkipFaultyOption
+from branchpoint.commands.options import (
+    AddressOption,
+    CohortsOption,
+    DataRootOption,
+    HomeOption,
+    RefitOption,
+    SkipFaultyOption,
+)
 from branchpoint.execution.resources import Resources
 from branchpoint.io.storage import is_uri
 
@@ -61,6 +68,7 @@ class SearchOptions:
             min=1, help="Networks of each finalist on each fold; 3 by default, 1 at scales that take minutes."
         ),
     ] = None
+    refit: RefitOption = False
     folds: Annotated[int | None, typer.Option(min=2, help="Folds of the cross-validation.")] = None
     scheme: Annotated[
         str | None, typer.Option(help="How patients are split: cross_validation, centres, official or paper.")

@@ -13,6 +13,7 @@ from branchpoint.commands.options import (
     CohortsOption,
     DataRootOption,
     HomeOption,
+    RefitOption,
     SkipFaultyOption,
     StoreOption,
     StudyOption,
@@ -31,6 +32,7 @@ class TrainOptions:
     config: Annotated[Path, typer.Option(help="File with a Config as JSON, such as `best --json` prints.")]
     workers: Annotated[int, typer.Option(min=1, help="Workers that train one network together.")] = 1
     folds: Annotated[str, typer.Option(help="`all`, or the number of a fold; by default the fold of the Config.")] = ""
+    refit: RefitOption = False
     store: StoreOption = ""
     study: StudyOption = None
     data_root: DataRootOption = None
@@ -88,6 +90,7 @@ def prepare(config: Config, options: TrainOptions) -> Retraining:
         excluded=excluded,
         address=options.address,
         cohorts=options.cohorts,
+        refit=options.refit,
     )
 
 
@@ -114,6 +117,6 @@ def _show(retraining: Retraining) -> None:
 
     results = load_results(Store(retraining.store), retraining.study)
     print_test_figures(results.pooled_test, results.primary_metrics)
-    for spec in retraining.specs():
+    for spec in [*retraining.specs(), *(retraining.refits() if retraining.refit else [])]:
         print(f"weights: {retraining.network(spec)}")
     print(f"results: {retraining.store}, study {retraining.study}")

@@ -47,6 +47,12 @@ class Config(Checked):
         )
         for task in self.tasks:
             task.check_in(self.dataset, self.network)
+        require(
+            not self.split.refit or self.training.select_by in ("last", "average"),
+            "training.select_by",
+            self.training.select_by,
+            "split.refit leaves no validation samples to choose an epoch by; use 'last' or 'average'",
+        )
         self._check_micro_batch()
         topology, dense = self.network.topology, {task.name for task in self.tasks if task.dense}
         if topology is not None and topology.shares_all and topology.decoder_tasks == dense:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from branchpoint.values import Checked, Length, Range, require
+from branchpoint.values import ADDED, Checked, Length, Range, require
 
 Seed = Annotated[int, Range(at_least=0)]
 
@@ -77,6 +77,8 @@ class SplitConfig(Checked):
             those of the paper that used it, leaks between training and test included. Fixed parts have one round,
             fold 0.
         training_fraction: share of the training samples that is used; smaller shares are parts of larger ones.
+        refit: learn from every sample that the rounds learn from, validation included, for a final network on all
+            cases. Test samples of fixed parts stay out; of a cross-validation or of centres none is left to test.
     """
 
     section = "split"
@@ -87,6 +89,7 @@ class SplitConfig(Checked):
     seed: Seed = 0
     scheme: Literal["cross_validation", "centres", "official", "paper"] = "cross_validation"
     training_fraction: Annotated[float, Range(above=0, at_most=1)] = 1.0
+    refit: bool = field(default=False, metadata=ADDED)
 
     def check(self) -> None:
         require(self.fold < self.folds, self.place_of("fold"), self.fold, f"must lie from 0 to {self.folds - 1}")
@@ -95,6 +98,12 @@ class SplitConfig(Checked):
             self.place_of("fold"),
             self.fold,
             f"{self.scheme} parts are fixed, another fold would test the same samples: use 0",
+        )
+        require(
+            not self.refit or (self.fold == 0 and self.training_fraction == 1),
+            self.place_of("refit"),
+            self.refit,
+            "learns from all samples: use fold 0 and training_fraction 1",
         )
 
     @property

@@ -28,7 +28,7 @@ UNLABELLED = -1
 @dataclass(frozen=True)
 class Split:
     """Positions in the cohort, int64, sorted, disjoint; together they are all patients, those of fixed parts, or less
-    where a share of the training samples is used."""
+    where a share of the training samples is used. A refit has no validation, and a test of fixed parts alone."""
 
     train: np.ndarray
     validation: np.ndarray
@@ -45,6 +45,8 @@ def split(prepared: PreparedCohort, config: SplitConfig) -> Split:
     """
     schemes = {"cross_validation": _folds, "centres": center_split}
     parts = schemes.get(config.scheme, fixed_split)(prepared, config)
+    if config.refit:
+        return _joined(parts, everybody=config.scheme in schemes, count=len(prepared.patient_ids))
     if config.training_fraction == 1:
         return parts
     kept = max(1, round(config.training_fraction * len(parts.train)))
@@ -54,6 +56,14 @@ def split(prepared: PreparedCohort, config: SplitConfig) -> Split:
         f"{config.seed}/training/{config.fold}",
     )
     return Split(np.sort(drawn[:kept]), parts.validation, parts.test)
+
+
+def _joined(parts: Split, *, everybody: bool, count: int) -> Split:
+    """Training and validation samples as one; ``everybody``: all ``count`` samples, as no test part is fixed."""
+    nobody = np.array([], np.int64)
+    if everybody:
+        return Split(np.arange(count), nobody, nobody)
+    return Split(np.sort(np.concatenate([parts.train, parts.validation])), nobody, parts.test)
 
 
 def _folds(prepared: PreparedCohort, config: SplitConfig) -> Split:

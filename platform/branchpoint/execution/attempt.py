@@ -78,7 +78,7 @@ class _Attempt:
             outcome = self._outcome(result)
             if self.setup.keep_network and outcome.state == "COMPLETE" and result.network is not None:
                 _save_network(result, self.config, self.folder.place)
-                outcome = self._with_estimate(outcome)
+                outcome = outcome if self.config.split.refit else self._with_estimate(outcome)
             self._finish(outcome, result)
         except Exception as error:
             outcome = self._failed(error)

@@ -25,6 +25,19 @@ def recommended(store: Store, study: str) -> tuple[str, str]:
     raise ValueError(f"study {study!r} in {store.uri} has no test figures of a best candidate yet; let it finish")
 
 
+def refit_name(candidate: str, seed: int, first: bool) -> str:
+    """Name of the run that learns from all cases with ``seed``; the ``first`` one's has no seed in it."""
+    return f"{candidate}-refit" + ("" if first else f"-seed{seed}")
+
+
+def refit_runs(store: Store, study: str, candidate: str) -> list[dict[str, Any]]:
+    """As :func:`final_runs`, of the networks of ``candidate`` that learned from all cases."""
+    rows = store.trials(study, columns=["trial", "stage", "state", "candidate", "fold", "seed"]).to_pylist()
+    name = refit_name(candidate, 0, first=True)
+    refits = [row for row in rows if row["stage"] == "refit" and row["trial"].startswith(name)]
+    return sorted(refits, key=lambda row: row["seed"])
+
+
 def final_runs(store: Store, study: str, candidate: str, columns: Sequence[str] = ()) -> list[dict[str, Any]]:
     """Rows of the trials table, with ``columns`` too, of the final runs of ``candidate``, by fold and then by seed."""
     wanted = ["trial", "stage", "state", "candidate", "fold", "seed", *columns]

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 CHECKPOINT_SECONDS = 15.0
 """Epochs that are shorter share a checkpoint."""
 FINISHED = ("COMPLETE", "PRUNED", "FAILED", "INFEASIBLE")
-Stage = Literal["search", "final"]
+Stage = Literal["search", "final", "refit"]
 Pruner = Callable[[str, int, float], str | None]
 Fit = Callable[..., "FitResult"]
 

@@ -24,7 +24,7 @@ class StageStatus:
     """One stage of a study.
 
     Attributes:
-        stage: ``search`` or ``final``.
+        stage: ``search``, ``final`` or ``refit``.
         planned: runs that it will have; ``None`` where no driver wrote it down.
         states: state to number of runs.
         epochs: trained so far.
@@ -91,7 +91,7 @@ def study_status(store: Store, name: str, state: Path, now: datetime | None = No
     driver = holder(state / DRIVER_LOCK)
     stages = [
         _stage(stage, [row for row in trials if row["stage"] == stage], epochs, plan.get(stage), bool(driver), now)
-        for stage in ("search", "final")
+        for stage in ("search", "final", "refit")
         if any(row["stage"] == stage for row in trials)
     ]
     figures = store.figures(name).to_pylist()

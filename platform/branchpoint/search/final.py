@@ -31,6 +31,7 @@ from branchpoint.evaluation.selection import Contender, choose_by_fold, recommen
 from branchpoint.execution.adoption import adopt
 from branchpoint.execution.held_out import Summaries
 from branchpoint.execution.progress import Progress
+from branchpoint.execution.refit import OBJECTIVE, refit_specs
 from branchpoint.execution.run_spec import Outcome, RunSpec, known_outcomes, open_prepared
 from branchpoint.execution.runs import ListedRuns, NoResultError
 from branchpoint.on_ray.held_out_runs import fold_references, test_summaries, untrained_summaries, validation_summaries
@@ -55,6 +56,7 @@ class Finals:
         seeds: networks of each finalist on each fold; intervals are over seeds and patients.
         known_risk: patient to true log-hazard, where a phantom tells; its C-index is what can be attained.
         resamples: of the bootstrap.
+        refit: train the best found on all cases, too, once for each seed.
     """
 
     study: Study
@@ -63,6 +65,7 @@ class Finals:
     known_risk: Mapping[str, float] = field(default_factory=dict)
     seeds: int = 1
     resamples: int = 1000
+    refit: bool = False
 
     def run(self, candidates: Sequence[Candidate], concurrency: int) -> Finalist:
         """Train, choose, test and write figures to the store; gives the best found. Call it in ``study.running()``.
@@ -81,6 +84,8 @@ class Finals:
         best, choices = self._choose(complete, concurrency)
         tested = {label: finalist for finalist in complete.values() for label in finalist.labels}
         self._test({BEST: best, **tested}, choices, concurrency)
+        if self.refit:
+            self._refit(best, concurrency)
         return best
 
     def finalists(self, candidates: Sequence[Candidate]) -> list[Finalist]:
@@ -180,6 +185,19 @@ class Finals:
             progress.say(f"{len(adopted)} of these runs are trials of the search and are not trained again")
         run_all(ListedRuns(waiting), study.setup(keep_network=True), study.resources, concurrency, progress)
         progress.finish()
+
+    def _refit(self, best: Finalist, concurrency: int) -> None:
+        """Networks of ``best`` on all cases; nobody is left to test them, so they get no figures of their own."""
+        study, setup = self.study, replace(self.study.setup(keep_network=True), objective=OBJECTIVE)
+        specs = refit_specs(best.specs(), setup)
+        study.folder.plan("refit", len(specs))
+        ended = known_outcomes(Store(study.store), study.name, OBJECTIVE, stage="refit")
+        waiting = [spec for spec in specs if not self._done(spec, ended.get(spec.name))]
+        if waiting:
+            progress = Progress("refit", len(specs), OBJECTIVE, maximize=False, before=[*ended.values()])
+            progress.say(f"{len(specs)} network(s) on all cases, {specs[0].config.training.epochs} epochs each")
+            run_all(ListedRuns(waiting), setup, study.resources, concurrency, progress)
+            progress.finish()
 
     def _done(self, spec: RunSpec, known: Outcome | None) -> bool:
         if known is None:

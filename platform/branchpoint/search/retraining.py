@@ -25,6 +25,7 @@ from branchpoint.evaluation.estimates import figure_records
 from branchpoint.execution.attempt import execute, package_versions
 from branchpoint.execution.held_out import evaluate_run, references_of_folds
 from branchpoint.execution.progress import Progress
+from branchpoint.execution.refit import OBJECTIVE, refit_specs
 from branchpoint.execution.resources import Resources, preflight
 from branchpoint.execution.run_spec import Outcome, RunSpec, Setup, known_outcomes
 from branchpoint.execution.runs import NoResultError
@@ -58,6 +59,7 @@ class Retraining:
         state: folder for checkpoints and weights, seen by every worker.
         resources: workers of a run, and what each gets.
         excluded: patients left out on purpose, for the record.
+        refit: train a final network on all cases, too.
         address: of the Ray cluster; see :func:`branchpoint.on_ray.session.session`.
         hooks: fields of :class:`branchpoint.execution.run_spec.Setup` to replace.
     """
@@ -71,6 +73,7 @@ class Retraining:
     state: Path
     resources: Resources = field(default_factory=Resources)
     excluded: Sequence[str] = ()
+    refit: bool = False
     address: str | None = None
     hooks: Mapping[str, Any] = field(default_factory=dict)
 
@@ -93,55 +96,68 @@ class Retraining:
         return str(run_folder(self.state, self.store, self.study, spec.name).place / NETWORK)
 
     def run(self) -> list[Outcome]:
-        """Train every fold that is not complete yet, and write the test figures.
+        """Train every fold that is not complete yet, write the test figures, and refit where that is asked for.
 
         Raises:
-            ValueError: the nodes can never hold the workers; nothing has started.
-            NoResultError: a fold failed.
+            ValueError: the nodes can never hold the workers, or the Config is that of a refit; nothing has started.
+            NoResultError: a run failed.
         """
+        if self.config.split.refit:
+            raise ValueError(
+                "split.refit is true: such a run has no fold to be tested on; set it to false and use --refit"
+            )
         folder = StudyFolder(self.state)
         cohort_here(self.prepared, self.cohorts)
         with folder.lock(), nullcontext() if self.alone else session(self.address):
             folder.remember(self._settings(), part="train")
             self._describe()
-            outcomes = self._train()
-            failed = [outcome for outcome in outcomes if outcome.state != "COMPLETE"]
-            if failed:
-                reasons = "; ".join(f"{outcome.name}: {outcome.reason}" for outcome in failed)
-                raise NoResultError(f"{len(failed)} of {len(outcomes)} folds failed: {reasons}")
+            outcomes = self._train(self.specs(), "fold")
             self._test()
+            if self.refit:
+                outcomes += self._train(self.refits(), "refit")
         return outcomes
 
-    def _train(self) -> list[Outcome]:
-        """Every fold; gives how each ended, in this start or an earlier one."""
-        known = self._known()
-        waiting = [spec for spec in self.specs() if not self._done(spec, known.get(spec.name))]
+    def refits(self) -> list[RunSpec]:
+        """The run on all cases, once the folds are complete."""
+        return refit_specs(self.specs(), self._setup())
+
+    def _train(self, specs: Sequence[RunSpec], what: str) -> list[Outcome]:
+        """All of ``specs``; gives how each ended, in this start or an earlier one."""
+        setup = replace(self._run_setup(), objective=OBJECTIVE) if what == "refit" else self._run_setup()
+        known = self._known(setup)
+        waiting = [spec for spec in specs if not self._done(spec, known.get(spec.name))]
         if waiting:
-            before = [known[spec.name] for spec in self.specs() if spec not in waiting]
+            before = [known[spec.name] for spec in specs if spec not in waiting]
             folds = len(self.config.split.rounds)
-            titles = {spec.name: f"fold {spec.config.split.fold + 1} of {folds}" for spec in self.specs()}
-            progress = Progress("fold", len(self.specs()), self._setup().objective, titles=titles, before=before)
-            at_once = self._concurrency(progress)
+            titles = {spec.name: f"fold {spec.config.split.fold + 1} of {folds}" for spec in specs}
+            titles = titles if what == "fold" else {spec.name: "refit on all cases" for spec in specs}
+            progress = Progress(what, len(specs), setup.objective, titles=titles, before=before)
+            at_once = self._concurrency(progress, specs, what)
             with ThreadPoolExecutor(at_once) as threads:
-                runs = {threads.submit(execute, spec, self._run_setup(), lambda *_: None) for spec in waiting}
+                runs = {threads.submit(execute, spec, setup, lambda *_: None) for spec in waiting}
                 while runs:
                     done, runs = wait(runs, timeout=1.0, return_when=FIRST_COMPLETED)
                     for run in done:
                         progress.ended(run.result())
                     progress.tick(min(len(runs), at_once))
             progress.finish()
-        known = self._known()
-        return [known[spec.name] for spec in self.specs()]
+        known = self._known(setup)
+        outcomes = [known[spec.name] for spec in specs]
+        failed = [outcome for outcome in outcomes if outcome.state != "COMPLETE"]
+        if failed:
+            reasons = "; ".join(f"{outcome.name}: {outcome.reason}" for outcome in failed)
+            raise NoResultError(f"{len(failed)} of {len(outcomes)} {what}s failed: {reasons}")
+        return outcomes
 
-    def _concurrency(self, progress: Progress) -> int:
-        """Folds at once."""
+    def _concurrency(self, progress: Progress, specs: Sequence[RunSpec], what: str) -> int:
+        """Runs at once."""
         if self.alone:
             at_once, where = 1, "in this process"
         else:
             at_once = preflight(self.resources, living_nodes())
             where = f"by {self.resources.workers} worker(s) each, {at_once} at once"
-        folds, epochs = len(self.specs()), self.config.training.epochs
-        progress.say(f"{folds} fold(s), {epochs} epochs, {where}; results in {self.store}")
+        epochs = specs[0].config.training.epochs
+        progress.say(f"{len(specs)} {what}(s), {epochs} epochs, {where}; results in {self.store}")
         return at_once
 
     def _test(self) -> None:
@@ -192,8 +208,8 @@ class Retraining:
     def _run_setup(self) -> Setup:
         return self._setup() if self.alone else with_workers(self._setup(), self.resources)
 
-    def _known(self) -> dict[str, Outcome]:
-        return known_outcomes(Store(self.store), self.study, self._setup().objective, stage="final")
+    def _known(self, setup: Setup) -> dict[str, Outcome]:
+        return known_outcomes(Store(self.store), self.study, setup.objective)
 
     def _done(self, spec: RunSpec, known: Outcome | None) -> bool:
         return known is not None and known.state == "COMPLETE" and self._setup().run_folder(spec.name).has_network

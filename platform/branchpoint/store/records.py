@@ -111,7 +111,7 @@ class TrialRecord:
         study, trial, attempt: the key; ``attempt`` grows each time the trial is started anew.
         fingerprint: of the whole Config.
         candidate: fingerprint with fold and seed set aside.
-        stage: ``search`` (validation figures only) or ``final`` (retrained over the folds).
+        stage: ``search`` (validation figures only), ``final`` (retrained over the folds) or ``refit`` (on all cases).
         state: RUNNING, COMPLETE, PRUNED (stopped early), FAILED (crash, NaN, out of memory) or INFEASIBLE (rejected
             before training).
         reason: why; required for PRUNED, FAILED and INFEASIBLE.
@@ -131,7 +131,7 @@ class TrialRecord:
     candidate: str = ""
     fold: int | None = None
     seed: int | None = None
-    stage: Literal["search", "final"] = "search"
+    stage: Literal["search", "final", "refit"] = "search"
     state: State
     reason: str = ""
     notes: Sequence[str] = ()
@@ -151,7 +151,7 @@ class TrialRecord:
         _is_text("trial", self.trial)
         place = f"trial {self.trial}: "
         _is_count(place + "attempt", self.attempt)
-        _is_one_of(place + "stage", self.stage, ("search", "final"))
+        _is_one_of(place + "stage", self.stage, ("search", "final", "refit"))
         _is_one_of(place + "state", self.state, STATES)
         _require(
             self.state not in STATES_WITH_REASON or bool(self.reason.strip()),

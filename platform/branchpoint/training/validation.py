@@ -50,8 +50,9 @@ def validate(run: Run, indices: np.ndarray, epoch: int, network: nn.Module | Non
     """``loss`` (weighted sum over trained tasks), ``score``, and ``<task>/loss``, ``<task>/n`` (labelled samples) and
     ``<task>/<metric>`` of each task.
 
-    Losses that compare samples (Cox) are computed once on the whole fold. A task without a labelled sample has no
-    loss. Auxiliary tasks count neither in ``loss`` nor in ``score``, unless nothing else is trained.
+    Nothing at all without samples (``split.refit``). Losses that compare samples (Cox) are computed once on the whole
+    fold. A task without a labelled sample has no loss. Auxiliary tasks count neither in ``loss`` nor in ``score``,
+    unless nothing else is trained.
 
     Args:
         run: whose tasks and network.
@@ -62,6 +63,8 @@ def validate(run: Run, indices: np.ndarray, epoch: int, network: nn.Module | Non
     Raises:
         TrainingDiverged: the loss of a trained task is not finite.
     """
+    if not len(indices):
+        return {}
     everyone = run.workers.gather_objects(
         _collect(run, indices[run.workers.part(len(indices))], network or run.validated)
     )
@@ -90,6 +93,8 @@ def figures_by_rule(run: Run, history: Sequence[Mapping[str, float]]) -> dict[st
     ``own_best`` takes each task at its own best epoch, which no single network reaches; ``last`` and ``average`` are
     those of the network and of its averaged weights after the last epoch. One further pass over the validation split.
     """
+    if not len(run.folds.validation):
+        return {}
     validated, average = run.config.training.select_by == "average", run.average.network
     other = validate(run, run.folds.validation, len(history), run.network if validated else average)
     last = {name.removeprefix("validation/"): value for name, value in history[-1].items()}

@@ -96,14 +96,27 @@ Cohort: {facts["dataset"]} {facts["release"]}; {facts["patients"]} patients{_cen
 {", ".join(facts["excluded"]) or "nobody"}.
 
 ## Figures on test patients
-Each patient was predicted once, by a network that had not seen them, beside trivial references on the same patients.
-95 % intervals. The ensemble itself is untested: it averages networks that were tested one by one.
+{_tested(facts)}
 
 {_table(figures)}
 
 ## Contact
 {said["contact"]}
 """
+
+
+def _tested(facts: Mapping[str, Any]) -> str:
+    once = (
+        "Each patient was predicted once, by a network that had not seen them, beside trivial references on the same "
+        "patients. 95 % intervals. "
+    )
+    if "refit_of" not in facts:
+        return f"{once}The ensemble itself is untested: it averages networks that were tested one by one."
+    return (
+        f"These are figures of the folds' networks of candidate {facts['refit_of']}, not of the networks in this "
+        "bundle: those learned from all cases, and none is left to test them. What the folds' networks reach, having "
+        f"learned from fewer cases, is their estimate. {once}"
+    )
 
 
 def _about(task: TaskInfo) -> str:

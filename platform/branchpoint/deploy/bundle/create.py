@@ -91,12 +91,10 @@ def create(material: Material, out: Path) -> Parity | None:
         raise ValueError("a bundle needs at least one trained network")
     names = network_names([one.config for one in material.trained])
     first, cohort = material.trained[0].config, material.cohort
+    has_held_out = material.with_reference and not first.split.refit
+    _require_held_out(first, material)
     tasks = [task_info(task, cohort.class_names, material.card.tasks) for task in predicted_tasks(first.tasks)]
-    held_out = [
-        _held_out(name, one, cohort)
-        for name, one in zip(names, material.trained, strict=True)
-        if material.with_reference
-    ]
+    held_out = [_held_out(name, one, cohort) for name, one in zip(names, material.trained, strict=True) if has_held_out]
     parity = _parity(held_out, material.trained) if held_out else None
     provenance = {
         **material.provenance,
@@ -107,7 +105,7 @@ def create(material: Material, out: Path) -> Parity | None:
     }
     files = {
         "preprocessing.json": as_json(preprocessing(first, cohort)),
-        "reference.json": as_json(_reference(first, held_out) if material.with_reference else {}),
+        "reference.json": as_json(_reference(first, held_out) if has_held_out else {}),
         "seen.json": as_json(
             seen(
                 names,
@@ -153,9 +151,10 @@ def _example(cohort: PreparedCohort, manifest: Mapping[str, Any], files: Mapping
 
 
 def network_names(configs: Sequence[Config]) -> list[str]:
-    """``fold0`` and so on; ``fold0-seed1`` where a fold has several seeds."""
+    """``fold0`` and so on, ``refit`` on all cases; ``fold0-seed1`` where a fold has several seeds."""
     several = len({config.split.fold for config in configs}) < len(configs)
-    return [f"fold{c.split.fold}-seed{c.seed}" if several else f"fold{c.split.fold}" for c in configs]
+    parts = ["refit" if config.split.refit else f"fold{config.split.fold}" for config in configs]
+    return [f"{part}-seed{c.seed}" if several else part for part, c in zip(parts, configs, strict=True)]
 
 
 def portable(config: Config) -> Config:
@@ -166,6 +165,17 @@ def portable(config: Config) -> Config:
         network=replace(config.network, weights=""),
         training=replace(config.training, start_from=""),
     )
+
+
+def _require_held_out(config: Config, material: Material) -> None:
+    """Raise ValueError where a risk is to be placed among held-out patients, and there are none."""
+    survival = [task.name for task in predicted_tasks(config.tasks) if task.kind == "survival"]
+    if config.split.refit and survival and material.with_reference:
+        raise ValueError(
+            f"task {survival[0]!r} places a patient's risk among patients whom the network did not learn from, and "
+            "networks of --refit learned from all; bundle the folds' networks, or go on --without-reference: no "
+            "percentiles, no survival probabilities"
+        )
 
 
 def _held_out(name: str, one: Trained, cohort: PreparedCohort) -> HeldOut:
