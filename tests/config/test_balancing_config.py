@@ -26,6 +26,7 @@ def test_json_both_ways(method: str) -> None:
 ADDED_TO_TASKS: dict[str, dict[str, object]] = {
     "classification": {"balanced": False, "label_smoothing": 0.0},
     "segmentation": {"prior_bias": False},
+    "reconstruction": {"restore": False},
 }
 
 
@@ -74,3 +75,8 @@ def test_a_class_reads_its_own_method_alone() -> None:
     assert from_plain(GradNormConfig, {"alpha": 2}) == GradNormConfig(alpha=2.0)
     with pytest.raises(ValueError, match=r"method is 'dwa': must be 'gradnorm'"):
         from_plain(GradNormConfig, {"method": "dwa"})
+
+
+def test_a_method_that_is_not_offered_says_why() -> None:
+    with pytest.raises(ValueError, match=r"balancing.method is 'sdmgrad': SDMGrad .* three independent batches"):
+        balancing_config("sdmgrad")

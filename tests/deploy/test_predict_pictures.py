@@ -155,6 +155,12 @@ def test_slices_of_a_volume_keep_its_geometry(skin: Path, photo: np.ndarray, tmp
     assert mask.GetOrigin() == pytest.approx(volume.GetOrigin())
     entry = json.loads((tmp_path / "out/oct/result.json").read_text())["tasks"]["lesion"]["classes"][0]
     assert entry["volume_ml"] == pytest.approx(entry["voxels"] * 0.2 * 0.3 * 4 / 1000)
+    classes = sitk.GetArrayFromImage(mask)
+    inside = np.zeros_like(classes)
+    for box in entry["regions"]:
+        inside[tuple(slice(low, high) for low, high in zip(box["low"], box["high"], strict=True))] = 1
+    assert not classes[inside == 0].any(), "boxes are those of the file's slices, rows and columns"
+    assert sum(box["voxels"] for box in entry["regions"]) == np.count_nonzero(classes)
 
 
 @pytest.mark.parametrize("content", [b"", b"not a picture", b"\x89PNG\r\n\x1a\n and cut"])

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 
 from branchpoint.deploy.bundle.reference import survival_at
 from branchpoint.deploy.bundle.tasks import TaskInfo
 from branchpoint.deploy.prediction.pictures import kaplan_meier_svg
+from branchpoint.deploy.prediction.regions import MOST, regions
 from branchpoint.deploy.prediction.results import NOT_ORDERED, not_ordered, survival_result
 
 
@@ -57,3 +59,15 @@ def test_dots_of_the_patient_lie_on_the_curve_of_equal_probability() -> None:
     assert svg.count("<circle") == 1, "none beyond the last follow-up"
     x, y = (svg.split(f'{name}="')[1].split('"')[0] for name in ("cx", "cy"))
     assert f"{x},{y}" in svg.split('points="')[1].split('"')[0].split()
+
+
+def test_boxes_hold_each_region_once_the_largest_first() -> None:
+    mask = np.zeros((6, 7, 8), bool)
+    mask[1:3, 2:4, 2:4] = True  # 8 voxels
+    mask[3, 4, 4] = True  # touches at a corner: the same region
+    mask[5, 0, 0:2] = True
+    first, second = regions(mask, voxel_ml=0.5)
+    assert first == {"low": [1, 2, 2], "high": [4, 5, 5], "voxels": 9, "volume_ml": 4.5}
+    assert second == {"low": [5, 0, 0], "high": [6, 1, 2], "voxels": 2, "volume_ml": 1.0}
+    assert regions(np.zeros((4, 4), bool)) == []
+    assert len(regions(np.indices((30, 30)).sum(0) % 2 * (np.indices((30, 30))[0] % 2) > 0)) == MOST, "of 225 points"

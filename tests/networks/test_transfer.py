@@ -43,6 +43,22 @@ def test_a_new_task_keeps_its_own_head():
     assert torch.equal(child.state_dict()["encoder.0.0.0.body.conv.weight"], parent.encoder[0][0][0].body.conv.weight)
 
 
+def test_a_parent_that_learned_other_tasks_gives_each_stage_that_it_has_once():
+    """Two branches start from the one encoder of a pre-training; heads are new."""
+    pretraining = (SegmentationConfig(name="organs", target="organs"),)
+    config, parent = network(0, seed=1, tasks=pretraining)
+    _, child = network(0, seed=2)
+    kept = transfer(parent.state_dict(), topology_of(config), child)
+    assert {name.split(".")[0] for name in kept} == {"heads"}
+    own, given = child.state_dict(), parent.state_dict()
+    for branch in (0, 1):
+        name = f"encoder.0.{branch}.0.body.conv.weight"
+        assert torch.equal(own[name], given["encoder.0.0.0.body.conv.weight"])
+    config, parent = network(0, seed=1, tasks=(*pretraining, SegmentationConfig(name="vessels", target="vessels")))
+    kept = transfer(parent.state_dict(), topology_of(config), network(0, seed=2)[1])
+    assert "encoder.0.0.0.body.conv.weight" in kept, "of two encoders none is the right one"
+
+
 def test_what_has_another_shape_is_left_alone():
     config, parent = network(5, seed=1)
     _, child = network(5, seed=2, hidden_features=4)

@@ -8,6 +8,9 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor
 
+UNCHANGED_IMAGE = "image_before_intensity"
+"""Input that training adds where it changes intensities at random: the moved image before that."""
+
 
 @dataclass(frozen=True)
 class CutLimits:

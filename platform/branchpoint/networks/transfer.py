@@ -17,7 +17,8 @@ def transfer(state: Mapping[str, Tensor], parent: Topology, child: Network) -> t
     """Copies into ``child``, in place, what ``state`` has for its stages and heads.
 
     A stage takes the weights of the parent's group at that stage with which it has most tasks in common, so that
-    several branches can start from one shared stage. Tensors are copied where name and shape agree.
+    several branches can start from one shared stage. A parent that learned other tasks altogether (a pre-training)
+    gives each stage that it has only once. Tensors are copied where name and shape agree.
 
     Args:
         state: ``state_dict`` of a network with topology ``parent``.
@@ -56,6 +57,7 @@ def _parent_prefix(parent: Topology, child: Topology, step: Step) -> str | None:
         return len(tasks & set(group))
 
     best = max(stages[step.stage], key=common)
-    if not common(best):
+    pretrained = not set(parent.tasks) & set(child.tasks) and step.part != "exchange" and len(stages[step.stage]) == 1
+    if not common(best) and not pretrained:
         return None
     return prefix_of(Step(step.part, step.stage, stages[step.stage].index(best), step.task, step.below))

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from branchpoint.config import ReconstructionConfig, RegressionConfig
-from branchpoint.datasets.batch import Batch
+from branchpoint.datasets.batch import UNCHANGED_IMAGE, Batch
 from branchpoint.tasks.base import ComputedTarget, Summary, Task, explained_share, mean_over_labelled, ratio
 
 
@@ -67,7 +67,8 @@ class RegressionTask(Task):
 class ReconstructionTask(ComputedTarget):
     """The image as the network sees it (after augmentation, before noise), from the decoder.
 
-    With skip connections from the first level it is easily copied; it asks more where the input is noisy.
+    With skip connections from the first level it is easily copied; it asks more where the input is noisy, and where
+    the image before its random changes of intensity is asked for (``restore``).
 
     Metrics over voxels of all samples, in units of normalised intensity: ``r2``, ``mse``, ``mae``.
     """
@@ -88,6 +89,8 @@ class ReconstructionTask(ComputedTarget):
     def target(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """The image, float32 (B, C, [D,] H, W), and True for every sample."""
         image = batch.inputs["image"]
+        if self.config.restore:
+            image = batch.inputs.get(UNCHANGED_IMAGE, image)
         return image.float(), torch.ones(len(image), dtype=torch.bool, device=image.device)
 
     def loss(self, logits: Tensor, target: Tensor, labelled: Tensor) -> Tensor:

@@ -1,7 +1,7 @@
 """Dataclasses that check and normalise their fields on construction, in Python as from JSON."""
 
 from branchpoint.values.checked import ADDED, Checked
-from branchpoint.values.conform import conform, require, shown
+from branchpoint.values.conform import conform, refuse, require, shown
 from branchpoint.values.registry import add_plugins, look_up
 from branchpoint.values.rules import Distinct, Length, Range
 
@@ -14,6 +14,7 @@ __all__ = [
     "add_plugins",
     "conform",
     "look_up",
+    "refuse",
     "require",
     "shown",
 ]

@@ -5,11 +5,15 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
+from branchpoint.config import AugmentationConfig, IntensityAugmentationConfig, ReconstructionConfig
 from branchpoint.networks import build
+from branchpoint.tasks import build_task
 from branchpoint.topology import Topology
+from branchpoint.training.batches.augmentation import augment
 from branchpoint.training.loop import fit
 from branchpoint.training.state.warm_start import CONFIG_FILE, NETWORK_FILE, start_from
 from tests.training.flat_cohort import DISC, LARGE, FlatCohort, flat_config
@@ -37,6 +41,41 @@ def test_a_checkpoint_of_another_study_is_where_a_run_starts(tmp_path: Path) -> 
     assert note in result.notes
     fresh = fit(flat_config(DISC, LARGE, epochs=1), FlatCohort(), device="cpu")
     assert result.history[0].metrics["train/disc/loss"] < fresh.history[0].metrics["train/disc/loss"]
+
+
+def test_restoring_changed_images_is_a_pre_training_without_labels(tmp_path: Path) -> None:
+    """No label is left; encoder and decoder go to a network that segments."""
+    images = FlatCohort()
+    images.labelled = {name: np.zeros_like(known) for name, known in images.labelled.items()}
+    changes = IntensityAugmentationConfig(probability=1.0, noise=0.5, cutout=0.5)
+    restoring = flat_config(ReconstructionConfig(name="image", channels=3, restore=True), epochs=8)
+    restoring = replace(
+        restoring, training=replace(restoring.training, augmentation=AugmentationConfig(intensity=changes))
+    )
+    parent = fit(restoring, images, checkpoint_dir=tmp_path / "pretrained", device="cpu")
+    losses = [entry.metrics["train/image/loss"] for entry in parent.history]
+    assert losses[-1] < 0.8 * losses[0]
+    config = flat_config(DISC, epochs=1)
+    config = replace(config, training=replace(config.training, start_from=str(tmp_path / "pretrained")))
+    note = start_from(config.training.start_from, child := build(config))
+    assert "drawn anew: heads.disc" in note
+    encoder = {name: tensor for name, tensor in parent.network.state_dict().items() if not name.startswith("heads")}
+    assert {name.split(".")[0] for name in encoder} == {"encoder", "decoder"}
+    assert all(torch.equal(child.state_dict()[name], tensor) for name, tensor in encoder.items())
+
+
+def test_what_is_restored_is_the_moved_image_before_its_intensities_changed() -> None:
+    batch = FlatCohort().batch([0, 1, 2])
+    config = AugmentationConfig(shift_mm=3, intensity=IntensityAugmentationConfig(probability=1.0, noise=0.5))
+    plain = replace(config, intensity=None)
+    changed, moved = (augment(batch, each, 1.0, torch.Generator().manual_seed(0)) for each in (config, plain))
+    restore, copy = (
+        build_task(ReconstructionConfig(name="image", channels=3, restore=restore)) for restore in (True, False)
+    )
+    assert torch.equal(restore.target(changed)[0], moved.inputs["image"])
+    assert torch.equal(copy.target(changed)[0], changed.inputs["image"])
+    assert not torch.equal(changed.inputs["image"], moved.inputs["image"])
+    assert torch.equal(restore.target(batch)[0], batch.inputs["image"]), "validation changes nothing"
 
 
 def test_a_run_that_went_on_after_a_kill_is_an_unbroken_one(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
-from branchpoint.values import Checked, look_up, require
+from branchpoint.values import Checked, look_up, refuse, require
 
 OLD_OPTIONS = (
     "form",
@@ -27,6 +27,14 @@ OLD_OPTIONS = (
 )
 """Options of the one class that all methods once shared. Configs stored then have each of them, null where the method
 has none of that name."""
+
+NOT_OFFERED = {
+    "sdmgrad": (
+        "SDMGrad (Xiao et al. 2023, algorithm 1) needs the gradients of three independent batches for each step, and a "
+        "step here has one; 'mgda' and 'cagrad' are its neighbours"
+    )
+}
+"""Methods that people look for, and why they are absent."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,6 +76,8 @@ class BalancingConfig(Checked):
         own = getattr(cls, "method", None)
         method = plain.get("method", own or "sum")
         where = f"{place or cls.section}.method"
+        if method in NOT_OFFERED and method not in BALANCING_CONFIGS:
+            refuse(where, method, NOT_OFFERED[method])
         found = look_up(BALANCING_CONFIGS, method, where, "branchpoint.balancers", config_of)
         require(own in (None, method), where, method, f"must be {own!r}")
         return found, {name: value for name, value in plain.items() if value is not None or name not in OLD_OPTIONS}

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from branchpoint.config.tasks.base import Name, NotNegative, Reversal, TaskConfig
-from branchpoint.values import Distinct, Length, Range, require
+from branchpoint.values import ADDED, Distinct, Length, Range, require
 
 if TYPE_CHECKING:
     from branchpoint.config.dataset import DatasetConfig
@@ -20,6 +20,8 @@ class ReconstructionConfig(TaskConfig):
     Attributes:
         channels: of the image.
         loss: squared (``mse``) or absolute (``mae``) error of normalised intensities.
+        restore: learn the image as it was before the random changes of intensity (noise, blur, cut-outs, dropped
+            channels): by itself, a pre-training on unlabelled images (Models Genesis, Zhou et al. 2021, section 3).
     """
 
     kind: ClassVar[str] = "reconstruction"
@@ -30,6 +32,7 @@ class ReconstructionConfig(TaskConfig):
     target: Name = "image"
     channels: Annotated[int, Range(at_least=1, at_most=1024)]
     loss: Literal["mse", "mae"] = "mse"
+    restore: bool = field(default=False, metadata=ADDED)
 
     def check_in(self, dataset: DatasetConfig, network: NetworkConfig) -> None:
         super().check_in(dataset, network)

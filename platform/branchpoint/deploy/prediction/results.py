@@ -13,6 +13,7 @@ from branchpoint.deploy.bundle.bundle import Bundle
 from branchpoint.deploy.bundle.reference import HORIZONS_DAYS, percentile, survival_at
 from branchpoint.deploy.bundle.tasks import TaskInfo
 from branchpoint.deploy.prediction.networks import Outputs
+from branchpoint.deploy.prediction.regions import regions
 from branchpoint.evaluation.calibration import scale
 
 Result = dict[str, Any]
@@ -36,7 +37,7 @@ class NativeMask:
 
 
 def mask_result(task: TaskInfo, outputs: Outputs, native: NativeMask, prepared: np.ndarray, file: str) -> Result:
-    """A segmentation: for each class its volume with the range over the networks, its uptake, and how sure it is.
+    """A segmentation: each class's volume with the range over the networks, its regions and uptake, and how sure it is.
 
     Args:
         task: of the bundle.
@@ -60,6 +61,8 @@ def mask_result(task: TaskInfo, outputs: Outputs, native: NativeMask, prepared: 
             entry["low"], entry["high"] = (f(counts) * per_voxel if several else None for f in (min, max))
         if number in native.uptake:
             entry |= _uptake(native.uptake[number], native.pet_voxel_ml)
+        if number > 0:
+            entry["regions"] = regions(native.classes == number, native.voxel_ml)
         entry["truncated"] = bool(number > 0 and _touches_edge(prepared == number))
         classes.append(entry)
     return {

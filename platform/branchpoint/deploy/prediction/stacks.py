@@ -14,6 +14,7 @@ from branchpoint.datasets.preparation.volume_files import Grid, grid_of, read_im
 from branchpoint.deploy.bundle.bundle import Bundle
 from branchpoint.deploy.errors import CaseError
 from branchpoint.deploy.prediction.inputs import Inputs
+from branchpoint.deploy.prediction.regions import regions
 from branchpoint.deploy.prediction.settings import Predicted
 
 
@@ -116,8 +117,11 @@ def _joined_classes(parts: list[dict[str, Any]], mask: np.ndarray, grid: Grid | 
         voxels = int((mask == entry["id"]).sum())
         truncated = any(one["classes"][place]["truncated"] for one in parts)
         joined = {**entry, "voxels": voxels, "share": voxels / mask.size, "truncated": truncated}
+        voxel_ml = 0.0 if grid is None else float(np.prod(grid.spacing_mm)) / 1000
+        if entry["id"]:
+            joined["regions"] = regions(mask == entry["id"], voxel_ml)
         if grid is not None:
-            joined |= {"volume_ml": voxels * float(np.prod(grid.spacing_mm)) / 1000, "low": None, "high": None}
+            joined |= {"volume_ml": voxels * voxel_ml, "low": None, "high": None}
         classes.append(joined)
     return classes
 

@@ -23,7 +23,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from branchpoint.config import AugmentationConfig
-from branchpoint.datasets.batch import Batch
+from branchpoint.datasets.batch import UNCHANGED_IMAGE, Batch
 from branchpoint.training.batches.intensity import apply_intensity, draw_intensity
 from branchpoint.training.batches.margins import cropped, cut_margins, draw_cuts
 
@@ -133,7 +133,8 @@ def augment_rows(
     if config is None or config.intensity is None:
         return moved
     drawn = draw_intensity(count, channels, axes, config.intensity, generator)[rows]
-    return replace(moved, inputs={**moved.inputs, "image": apply_intensity(moved.inputs["image"], drawn)})
+    image = moved.inputs["image"]
+    return replace(moved, inputs={**moved.inputs, "image": apply_intensity(image, drawn), UNCHANGED_IMAGE: image})
 
 
 @torch.no_grad()
