@@ -107,6 +107,7 @@ def test_other_trials_do_not_count(tmp_path: Path, config: Config) -> None:
     write_pair(store, config, pair, 1, (0.9, 0.9), state="PRUNED", reason="slow")
     write_pair(store, replace(config, network=replace(config.network, depth=2)), pair, 1, (0.9, 0.9))
     write_pair(store, replace(config, dataset=replace(config.dataset, release="x")), pair, 1, (0.9, 0.9))
+    write_pair(store, replace(config, split=replace(config.split, fold=1)), pair, 1, (0.9, 0.9))  # tested elsewhere
     passed = {"cascades": (Cascade(source="a", target="b", carries="features"),)}
     write_pair(store, config, pair, 1, (0.9, 0.9), topology=passed)
     with pytest.raises(ValueError, match="holds no complete trial that trains two of a, b, c, d alone"):
