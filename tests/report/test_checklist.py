@@ -6,7 +6,8 @@ import re
 
 import pytest
 
-from branchpoint.report.checklist.facts import OF_CONFIG, OF_RESULTS, facts
+from branchpoint.report.checklist.config_facts import OF_CONFIG
+from branchpoint.report.checklist.facts import OF_RESULTS, facts
 from branchpoint.report.checklist.items import CLAIM, TRIPOD, Item
 from branchpoint.report.checklist.section import checklist_row, checklist_section
 from branchpoint.report.parts import Table
