@@ -12,7 +12,7 @@ import pytest
 from branchpoint.config import SCORE, Config, DatasetConfig, SegmentationConfig, SplitConfig
 from branchpoint.datasets.splits import Split
 from branchpoint.search import final
-from branchpoint.search.final import BEST, BY_FOLD, Finalist, Finals
+from branchpoint.search.final import BEST, BY_FOLD, MIRRORED, Finalist, Finals
 from branchpoint.tasks.base import Summary
 
 FIRST, SECOND = np.arange(10), np.arange(10, 20)
@@ -90,6 +90,12 @@ def test_figures_are_over_all_seeds(finals: Finals, monkeypatch: pytest.MonkeyPa
     assert given["models"]["multi-task"] == [[spec.name for spec in folds] for folds in other.by_seed()]
     by_fold = [[best.by_seed()[k][0].name, other.by_seed()[k][1].name] for k in (0, 1)]
     assert given["models"][BY_FOLD] == by_fold
+    of_folds = ["+".join(spec.name for spec in specs) for specs in zip(*best.by_seed(), strict=True)]
+    assert given["models"][f"{BEST}, mean of 2 networks"] == [of_folds]
+    assert given["models"][f"{BEST}, mean of 2 networks, {MIRRORED}"] == [[f"{names} mirrored" for names in of_folds]]
+    assert {given["configs"][label].candidate for label in given["models"] if "mean of" in label} == {
+        best.config.candidate
+    }, "so that the ensemble is not compared as if it were another finalist"
 
 
 @pytest.mark.parametrize("differ", [True, False])
@@ -98,7 +104,8 @@ def test_figures_are_those_of_the_choices_where_they_differ(
 ) -> None:
     best, other = finalist(4), finalist(8, "multi-task")
     given = figures_from(monkeypatch, finals, {BEST: best, "multi-task": other}, [best, other if differ else best])
-    assert list(given["configs"]) == ([BY_FOLD] if differ else []) + [BEST, "multi-task"], "the first is compared"
+    named = ([BY_FOLD] if differ else []) + [BEST, "multi-task", f"{BEST}, {MIRRORED}"]
+    assert list(given["configs"]) == named, "the first is compared"
     assert given["models"][BEST] == [[spec.name for spec in best.specs()]]
     if differ:
         assert given["models"][BY_FOLD] == [[best.specs()[0].name, other.specs()[1].name]]
@@ -110,6 +117,11 @@ def figures_from(
     """What the figures of ``finalists`` are made from; runs are their own names."""
     given: dict[str, Any] = {}
     monkeypatch.setattr(final, "test_summaries", lambda specs, *_: [spec.name for spec in specs])
+
+    def together(folds: Any, *_: Any, mirrored: bool) -> list[str]:
+        return ["+".join(spec.name for spec in specs) + (" mirrored" if mirrored else "") for specs in folds]
+
+    monkeypatch.setattr(final, "ensemble_summaries", together)
     monkeypatch.setattr(final, "untrained_summaries", lambda configs, *_: [])
     monkeypatch.setattr(final, "fold_references", lambda *_: [])
     monkeypatch.setattr(final, "figure_records", lambda **arguments: given.update(arguments) or [])

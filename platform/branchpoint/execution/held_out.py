@@ -25,7 +25,7 @@ from branchpoint.tasks.segmentation import SegmentationTask
 from branchpoint.tasks.survival import SurvivalTask
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Tensor, nn
 
     from branchpoint.networks import Network
 
@@ -50,7 +50,7 @@ def evaluate_run(spec: RunSpec, setup: Setup, part: Literal["test", "validation"
 def _kept_summaries(spec: RunSpec, setup: Setup, part: Literal["test", "validation"]) -> Summaries:
     place, kept = setup.run_folder(spec.name).place, kept_as(part)
     if not place.holds(kept):
-        place.write(kept, _packed(_evaluate(_kept_network(spec, setup), spec.config, setup, part)))
+        place.write(kept, packed(evaluate_network(kept_network(spec, setup), spec.config, setup, part)))
     return load_summaries(place.read(kept))
 
 
@@ -59,7 +59,7 @@ def kept_as(part: Literal["test", "validation"]) -> str:
     return f"{part}.npz"
 
 
-def _kept_network(spec: RunSpec, setup: Setup) -> Network:
+def kept_network(spec: RunSpec, setup: Setup) -> Network:
     """The trained network of a finished run, on the CPU."""
     import torch
 
@@ -99,10 +99,13 @@ def evaluate_untrained(config: Config, setup: Setup) -> Summaries:
         prepared = setup.cohort()
         values = Samples.of(config, prepared).clinical[split(prepared, config.split).train]
         network.clinical.fit(torch.from_numpy(values).float())  # standardised as those of a trained network
-    return _evaluate(network, config, setup, "test")
+    return evaluate_network(network, config, setup, "test")
 
 
-def _evaluate(network: Network, config: Config, setup: Setup, part: Literal["test", "validation"]) -> Summaries:
+def evaluate_network(
+    network: nn.Module, config: Config, setup: Setup, part: Literal["test", "validation"]
+) -> Summaries:
+    """Summaries of the predictions of ``network`` for the test (or validation) patients of the Config's fold."""
     import torch
 
     from branchpoint.evaluation.evaluation import evaluate
@@ -173,7 +176,7 @@ def _outputs(
 
     from branchpoint.training.batches.samples import Samples
 
-    prepared, network = Samples.of(spec.config, setup.cohort()), _kept_network(spec, setup).eval()
+    prepared, network = Samples.of(spec.config, setup.cohort()), kept_network(spec, setup).eval()
     tasks = [task for task in map(build_task, spec.config.tasks) if isinstance(task, kind)]
     with torch.inference_mode():
         for position in positions:
@@ -181,7 +184,8 @@ def _outputs(
             yield from ((task, outputs[task.name]) for task in tasks)
 
 
-def _packed(summaries: Summaries) -> bytes:
+def packed(summaries: Summaries) -> bytes:
+    """The bytes that :func:`load_summaries` reads."""
     buffer = io.BytesIO()
     flat = {f"{task}/{name}": values for task, summary in summaries.items() for name, values in summary.items()}
     np.savez(buffer, **flat)  # type: ignore[arg-type]

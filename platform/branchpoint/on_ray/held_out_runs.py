@@ -9,6 +9,7 @@ import ray
 
 from branchpoint.config import Config
 from branchpoint.evaluation.references import Reference
+from branchpoint.execution.ensembles import evaluate_ensemble
 from branchpoint.execution.held_out import Summaries, evaluate_run, evaluate_untrained, references_of_folds
 from branchpoint.execution.resources import Resources
 from branchpoint.execution.run_spec import RunSpec, Setup
@@ -17,6 +18,13 @@ from branchpoint.execution.run_spec import RunSpec, Setup
 def test_summaries(specs: Sequence[RunSpec], setup: Setup, resources: Resources, concurrency: int) -> list[Summaries]:
     """Summaries of the test patients by task name, for each of ``specs``, whose networks were kept."""
     return _on_ray([(evaluate_run, (spec, setup)) for spec in specs], resources, concurrency)
+
+
+def ensemble_summaries(
+    folds: Sequence[Sequence[RunSpec]], setup: Setup, resources: Resources, concurrency: int, *, mirrored: bool
+) -> list[Summaries]:
+    """Summaries of the test patients of each fold, by the networks of its runs together."""
+    return _on_ray([(evaluate_ensemble, (specs, setup, mirrored)) for specs in folds], resources, concurrency)
 
 
 def validation_summaries(

@@ -29,12 +29,19 @@ from branchpoint.datasets.splits import split
 from branchpoint.evaluation.estimates import figure_records
 from branchpoint.evaluation.selection import Contender, choose_by_fold, recommend
 from branchpoint.execution.adoption import adopt
+from branchpoint.execution.ensembles import mirrored_axes
 from branchpoint.execution.held_out import Summaries
 from branchpoint.execution.progress import Progress
 from branchpoint.execution.refit import OBJECTIVE, refit_specs
 from branchpoint.execution.run_spec import Outcome, RunSpec, known_outcomes, open_prepared
 from branchpoint.execution.runs import ListedRuns, NoResultError
-from branchpoint.on_ray.held_out_runs import fold_references, test_summaries, untrained_summaries, validation_summaries
+from branchpoint.on_ray.held_out_runs import (
+    ensemble_summaries,
+    fold_references,
+    test_summaries,
+    untrained_summaries,
+    validation_summaries,
+)
 from branchpoint.on_ray.tune_runner import run_all
 from branchpoint.search.finalists import Finalist, contenders, score_records, titles
 from branchpoint.search.study import Candidate, Study
@@ -43,6 +50,7 @@ from branchpoint.store import Store
 BEST = "best found"
 BY_FOLD = "best found, chosen fold by fold"
 UNTRAINED = "untrained network"
+MIRRORED = "mirrored copies averaged"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -217,6 +225,8 @@ class Finals:
         models: dict[str, list[list[Summaries]]] = {
             label: [[found[spec.name] for spec in folds] for folds in seeds] for label, seeds in runs.items()
         }
+        for label, folds in self._ensembles(best, concurrency).items():
+            models[label], configs[label] = [folds], best.config
         drawn = [spec.config for spec in best.by_seed()[0]]
         untrained = untrained_summaries(drawn, setup, study.resources, concurrency)
         references = fold_references(best.config, setup, study.resources)
@@ -233,6 +243,19 @@ class Finals:
             resamples=self.resamples,
         )
         Store(study.store).writer(study.name).figures(records)
+
+    def _ensembles(self, best: Finalist, concurrency: int) -> dict[str, list[Summaries]]:
+        """Label to the test patients of each fold, predicted by its seeds together, and with mirrored copies, too."""
+        study, setup = self.study, self.study.setup()
+        folds = [*zip(*best.by_seed(), strict=True)]
+        who = f"{BEST}, mean of {best.seeds} networks" if best.seeds > 1 else BEST
+        asked = {who: False} if best.seeds > 1 else {}
+        if mirrored_axes(best.config, self._cohort()):
+            asked[f"{who}, {MIRRORED}"] = True
+        return {
+            label: ensemble_summaries(folds, setup, study.resources, concurrency, mirrored=mirrored)
+            for label, mirrored in asked.items()
+        }
 
     def _chose_candidates(self) -> np.ndarray:
         """Positions of the patients whose labels chose the candidates."""

@@ -20,6 +20,8 @@ Summary = Mapping[str, np.ndarray]
 Evaluation adds ``index`` (N,), the samples' positions in the cohort, and pooling over folds adds ``fold`` (N,)."""
 
 
+EPSILON = 1e-7
+"""Probabilities are this far from 0 and 1 where their log-odds are taken."""
 SHARES = (
     "dice",
     "ji",
@@ -128,6 +130,16 @@ class Task(ABC):
     def probabilities(self, logits: Tensor) -> Tensor | None:
         """What two networks can agree on, float32 (B, ...) in [0, 1]; ``None`` where the output is no probability."""
         return None
+
+    def logits(self, probabilities: Tensor) -> Tensor:
+        """Logits of which :meth:`probabilities` gives ``probabilities``: the logarithm of those of classes.
+
+        Raises:
+            NotImplementedError: the output is no probability.
+        """
+        if self.probabilities(probabilities) is None:
+            raise NotImplementedError(f"{type(self).__name__} has no probabilities")
+        return probabilities.clamp(min=torch.finfo(probabilities.dtype).tiny).log()
 
     def pseudo_labels(self, logits: Tensor, threshold: float) -> tuple[Tensor, Tensor] | None:
         """A target made of a teacher's ``logits``, and bool (B,), for which samples it is as sure as ``threshold``.

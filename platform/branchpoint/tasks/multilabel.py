@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from branchpoint.config import MultilabelConfig
 from branchpoint.datasets.batch import Batch
-from branchpoint.tasks.base import Summary, Task, mean_of_defined, mean_over_labelled
+from branchpoint.tasks.base import EPSILON, Summary, Task, mean_of_defined, mean_over_labelled
 from branchpoint.tasks.rates import mean_area, micro_rates, sensitivity_and_specificity
 
 
@@ -51,6 +51,10 @@ class MultilabelTask(Task):
     def probabilities(self, logits: Tensor) -> Tensor:
         """Sigmoids (B, K)."""
         return logits.float().sigmoid()
+
+    def logits(self, probabilities: Tensor) -> Tensor:
+        """Log-odds (B, K)."""
+        return torch.logit(probabilities, EPSILON)
 
     def pseudo_labels(self, logits: Tensor, threshold: float) -> tuple[Tensor, Tensor]:
         """Labels float32 (B, K), and where all of them are as sure as ``threshold``."""

@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from branchpoint.config import OrdinalConfig
-from branchpoint.tasks.base import Summary, Task, mean_of_defined, mean_over_labelled, ratio
+from branchpoint.tasks.base import EPSILON, Summary, Task, mean_of_defined, mean_over_labelled, ratio
 from branchpoint.tasks.rates import sensitivity_and_specificity
 
 
@@ -46,6 +46,11 @@ class OrdinalTask(Task):
     def probabilities(self, logits: Tensor) -> Tensor:
         """P(class > k), (B, K - 1)."""
         return logits.float().sigmoid().cumprod(1)
+
+    def logits(self, probabilities: Tensor) -> Tensor:
+        """Log-odds of each step given the one before, (B, K - 1)."""
+        before = F.pad(probabilities[:, :-1], (1, 0), value=1.0)
+        return torch.logit(probabilities / before.clamp(min=torch.finfo(probabilities.dtype).tiny), EPSILON)
 
     def pseudo_labels(self, logits: Tensor, threshold: float) -> tuple[Tensor, Tensor]:
         """The likeliest class int64 (B,), and where its probability reaches ``threshold``."""

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from branchpoint.config import SegmentationConfig
 from branchpoint.datasets.cohort import IGNORED
-from branchpoint.tasks.base import Summary, Task, mean_of_defined, mean_over_labelled, ratio
+from branchpoint.tasks.base import EPSILON, Summary, Task, mean_of_defined, mean_over_labelled, ratio
 from branchpoint.tasks.native_metrics import entered, native_metrics
 from branchpoint.tasks.segmentation_losses import (
     class_probabilities,
@@ -74,6 +74,10 @@ class SegmentationTask(Task):
     def probabilities(self, logits: Tensor) -> Tensor:
         """Sigmoid or softmax, (B, outputs, [D,] H, W)."""
         return class_probabilities(logits.float(), background=False)
+
+    def logits(self, probabilities: Tensor) -> Tensor:
+        """Log-odds of one channel, else logarithms."""
+        return torch.logit(probabilities, EPSILON) if self.outputs == 1 else super().logits(probabilities)
 
     def pseudo_labels(self, logits: Tensor, threshold: float) -> tuple[Tensor, Tensor]:
         """Class ids uint8 (B, 1, ...) where the largest probability reaches ``threshold``, else ``IGNORED``."""
