@@ -11,10 +11,12 @@ from branchpoint.values import ADDED, Range, require
 
 @dataclass(frozen=True, kw_only=True)
 class SurvivalConfig(TaskConfig):
-    """Time to an event, right-censored: one log-hazard per sample, Cox partial likelihood.
+    """Time to an event, right-censored: one log-hazard per sample.
 
     Attributes:
-        ties: how the likelihood treats events at the same time.
+        ties: how the partial likelihood treats events at the same time.
+        loss: ``cox``, the partial likelihood, or ``ranking``, a smooth bound of the C-index
+            (:func:`branchpoint.tasks.survival.ranking_loss`), whose output is a risk on no scale of hazards.
     """
 
     kind: ClassVar[str] = "survival"
@@ -22,6 +24,7 @@ class SurvivalConfig(TaskConfig):
     compares_samples: ClassVar[bool] = True
 
     ties: Literal["breslow", "efron"] = "breslow"
+    loss: Literal["cox", "ranking"] = field(default="cox", metadata=ADDED)
 
 
 @dataclass(frozen=True, kw_only=True)
