@@ -13,7 +13,7 @@ from branchpoint.config import Config
 from branchpoint.execution.resources import Resources, memory_limit, preflight
 from branchpoint.on_ray import session as session_module
 from branchpoint.on_ray.session import STARTS, machine_bytes, session
-from branchpoint.search.suggest.feasibility import fits_memory
+from branchpoint.search.suggest.feasibility import fits
 
 LAPTOP = {"CPU": 2.0, "memory": 8e9}
 GPU_NODE = {"CPU": 16.0, "GPU": 4.0, "memory": 64e9}
@@ -104,10 +104,10 @@ def test_what_started_of_a_failed_ray_is_ended_before_the_next_try(monkeypatch: 
 def test_workers_and_parts_of_a_batch_need_less_memory(base: Config) -> None:
     """A batch of 10 by 1, 2 and 10 workers, or one sample at a time."""
     base = replace(base, network=replace(base.network, depth=3))
-    needs = [fits_memory(1.0, workers)(base) or "" for workers in (1, 2, 10)]
+    needs = [fits(1.0, workers)(base) or "" for workers in (1, 2, 10)]
     assert [f"a batch of {samples}," in need for samples, need in zip((10, 5, 1), needs, strict=True)] == [True] * 3
     alone = replace(base, tasks=base.tasks[:1], training=replace(base.training, micro_batch=1))
-    assert "a batch of 1, a run may use" in (fits_memory(1.0)(alone) or "")
+    assert "a batch of 1, a run may use" in (fits(1.0)(alone) or "")
 
 
 def test_a_growing_cluster_is_asked_for_what_the_user_says() -> None:

@@ -9,8 +9,8 @@ import pytest
 
 from branchpoint.config import Config
 from branchpoint.execution.run_spec import Outcome
-from branchpoint.search.budget import StudyPlan
-from branchpoint.search.suggest.runs import SearchRuns
+from branchpoint.search.budget import Budget, StudyPlan, duration
+from branchpoint.search.suggest.runs import SearchRuns, TimeLimit
 from branchpoint.search.suggest.suggestions import Suggestions
 from tests.search.search_toys import toy_space
 
@@ -57,3 +57,96 @@ def test_no_trial_starts_when_the_budget_is_spent(tmp_path: Path, base: Config) 
         runs.tell(Outcome(name=spec.name, state="COMPLETE", value=0.3))
     assert started == 3, "9 of 12 epochs were left"
     assert runs.exhausted
+
+
+@pytest.mark.parametrize(
+    ("text", "budget"),
+    [
+        (None, Budget()),
+        ("2000", Budget(epochs=2000)),
+        ("8h", Budget(seconds=8 * 3600)),
+        (" 90M", Budget(seconds=5400)),
+        ("1.5 d", Budget(seconds=129_600)),
+        ("30s", Budget(seconds=30)),
+    ],
+)
+def test_a_budget_is_epochs_or_time(text: str | None, budget: Budget) -> None:
+    assert Budget.parse(text) == budget
+
+
+@pytest.mark.parametrize("text", ["", "0", "0h", "-3", "1.5", "8 hours", "h", "1e3", "nan"])
+def test_other_budgets_are_refused(text: str) -> None:
+    with pytest.raises(ValueError, match=r"--budget is .*90m, 8h"):
+        Budget.parse(text)
+
+
+def test_durations_in_words() -> None:
+    assert [duration(seconds) for seconds in (7.4, 600, 9000)] == ["7 s", "10 min", "2.5 h"]
+
+
+class Clock:
+    """Seconds that pass only when a test says so."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.mark.parametrize(("seconds", "spent", "expected"), [(100, 0.0, 10), (100, 50.0, 5), (1, 0.0, 2)])
+def test_a_search_leaves_the_time_that_finals_need(
+    tmp_path: Path, base: Config, seconds: float, spent: float, expected: int
+) -> None:
+    """Trials take 10 s for 3 epochs and finals 30 epochs; two runs at once share 2 x 100 s: (200 - 100) / 10 trials."""
+    clock = Clock()
+    suggestions = Suggestions(tmp_path / "journal.log", "toy", toy_space, base, trials=50)
+    limit = TimeLimit(seconds=seconds, trial_epochs=3, later_epochs=30, concurrency=2, least=2, spent=spent)
+    runs = SearchRuns(suggestions, limit=limit, clock=clock)
+    started = 0
+    while (spec := runs.next()) is not None:
+        started += 1
+        for epoch in (1, 2, 3):
+            clock.now += 10 / 3
+            runs.report(spec.name, epoch, 0.1 * epoch)
+        runs.tell(Outcome(name=spec.name, state="COMPLETE", value=0.3))
+    assert started == expected
+    assert runs.exhausted
+    assert clock.now == pytest.approx(10 * started)
+
+
+def test_the_start_of_the_first_trial_is_not_expected_again(tmp_path: Path, base: Config) -> None:
+    """It takes 60 s, those of the others 1 s, an epoch 2 s: (300 - 60 - 12 of the first - 13 x 2 later) / 13 more."""
+    clock = Clock()
+    suggestions = Suggestions(tmp_path / "journal.log", "toy", toy_space, base, trials=90)
+    limit = TimeLimit(seconds=300, trial_epochs=6, later_epochs=12, concurrency=1, least=2)
+    runs = SearchRuns(suggestions, limit=limit, clock=clock)
+    started = 0
+    while (spec := runs.next()) is not None:
+        clock.now += 1 if started else 60
+        started += 1
+        for epoch in range(1, 7):
+            clock.now += 2
+            runs.report(spec.name, epoch, 0.1)
+        runs.tell(Outcome(name=spec.name, state="COMPLETE", value=0.3))
+    assert started == 1 + (300 - 72 - 26) // 13
+    assert runs.seconds_for(12) == pytest.approx(26)
+
+
+def test_a_search_waits_while_what_runs_may_still_need_the_time(tmp_path: Path, base: Config) -> None:
+    clock = Clock()
+    suggestions = Suggestions(tmp_path / "journal.log", "toy", toy_space, base, trials=50)
+    limit = TimeLimit(seconds=22, trial_epochs=10, later_epochs=0, concurrency=1)
+    runs = SearchRuns(suggestions, limit=limit, clock=clock)
+    first, second = runs.next(), None
+    assert first is not None
+    for epoch in (1, 2):
+        clock.now += 1
+        runs.report(first.name, epoch, 0.5)
+    second = runs.next()
+    assert second is not None, "2 s so far, 8 and 10 epochs of 1 s each to come"
+    assert runs.next() is None, "a third does not fit while both may go on"
+    assert not runs.exhausted
+    for stopped in (first, second):
+        runs.tell(Outcome(name=stopped.name, state="PRUNED", value=0.5))
+    assert runs.next() is not None, "2 s so far"

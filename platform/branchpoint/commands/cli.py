@@ -12,6 +12,7 @@ from branchpoint.commands.check_data import check_data
 from branchpoint.commands.describe import describe
 from branchpoint.commands.evaluate import evaluate
 from branchpoint.commands.explain import explain
+from branchpoint.commands.front import front
 from branchpoint.commands.make_phantom import make_phantom
 from branchpoint.commands.pairs import pairs
 from branchpoint.commands.plan import plan
@@ -46,6 +47,7 @@ VERBS = (
     serve,
     status,
     best,
+    front,
     trials,
     weights,
     sql,

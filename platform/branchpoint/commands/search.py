@@ -28,13 +28,17 @@ from branchpoint.commands.search_options import SearchOptions
 from branchpoint.config import Config
 from branchpoint.execution.halving import HalvingConfig
 from branchpoint.execution.state import default_study, home_folder, store_and_state
-from branchpoint.search.budget import StudyPlan
+from branchpoint.search.budget import Budget, StudyPlan
 from branchpoint.search.final import Finals
 from branchpoint.search.space.parts import candidates_learn
 from branchpoint.search.space.prior import measured_prior
 from branchpoint.search.study import Study
+from branchpoint.search.suggest.feasibility import CostLimits
 from branchpoint.search.suggest.samplers import check_sampler
 from branchpoint.store import Store
+
+TRIALS_IN_TIME = 1000
+"""Trials at most where only the time limits them."""
 
 
 def main(job: Job, help: str | None = None) -> None:
@@ -59,9 +63,11 @@ def run(job: Job, options: SearchOptions) -> None:
     base = with_choices(replace(base, training=replace(base.training, start_from=options.weights)), options)
     references = reference_configs(job.space, base, options.references)
     check_sampler(options.sampler)
+    budget = Budget.parse(options.budget)
     manifest, excluded = prepared_cohort(base.dataset, scale.folds, home / "cache", options.skip_faulty)
-    plan = plan_of(scale, base, len(references), manifest, options)
-    study = replace(study_of(job, base, options, plan.trials, manifest, excluded), search_epochs=plan.search)
+    plan = plan_of(scale, base, len(references), manifest, budget, options.trials)
+    study = study_of(job, base, options, plan.trials, manifest, excluded)
+    study = replace(study, search_epochs=plan.search, seconds=plan.seconds, later_epochs=plan.later)
     finals = Finals(
         study=study,
         epochs=scale.final_epochs,
@@ -79,8 +85,10 @@ def run(job: Job, options: SearchOptions) -> None:
     print(training_shares(Store(study.store), finals, candidates))
 
 
-def plan_of(scale: Scale, base: Config, references: int, manifest: Path, options: SearchOptions) -> StudyPlan:
-    """What the study will train; with ``--budget`` alone, as many trials as halving may leave of the search's part."""
+def plan_of(
+    scale: Scale, base: Config, references: int, manifest: Path, budget: Budget, trials: int | None
+) -> StudyPlan:
+    """What the study will train; with a budget alone, as many trials as halving may leave of the search's part."""
     from branchpoint.datasets.prepared import PreparedCohort
     from branchpoint.datasets.splits import split
 
@@ -88,7 +96,8 @@ def plan_of(scale: Scale, base: Config, references: int, manifest: Path, options
     rounds = [split(prepared, replace(base.split, fold=fold)).validation for fold in base.split.rounds]
     grace = _grace(base)
     plan = StudyPlan(
-        budget=options.budget,
+        budget=budget.epochs,
+        seconds=budget.seconds,
         trials=scale.trials,
         trial_epochs=base.training.epochs,
         grace=grace,
@@ -99,8 +108,10 @@ def plan_of(scale: Scale, base: Config, references: int, manifest: Path, options
         compared=len(split(prepared, base.split).validation),
         compared_in_finals=len(np.unique(np.concatenate(rounds))),
     )
-    if plan.search is not None and options.trials is None:
-        plan = replace(plan, trials=max(scale.top, plan.search // grace))
+    if plan.search is not None and trials is None:
+        return replace(plan, trials=max(scale.top, plan.search // grace))
+    if plan.seconds is not None and trials is None:
+        return replace(plan, trials=TRIALS_IN_TIME)
     return plan
 
 
@@ -131,6 +142,7 @@ def study_of(
         state=state,
         trials=trials,
         halving=HalvingConfig(grace=_grace(base)),
+        limits=CostLimits(parameters=options.max_parameters, macs=options.max_macs),
         resources=options.resources,
         keep_networks=True,
         excluded=excluded,

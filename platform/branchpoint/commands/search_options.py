@@ -53,11 +53,17 @@ class SearchOptions:
     ] = "few"
     trials: Annotated[int | None, typer.Option(min=1, help="Trials of the search.")] = None
     budget: Annotated[
-        int | None,
+        str | None,
         typer.Option(
-            min=1,
-            help="Epochs of search, finals and references together; trials start until the search's part is used.",
+            help="For search, finals and references together: epochs, such as 2000, or a time, such as 90m or 8h. "
+            "Trials start until the search's part is used."
         ),
+    ] = None
+    max_parameters: Annotated[
+        float | None, typer.Option(min=1, help="Most parameters of a network that is tried, such as 5e6.")
+    ] = None
+    max_macs: Annotated[
+        float | None, typer.Option(min=1, help="Most multiply-accumulates for one sample, such as 2e9.")
     ] = None
     epochs: Annotated[int | None, typer.Option(min=1, help="Epochs of a trial.")] = None
     final_epochs: Annotated[int | None, typer.Option(min=1, help="Epochs of a finalist.")] = None

@@ -2,7 +2,56 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+
+from branchpoint.store import Store
+
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Budget:
+    """Of a whole study; ``None``: no limit of this kind.
+
+    Attributes:
+        epochs: of all runs together.
+        seconds: from the first start of the search to the end of the finals, while the job runs.
+    """
+
+    epochs: int | None = None
+    seconds: float | None = None
+
+    @classmethod
+    def parse(cls, text: str | None) -> Budget:
+        """``2000`` epochs, or a time such as ``8h``, ``90m`` or ``1.5d``.
+
+        Raises:
+            ValueError: ``text`` is neither.
+        """
+        if text is None:
+            return cls()
+        found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smhd]?)", text.strip().lower())
+        number, unit = (float(found[1]), found[2]) if found else (0.0, "")
+        if number <= 0 or (not unit and not number.is_integer()):
+            raise ValueError(f"--budget is {text!r}: give epochs, such as 2000, or a time, such as 90m, 8h or 1.5d")
+        return cls(seconds=number * _UNITS[unit]) if unit else cls(epochs=int(number))
+
+
+def duration(seconds: float) -> str:
+    """``seconds`` in words: ``45 s``, ``12 min`` or ``3.5 h``."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def spent_in_search(store: Store, study: str) -> tuple[float, int]:
+    """Seconds that the trials of a search took, added up, and the epochs that they were trained for."""
+    rows = store.trials(study, columns=["stage", "started", "finished"]).to_pylist()
+    ended = {row["trial"]: row for row in rows if row["stage"] == "search" and row["finished"]}
+    seconds = sum((row["finished"] - row["started"]).total_seconds() for row in ended.values())
+    epochs = store.epochs(study, columns=["seconds"]).to_pylist()
+    return seconds, sum(row["trial"] in ended for row in epochs)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -10,7 +59,8 @@ class StudyPlan:
     """What a study trains, in epochs: every run of a study takes as many steps for an epoch.
 
     Attributes:
-        budget: for everything; ``None``: no limit.
+        budget: for everything, in epochs; ``None``: no limit.
+        seconds: for everything; ``None``: no limit.
         trials: of the search, at most.
         trial_epochs: of a trial that is not stopped early.
         grace: epochs before which no trial is stopped.
@@ -23,6 +73,7 @@ class StudyPlan:
     """
 
     budget: int | None = None
+    seconds: float | None = None
     trials: int
     trial_epochs: int
     grace: int
@@ -45,6 +96,11 @@ class StudyPlan:
         return self.references * self.runs * self.final_epochs
 
     @property
+    def later(self) -> int:
+        """Epochs of finals and references together."""
+        return self.finals + self.for_references
+
+    @property
     def search(self) -> int | None:
         """Epochs that are left for the search; ``None``: no limit but the number of trials.
 
@@ -53,7 +109,7 @@ class StudyPlan:
         """
         if self.budget is None:
             return None
-        left = self.budget - self.finals - self.for_references
+        left = self.budget - self.later
         least = self.candidates * self.trial_epochs
         if left < least:
             raise ValueError(
@@ -65,18 +121,28 @@ class StudyPlan:
 
     def text(self) -> str:
         """The plan in sentences."""
+        if self.seconds is not None:
+            shares = (
+                f"{duration(self.seconds)}, of which finals take {self.finals:,} epochs and references "
+                f"{self.for_references:,}; the search ends when a further trial would not leave the time for these"
+            )
+            trials = "trials"
+        else:
+            shares, trials = self._shares()
+        return (
+            f"plan: {shares}. The search trains {trials}, halving stops them from epoch {self.grace} on, and they are "
+            f"compared on {self.compared} validation samples of one fold; {self.candidates} candidate(s) and "
+            f"{self.references} reference(s) are compared on {self.compared_in_finals} samples of all folds"
+        )
+
+    def _shares(self) -> tuple[str, str]:
+        """Epochs by what they are for, and the number of trials."""
         most = self.trials * self.trial_epochs
         search = most if self.search is None else min(self.search, most)
-        total = search + self.finals + self.for_references
+        total = search + self.later
+        parts = (("search", search), ("finals", self.finals), ("references", self.for_references))
+        shares = ", ".join(f"{name} {epochs:,} ({epochs / total:.0%})" for name, epochs in parts)
         least = max(1, search // self.trial_epochs)
-        trials = f"{least} to {self.trials}" if least < self.trials else str(self.trials)
-        shares = ", ".join(
-            f"{name} {epochs:,} ({epochs / total:.0%})"
-            for name, epochs in (("search", search), ("finals", self.finals), ("references", self.for_references))
-        )
-        return (
-            f"plan: at most {total:,} epochs: {shares}. The search trains {trials} trials, halving stops them "
-            f"from epoch {self.grace} on, and they are compared on {self.compared} validation samples of one "
-            f"fold; {self.candidates} candidate(s) and {self.references} reference(s) are compared on "
-            f"{self.compared_in_finals} samples of all folds"
+        return f"at most {total:,} epochs: {shares}", f"{least} to {self.trials} trials" if least < self.trials else (
+            f"{self.trials} trials"
         )

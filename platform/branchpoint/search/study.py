@@ -27,8 +27,10 @@ from branchpoint.execution.state import StudyFolder
 from branchpoint.io.names import check_name
 from branchpoint.on_ray.cohort_server import cohort_here, cohort_source
 from branchpoint.on_ray.session import living_nodes, session
+from branchpoint.search.budget import duration, spent_in_search
 from branchpoint.search.space.points import Space, check_points
-from branchpoint.search.suggest.feasibility import fits_memory, load_ahead
+from branchpoint.search.suggest.feasibility import CostLimits, fits, load_ahead
+from branchpoint.search.suggest.runs import SearchRuns, TimeLimit
 from branchpoint.search.suggest.samplers import TPE, check_sampler
 from branchpoint.search.suggest.suggestions import Known, Suggestions
 from branchpoint.store import Store, StudyRecord, TrialRecord
@@ -71,9 +73,12 @@ class Study:
             :class:`branchpoint.execution.state.StudyFolder`.
         trials: how many to start. May be raised later.
         search_epochs: no trial starts once all together were trained for so many epochs; ``None``: no limit.
+        seconds: for search and what follows it; no trial starts that would not leave enough; ``None``: no limit.
+        later_epochs: of the finals and references that follow, for which ``seconds`` must last.
         objective: metric of an epoch that ranks candidates.
         maximize: whether greater values are better.
         halving: stops trials early; ``None`` trains each to its end.
+        limits: of a network's cost; what is beyond them is not trained.
         resources: of a trial.
         keep_networks: complete trials keep their weights and predictions for validation patients, so that their value
             has a standard error, and finals of the same budget need not train them again.
@@ -95,9 +100,12 @@ class Study:
     state: Path
     trials: int = 20
     search_epochs: int | None = None
+    seconds: float | None = None
+    later_epochs: int = 0
     objective: str = SCORE
     maximize: bool = True
     halving: HalvingConfig | None = field(default_factory=HalvingConfig)
+    limits: CostLimits = field(default_factory=CostLimits)
     resources: Resources = field(default_factory=Resources)
     keep_networks: bool = False
     excluded: Sequence[str] = ()
@@ -142,7 +150,6 @@ class Study:
         """Run trials until the budget is spent or the space holds nothing new."""
         from branchpoint.on_ray.pruner_actor import RemotePruner
         from branchpoint.on_ray.tune_runner import run_all
-        from branchpoint.search.suggest.runs import SearchRuns
 
         before = self._ended()
         self.folder.plan("search", self.trials)
@@ -157,10 +164,12 @@ class Study:
             keep_best = training.select_by in ("loss", "score")
             rule = Halving(self.halving, training.epochs, self.maximize, keep_best=keep_best)
             setup = replace(setup, pruner=RemotePruner(rule, setup))
-        run_all(
-            SearchRuns(suggestions, self.search_epochs, self._spent()), setup, self.resources, concurrency, progress
-        )
-        if suggestions.started < suggestions.trials:
+        runs = self._runs(suggestions, concurrency)
+        run_all(runs, setup, self.resources, concurrency, progress)
+        if self.seconds is not None:
+            later = duration(runs.seconds_for(self.later_epochs) / concurrency)
+            progress.say(f"the search ends here, for the study's time; finals and references need about {later}")
+        elif suggestions.started < suggestions.trials:
             progress.say(f"the space holds no more than {suggestions.started} different configurations")
         progress.finish()
 
@@ -214,14 +223,23 @@ class Study:
         ended = known_outcomes(Store(self.store), self.name, self.objective, stage="search")
         return dict(sorted(ended.items()))
 
-    def _spent(self) -> int:
-        """Epochs that trials of the search were trained for in earlier starts; 0 where none are counted."""
-        if self.search_epochs is None:
-            return 0
-        trials = Store(self.store).trials(self.name, columns=["stage"]).to_pylist()
-        searched = {row["trial"] for row in trials if row["stage"] == "search"}
-        epochs = Store(self.store).epochs(self.name, columns=["seconds"]).to_pylist()
-        return sum(row["trial"] in searched for row in epochs)
+    def _runs(self, suggestions: Suggestions, concurrency: int) -> SearchRuns:
+        """Its trials, within what earlier starts left of epochs and time."""
+        if self.search_epochs is None and self.seconds is None:
+            return SearchRuns(suggestions)
+        seconds, epochs = spent_in_search(Store(self.store), self.name)
+        limit = (
+            None
+            if self.seconds is None
+            else TimeLimit(
+                seconds=self.seconds,
+                trial_epochs=self.base.training.epochs,
+                later_epochs=self.later_epochs,
+                concurrency=concurrency,
+                spent=seconds,
+            )
+        )
+        return SearchRuns(suggestions, self.search_epochs, epochs, limit)
 
     def _suggestions(self, before: Mapping[str, Outcome]) -> Suggestions:
         limit = memory_limit(self.resources, living_nodes())
@@ -237,7 +255,7 @@ class Study:
             trials=self.trials,
             seed=self.base.seed,
             maximize=self.maximize,
-            feasible=fits_memory(limit, self.resources.workers),
+            feasible=fits(limit, self.resources.workers, self.limits),
             finished={name: Known(outcome.state, outcome.value) for name, outcome in before.items()},
             reject=self._reject,
         )

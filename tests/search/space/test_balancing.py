@@ -13,7 +13,7 @@ from branchpoint.config import BalancingConfig, Config, DatasetConfig, HogConfig
 from branchpoint.config.balancing import GRADIENT_METHODS, LOSS_METHODS
 from branchpoint.search.space import balancing as balancers
 from branchpoint.search.space.balancing import gradient_methods, loss_methods, suggest_balancing
-from branchpoint.search.suggest.feasibility import fits_memory
+from branchpoint.search.suggest.feasibility import fits
 from branchpoint.topology import Cascade, Topology
 from search_spaces import sts
 
@@ -79,7 +79,7 @@ def test_a_topology_that_shares_too_little_is_never_started(base: Config) -> Non
     pair = ("lung_metastasis", "recurrence")
     branching = Topology(((pair, ("tumour",)), *(((pair[0],), (pair[1],), ("tumour",)),) * 4), ((("tumour",),),) * 4)
     apart = Topology.separate(NAMES, ("tumour",), 5, 4)
-    feasible = fits_memory(None)
+    feasible = fits(None)
     for method in ("gradnorm", "upgrad"):
         network = replace(base.network, topology=branching, width=2)
         assert feasible(replace(base, network=network, balancing=balancing_config(method))) is None

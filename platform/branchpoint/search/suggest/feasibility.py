@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import importlib
+from dataclasses import dataclass
 from threading import Thread
+from typing import TYPE_CHECKING
 
 from branchpoint.config import Config
 from branchpoint.search.suggest.suggestions import Feasible
+
+if TYPE_CHECKING:  # it brings torch
+    from branchpoint.networks.cost import Cost
 
 BYTES_PER_PARAMETER = 16
 """Weight, gradient and Adam's two moments in float32."""
@@ -19,15 +24,38 @@ def load_ahead() -> Thread:
     return loading
 
 
-def fits_memory(limit_bytes: float | None, workers: int = 1) -> Feasible:
-    """Rejects a Config that describes no network, whose balancing does not suit its topology, or whose training needs
-    more than ``limit_bytes`` on one of ``workers`` that share its batches."""
+@dataclass(frozen=True, kw_only=True)
+class CostLimits:
+    """What a network may cost; ``None``: no limit.
+
+    Attributes:
+        parameters: of the network.
+        macs: multiply-accumulates of one sample's forward pass.
+    """
+
+    parameters: float | None = None
+    macs: float | None = None
+
+    def exceeded(self, cost: Cost) -> str | None:
+        """Which limit ``cost`` is beyond, in words."""
+        for name in ("parameters", "macs"):
+            limit, needed = getattr(self, name), getattr(cost, name)
+            if limit is not None and needed > limit:
+                return f"has {needed:,} {'MACs' if name == 'macs' else name}, at most {limit:,.0f} are allowed"
+        return None
+
+
+def fits(limit_bytes: float | None, workers: int = 1, limits: CostLimits | None = None) -> Feasible:
+    """Rejects a Config that describes no network, whose balancing does not suit its topology, whose network is beyond
+    ``limits``, or whose training needs more than ``limit_bytes`` on one of ``workers`` that share its batches."""
 
     def feasible(config: Config) -> str | None:
         from branchpoint.networks import estimate
 
         cost = estimate(config)
         check_balancing(config)
+        if limits and (reason := limits.exceeded(cost)):
+            return reason
         bytes_per_sample = cost.activation_bytes // (2 if config.training.precision == "bf16" else 1)
         samples = -(-config.training.batch_size // workers)
         samples = min(samples, config.training.micro_batch or samples)

@@ -3,9 +3,57 @@
 from __future__ import annotations
 
 import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from branchpoint.execution.run_spec import Outcome, RunSpec
 from branchpoint.search.suggest.suggestions import Suggestions
+
+
+@dataclass(frozen=True, kw_only=True)
+class TimeLimit:
+    """When a search must end so that the study keeps its time.
+
+    Attributes:
+        seconds: for the whole study.
+        trial_epochs: of a trial that is not stopped early.
+        later_epochs: of finals and references, which follow.
+        concurrency: runs at once.
+        least: trials that are completed in any case.
+        spent: seconds that trials of earlier starts took, added up.
+    """
+
+    seconds: float
+    trial_epochs: int
+    later_epochs: int
+    concurrency: int
+    least: int = 1
+    spent: float = 0.0
+
+
+@dataclass(frozen=True)
+class _Training:
+    """How long runs take: ``seconds`` that passed between the reports of ``epochs`` epochs, and the shortest ``start``.
+
+    The first trial of a worker imports torch, which no later one does: only the shortest start counts.
+    """
+
+    seconds: float = 0.0
+    epochs: int = 0
+    start: float = math.inf
+
+    @property
+    def per_epoch(self) -> float:
+        return self.seconds / self.epochs if self.epochs else 0.0
+
+    def with_run(self, seconds: float, reports: Sequence[float]) -> _Training:
+        """One more run, which took ``seconds`` in all and reported its epochs at ``reports``."""
+        if len(reports) < 2:
+            return self
+        between, count = reports[-1] - reports[0], len(reports) - 1
+        start = max(0.0, seconds - between * len(reports) / count)
+        return _Training(self.seconds + between, self.epochs + count, min(self.start, start))
 
 
 class SearchRuns:
@@ -15,27 +63,72 @@ class SearchRuns:
         suggestions: what to try.
         epochs: no trial starts once all trials together were trained for so many; ``None``: no limit.
         spent: epochs of earlier starts of the job.
+        limit: of time; ``None``: none.
+        clock: gives seconds.
     """
 
-    def __init__(self, suggestions: Suggestions, epochs: int | None = None, spent: int = 0) -> None:
-        self.suggestions = suggestions
+    def __init__(
+        self,
+        suggestions: Suggestions,
+        epochs: int | None = None,
+        spent: int = 0,
+        limit: TimeLimit | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.suggestions, self._limit, self._clock = suggestions, limit, clock
         self._left = math.inf if epochs is None else epochs - spent
+        self._seconds = limit.spent if limit else 0.0
+        self._begun: dict[str, float] = {}
+        self._reports: dict[str, list[float]] = {}
+        self._training = _Training()
+        self._complete = 0
         self._spend(0)
 
     @property
     def exhausted(self) -> bool:
-        return self.suggestions.exhausted
+        return self.suggestions.exhausted or (not self._begun and not self._in_time())
 
     def next(self) -> RunSpec | None:
-        suggestion = self.suggestions.next()
-        return RunSpec(suggestion.name, suggestion.config) if suggestion else None
+        suggestion = self.suggestions.next() if self._in_time() else None
+        if suggestion is None:
+            return None
+        self._begun[suggestion.name], self._reports[suggestion.name] = self._clock(), []
+        return RunSpec(suggestion.name, suggestion.config)
 
     def report(self, name: str, epoch: int, value: float) -> None:
         self._spend(1)
+        self._reports.setdefault(name, []).append(self._clock())
         self.suggestions.report(name, epoch, value)
 
     def tell(self, outcome: Outcome) -> None:
+        now, reports = self._clock(), self._reports.pop(outcome.name, [])
+        begun = self._begun.pop(outcome.name, now)
+        self._seconds += now - begun
+        self._training = self._training.with_run(now - begun, reports)
+        self._complete += outcome.state == "COMPLETE"
         self.suggestions.tell(outcome.name, outcome.state, outcome.value)
+
+    def seconds_for(self, epochs: int) -> float:
+        """What runs of so many epochs together take, by the trials so far; 0 before one was trained for two epochs."""
+        if self._limit is None:
+            return 0.0
+        known = self._training
+        for name, reports in self._reports.items():
+            known = known.with_run(math.inf, reports) if name in self._begun else known
+        runs = epochs / self._limit.trial_epochs
+        return epochs * known.per_epoch + runs * (known.start if math.isfinite(known.start) else 0.0)
+
+    def _used(self) -> float:
+        now = self._clock()
+        return self._seconds + sum(now - begun for begun in self._begun.values())
+
+    def _in_time(self) -> bool:
+        """Whether a further trial, those that run, finals and references fit into the time that is left."""
+        if self._limit is None or self._complete + len(self._begun) < self._limit.least:
+            return True
+        to_come = sum(max(0, self._limit.trial_epochs - len(reports)) for reports in self._reports.values())
+        needed = self._used() + self.seconds_for(to_come + self._limit.trial_epochs + self._limit.later_epochs)
+        return needed <= self._limit.seconds * self._limit.concurrency
 
     def _spend(self, epochs: int) -> None:
         self._left -= epochs
