@@ -28,7 +28,7 @@ FIXED = {
 """Fields that rules tie to others or to the disk."""
 DROPPED = {
     NetworkConfig: ("taps", "head_inputs", "regression_units"),
-    SplitConfig: ("fold",),
+    SplitConfig: ("fold", "refit"),
     **{
         config: ("class_weights", "balanced", "positive_weights", "background", "window", "cell")
         for config in TASK_CONFIGS.values()

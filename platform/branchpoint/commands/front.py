@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-import numpy as np
 import typer
 
 from branchpoint.commands.options import JsonOption, StoreOption, StudyOption, chosen_study
-from branchpoint.evaluation.pareto import hypervolume, non_dominated
+
+if TYPE_CHECKING:
+    import numpy as np
 
 COSTS = ("parameters", "macs", "peak_memory_bytes", "epoch_seconds", "gpu_seconds")
 """Columns of a trial of which less is better."""
@@ -36,6 +37,7 @@ def front(
     The hypervolume is the share that the front dominates of the box from the worst to the best value of each objective,
     costs on a logarithmic scale.
     """
+    from branchpoint.evaluation.pareto import non_dominated
     from branchpoint.report.tables import number, print_rows
     from branchpoint.report.words import metric_name
     from branchpoint.store import Store
@@ -68,6 +70,8 @@ def _values(rows: Sequence[Mapping[str, Any]], objectives: Sequence[str]) -> np.
     Raises:
         ValueError: no trial has one of the objectives.
     """
+    import numpy as np
+
     metrics = [dict(row["metrics"] or {}) for row in rows]
 
     def value(place: int, name: str) -> float:
@@ -89,6 +93,8 @@ def _values(rows: Sequence[Mapping[str, Any]], objectives: Sequence[str]) -> np.
 
 def _goodness(values: np.ndarray, objectives: Sequence[str]) -> np.ndarray:
     """``values`` so that greater is better: logarithms of costs with the sign changed, errors with the sign changed."""
+    import numpy as np
+
     found = values.copy()
     for place, name in enumerate(objectives):
         if name in COSTS:
@@ -100,6 +106,10 @@ def _goodness(values: np.ndarray, objectives: Sequence[str]) -> np.ndarray:
 
 def _dominated_share(goodness: np.ndarray) -> float:
     """Hypervolume where each objective runs from 0, its worst value, to 1, its best."""
+    import numpy as np
+
+    from branchpoint.evaluation.pareto import hypervolume
+
     known = goodness[~np.isnan(goodness).any(axis=1)]
     if not len(known):
         return 0.0

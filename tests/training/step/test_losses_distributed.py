@@ -79,6 +79,7 @@ def tasks() -> tuple[AnyTaskConfig, ...]:
         ),
         SurvivalConfig(name="breslow", target="survival"),
         SurvivalConfig(name="efron", target="survival", ties="efron"),
+        SurvivalConfig(name="ranking", target="survival", loss="ranking"),
         replace(LARGE, class_weights=(1.0, 4.0)),
         ClassificationConfig(name="grade", target="grade", classes=3),
         OrdinalConfig(name="ordered", target="grade", classes=3),
