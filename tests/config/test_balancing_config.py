@@ -27,6 +27,7 @@ ADDED_TO_TASKS: dict[str, dict[str, object]] = {
     "classification": {"balanced": False, "label_smoothing": 0.0},
     "segmentation": {"prior_bias": False},
     "reconstruction": {"restore": False},
+    "survival": {"loss": "cox"},
 }
 
 
