@@ -4,7 +4,7 @@
     python benchmarks/tabular_search.py --train build/tabular --table build/table.parquet      # make it anew, hours
 
 The table (``benchmarks/tabular/``) holds every configuration of a finite space (which of three tasks share which
-stages, encoder, learning rate, augmentation, balancing) on three training sets, and what each network predicts for 200
+stages, learning rate, augmentation, balancing) on three training sets, and what each network predicts for 200
 held-out pictures after 1, 2, 3, 4, 6, 9 and 12 epochs. A replayed study sees a few of these pictures; the truth is the
 score on all of them. ``to target``: epochs until a network was trained to its end whose true score is within 1 % of the
 best. ``regret``: true score of the best configuration minus that of the one that is chosen at the end of the budget: by
@@ -37,7 +37,6 @@ from branchpoint.config import Config
 
 TABLE = Path(__file__).parent / "tabular" / "lesions.parquet"
 FIRST = {
-    "encoder": "unet",
     "malignant_of3": 3,
     "relapse_of3": 3,
     "balancing": "sum",

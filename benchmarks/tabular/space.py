@@ -1,4 +1,4 @@
-"""The finite search space of the table: which tasks share which stages, encoder, recipe and weights."""
+"""The finite search space of the table: which tasks share which stages, recipe and weights."""
 
 from __future__ import annotations
 
@@ -30,13 +30,11 @@ FOLDS = 3
 TASKS = ("lesion", "malignant", "relapse")
 DEPTHS = (0, 2, 3)
 """Encoder stages that a task shares with the one whose path it leaves."""
-ENCODERS = {"unet": "batchnorm", "senorm_unet": "senorm"}
-BALANCING = ("sum", "sum, relapse x 0.3", "sum, relapse x 3", "uncertainty", "pcgrad")
+BALANCING = ("sum", "sum, relapse x 0.3", "sum, relapse x 3", "uncertainty")
 PARAMETERS: dict[str, tuple[Any, ...]] = {
     "malignant_of3": DEPTHS,
     "relapse_from": ("lesion", "malignant"),
     "relapse_of3": DEPTHS,
-    "encoder": tuple(ENCODERS),
     "learning_rate": (1e-3, 4e-3, 1.6e-2),
     "augmentation": (False, True),
     "balancing": BALANCING,
@@ -53,7 +51,9 @@ def base(root: Path) -> Config:
             ClassificationConfig(name="malignant", target="malignant", classes=2),
             SurvivalConfig(name="relapse", target="relapse"),
         ),
-        network=NetworkConfig(width=4, depth=3, in_channels=1, hidden_features=16, dropout=0.2),
+        network=NetworkConfig(
+            encoder="unet", unit="batchnorm", width=4, depth=3, in_channels=1, hidden_features=16, dropout=0.2
+        ),
         training=TrainingConfig(select_by="average", epochs=EPOCHS, batch_size=12, average_decay=0.95),
         split=SplitConfig(folds=FOLDS, seed=3, validation_fraction=0.05, training_fraction=0.17),
     )
@@ -61,9 +61,7 @@ def base(root: Path) -> Config:
 
 def space(trial: Trial, base: Config) -> Config:
     """The Config of ``trial``; parameters that change nothing are not asked for."""
-    encoder = trial.suggest_categorical("encoder", PARAMETERS["encoder"])
-    network = replace(base.network, encoder=encoder, unit=ENCODERS[encoder])
-    counts = stage_counts(replace(base, network=network))
+    counts = stage_counts(base)
     malignant = trial.suggest_categorical("malignant_of3", DEPTHS)
     relapse = trial.suggest_categorical("relapse_of3", DEPTHS)
     parent = "lesion"
@@ -76,9 +74,9 @@ def space(trial: Trial, base: Config) -> Config:
     augmentation = AugmentationConfig(shift_mm=4.0, flip=True, rotation_degrees=20.0)
     config = replace(
         base,
-        network=replace(network, topology=topology),
+        network=replace(base.network, topology=topology),
         tasks=(*base.tasks[:2], replace(base.tasks[2], weight=weight)),
-        balancing=balancing_config(balancing if balancing in ("uncertainty", "pcgrad") else "sum"),
+        balancing=balancing_config("uncertainty" if balancing == "uncertainty" else "sum"),
         optimizer=OptimizerConfig(
             learning_rate=trial.suggest_categorical("learning_rate", PARAMETERS["learning_rate"])
         ),

@@ -89,16 +89,15 @@ def _one(folder: Path, manifest: Path, number: int) -> int:
     return number
 
 
-def train_all(folder: Path, processes: int, most: int | None = None) -> None:
-    """Train what is missing, quick configurations first, else in a random order; started again, it goes on."""
+def train_all(folder: Path, processes: int) -> None:
+    """Train what is missing, in a random order; started again, it goes on."""
     from concurrent.futures import ProcessPoolExecutor, as_completed
     from multiprocessing import get_context
 
     common, prepared = prepare(folder)
     points = list(configurations(common))
     (folder / "points.json").write_text(json.dumps([values for values, _ in points]))
-    slow = [(values["balancing"] == "pcgrad", values["encoder"] != "unet") for values, _ in points]
-    order = sorted(np.random.default_rng(0).permutation(len(points)).tolist(), key=slow.__getitem__)[:most]
+    order = np.random.default_rng(0).permutation(len(points)).tolist()
     begun = time.monotonic()
     with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
         runs = [pool.submit(_one, folder, prepared.path, number) for number in order]
