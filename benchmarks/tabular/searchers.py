@@ -159,7 +159,6 @@ def searchers(first: Mapping[str, Any]) -> dict[str, Make]:
         "  grace of a ninth": platform(grace=1),
         "  no halving": platform(grace=None),
         "  random and halving": platform(sampler="random"),
-        "  GP": platform(sampler="gp"),
         "random search": lambda base, numbers, trials, seed: Optuna(
             base, numbers, optuna.samplers.RandomSampler(seed=seed), None
         ),

@@ -50,7 +50,7 @@ def write_table(runs: Path, points: Sequence[dict[str, Any]], labels: dict[str, 
     table = pa.table(columns).replace_schema_metadata(
         {"points": json.dumps(list(points)), "labels": json.dumps(fold_labels)}
     )
-    pq.write_table(table, out, compression="zstd", compression_level=15, use_byte_stream_split=False)
+    pq.write_table(table, out, compression="zstd", compression_level=15)
     return len(files)
 
 
@@ -75,9 +75,9 @@ class Table:
     def read(cls, file: Path) -> Table:
         """Of configurations that were trained on every fold."""
         rows = pq.read_table(file)
-        metadata = {key.decode(): json.loads(value) for key, value in rows.schema.metadata.items() if key[:1] != b"A"}
-        folds = sorted(int(fold) for fold in metadata["labels"])
-        labels = {name: np.array([metadata["labels"][str(f)][name] for f in folds], float) for name in LABELS}
+        points, held_out = (json.loads(rows.schema.metadata[name]) for name in (b"points", b"labels"))
+        folds = sorted(map(int, held_out))
+        labels = {name: np.array([held_out[str(fold)][name] for fold in folds], float) for name in LABELS}
         found = np.unique(rows["configuration"].to_numpy())
         shape = (len(found), len(folds), len(KEPT))
         predictions = {
@@ -87,11 +87,17 @@ class Table:
         time, event = labels["time_days"], labels["event"]
         later = (time[:, :, None] < time[:, None]) | ((time[:, :, None] == time[:, None]) & (event[:, None] == 0))
         comparable = (event[:, :, None] == 1) & later
-        points = [metadata["points"][number] for number in found]
-        return cls(points, predictions, labels, rows["seconds"].to_numpy().reshape(shape), comparable)
+        return cls(
+            [points[number] for number in found],
+            predictions,
+            labels,
+            rows["seconds"].to_numpy().reshape(shape),
+            comparable,
+        )
 
     @property
     def folds(self) -> int:
+        """How many training sets there are."""
         return self.seconds.shape[1]
 
     @property

@@ -16,24 +16,14 @@ from branchpoint.execution.held_out import evaluate_run
 from branchpoint.execution.run_spec import RunSpec, Setup
 from branchpoint.store import Store
 from branchpoint.tasks import build_task
-from tests.training.flat_cohort import DISC, LARGE, FlatCohort, flat_config
-
-
-def flat(path: object) -> FlatCohort:
-    return FlatCohort()
+from tests.execution.flat_setup import flat_setup
+from tests.training.flat_cohort import DISC, LARGE, flat_config
 
 
 @pytest.fixture
 def trained(tmp_path: Path) -> tuple[Setup, RunSpec]:
     """One trial whose network was kept."""
-    setup = Setup(
-        study="s",
-        store=str(tmp_path / "results"),
-        folder=tmp_path / "state",
-        prepared=tmp_path,
-        open_cohort=flat,
-        keep_network=True,
-    )
+    setup = flat_setup(tmp_path)
     config = flat_config(DISC, LARGE, epochs=2)
     spec = RunSpec("0000", replace(config, optimizer=replace(config.optimizer, learning_rate=0.03)))
     assert execute(spec, setup, lambda *_: None).state == "COMPLETE"

@@ -17,8 +17,9 @@ from branchpoint.evaluation.averaged import AveragedNetworks
 from branchpoint.execution.attempt import execute
 from branchpoint.execution.ensembles import evaluate_ensemble, mirrored_axes
 from branchpoint.execution.held_out import evaluate_run
-from branchpoint.execution.run_spec import RunSpec, Setup
+from branchpoint.execution.run_spec import RunSpec
 from branchpoint.tasks import build_task
+from tests.execution.flat_setup import flat_setup
 from tests.training.flat_cohort import DISC, LARGE, SURVIVAL, FlatCohort, flat_config
 
 
@@ -31,10 +32,6 @@ class Fixed(nn.Module):
 
     def forward(self, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
         return {**self.answers, "disc": self.answers["disc"] + inputs["image"][:, :1]}
-
-
-def flat(path: object) -> FlatCohort:
-    return FlatCohort()
 
 
 @pytest.mark.parametrize(
@@ -83,14 +80,7 @@ def test_means_of_probabilities_and_of_standardised_risks() -> None:
 
 
 def test_seeds_of_a_fold_together(tmp_path: Path) -> None:
-    setup = Setup(
-        study="s",
-        store=str(tmp_path / "results"),
-        folder=tmp_path / "state",
-        prepared=tmp_path,
-        open_cohort=flat,
-        keep_network=True,
-    )
+    setup = flat_setup(tmp_path)
     config = flat_config(DISC, LARGE, SURVIVAL, epochs=2)
     specs = [RunSpec(f"seed{seed}", replace(config, seed=seed), stage="final") for seed in (0, 1)]
     for spec in specs:

@@ -16,23 +16,13 @@ from branchpoint.execution.attempt import execute
 from branchpoint.execution.refit import OBJECTIVE, chosen_epoch, refit_specs, steps_per_epoch
 from branchpoint.execution.run_spec import RunSpec, Setup
 from branchpoint.store import Store
+from tests.execution.flat_setup import flat_setup
 from tests.training.flat_cohort import DISC, LARGE, FlatCohort, flat_config
-
-
-def flat(path: object) -> FlatCohort:
-    return FlatCohort()
 
 
 @pytest.fixture
 def setup(tmp_path: Path) -> Setup:
-    return Setup(
-        study="s",
-        store=str(tmp_path / "results"),
-        folder=tmp_path / "state",
-        prepared=tmp_path,
-        open_cohort=flat,
-        keep_network=True,
-    )
+    return flat_setup(tmp_path)
 
 
 def trained_folds(config: Config, setup: Setup) -> list[RunSpec]:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import pytest
 
+from branchpoint.execution.recommendation import ensemble_label
+from branchpoint.report.answer import answer
 from branchpoint.report.checklist.config_facts import OF_CONFIG
 from branchpoint.report.checklist.facts import OF_RESULTS, facts
 from branchpoint.report.checklist.items import CLAIM, TRIPOD, Item
@@ -56,3 +59,15 @@ def test_a_study_without_test_figures_has_no_checklist(study: Store) -> None:
 
     study.writer("empty").study(StudyRecord(study="empty"))
     assert not checklist_section(load_results(study, "empty")).parts
+
+
+def test_figures_of_an_ensemble_do_not_stand_for_single_networks(study: Store) -> None:
+    results = load_results(study, STUDY)
+    assert facts(results)["ensembles"].endswith("none is of an ensemble.")
+    single = next(row for row in results.pooled_test if row["label"] == results.recommended_label)
+    label = ensemble_label("best found", 3, mirrored=False)
+    with_ensemble = replace(results, figures=[{**single, "label": label, "value": 0.9, "high": 0.95}, *results.figures])
+    known = facts(with_ensemble)
+    assert known["performance"] == facts(results)["performance"]
+    assert known["ensembles"].endswith(f"of ensembles: {label}.")
+    assert answer(with_ensemble) == answer(results)

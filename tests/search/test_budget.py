@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from branchpoint.config import Config
 from branchpoint.execution.run_spec import Outcome
-from branchpoint.search.budget import Budget, StudyPlan, duration
+from branchpoint.search.budget import Budget, Spent, StudyPlan, duration
 from branchpoint.search.suggest.runs import SearchRuns, TimeLimit
 from branchpoint.search.suggest.suggestions import Suggestions
+from branchpoint.store import EpochRecord, Store, TrialRecord
 from tests.search.search_toys import toy_space
 
 PLAN = StudyPlan(
@@ -48,7 +50,7 @@ def test_a_budget_that_is_too_small_says_what_would_do() -> None:
 def test_no_trial_starts_when_the_budget_is_spent(tmp_path: Path, base: Config) -> None:
     """Three of six epochs for every trial: the fourth reaches 12, and the started ones may end."""
     suggestions = Suggestions(tmp_path / "journal.log", "toy", toy_space, base, trials=20)
-    runs = SearchRuns(suggestions, epochs=12, spent=3)
+    runs = SearchRuns(suggestions, epochs=12, spent=Spent(epochs=3))
     started = 0
     while (spec := runs.next()) is not None:
         started += 1
@@ -94,15 +96,24 @@ class Clock:
         return self.now
 
 
-@pytest.mark.parametrize(("seconds", "spent", "expected"), [(100, 0.0, 10), (100, 50.0, 5), (1, 0.0, 2)])
+@pytest.mark.parametrize(
+    ("seconds", "spent", "expected"),
+    [
+        (100, Spent(), 10),
+        (100, Spent(seconds=50.0), 5),
+        (1, Spent(), 2),
+        (1, Spent(seconds=9.0, complete=2), 0),
+        (50, Spent(epochs=3, training_seconds=10.0, seconds=10.0, complete=2), 0),
+    ],
+)
 def test_a_search_leaves_the_time_that_finals_need(
-    tmp_path: Path, base: Config, seconds: float, spent: float, expected: int
+    tmp_path: Path, base: Config, seconds: float, spent: Spent, expected: int
 ) -> None:
     """Trials take 10 s for 3 epochs and finals 30 epochs; two runs at once share 2 x 100 s: (200 - 100) / 10 trials."""
     clock = Clock()
     suggestions = Suggestions(tmp_path / "journal.log", "toy", toy_space, base, trials=50)
-    limit = TimeLimit(seconds=seconds, trial_epochs=3, later_epochs=30, concurrency=2, least=2, spent=spent)
-    runs = SearchRuns(suggestions, limit=limit, clock=clock)
+    limit = TimeLimit(seconds=seconds, trial_epochs=3, later_epochs=30, concurrency=2, least=2)
+    runs = SearchRuns(suggestions, spent=spent, limit=limit, clock=clock)
     started = 0
     while (spec := runs.next()) is not None:
         started += 1
@@ -150,3 +161,35 @@ def test_a_search_waits_while_what_runs_may_still_need_the_time(tmp_path: Path, 
     for stopped in (first, second):
         runs.tell(Outcome(name=stopped.name, state="PRUNED", value=0.5))
     assert runs.next() is not None, "2 s so far"
+
+
+def test_what_killed_attempts_took_is_spent_too(tmp_path: Path) -> None:
+    """The first attempt at a trial was killed after two epochs; finals and other studies do not count."""
+    begun = datetime(2026, 1, 1, tzinfo=UTC)
+    store = Store(str(tmp_path))
+    writer = store.writer("s")
+    for trial, attempt, state, stage, seconds in (
+        ("0000", 1, "RUNNING", "search", None),
+        ("0000", 2, "COMPLETE", "search", 30),
+        ("x-fold0", 1, "COMPLETE", "final", 99),
+    ):
+        finished = None if seconds is None else begun + timedelta(seconds=seconds)
+        record = TrialRecord(study="s", trial=trial, attempt=attempt, state="RUNNING", stage="search", started=begun)
+        writer.trial(replace(record, state=state, stage=stage, finished=finished))
+        for epoch in (1, 2):
+            writer.epoch(EpochRecord(study="s", trial=trial, attempt=attempt, epoch=epoch, seconds=4.0))
+    assert Spent.of(store, "s") == Spent(epochs=4, training_seconds=16.0, seconds=8.0 + 30.0, complete=1)
+    assert Spent.of(store, "another") == Spent()
+
+
+def test_trials_that_a_kill_left_unfinished_come_whatever_the_time(tmp_path: Path, base: Config) -> None:
+    journal = tmp_path / "journal.log"
+    killed = Suggestions(journal, "toy", toy_space, base, trials=9).next()
+    assert killed is not None
+    limit = TimeLimit(seconds=1, trial_epochs=3, later_epochs=0, concurrency=1)
+    again = Suggestions(journal, "toy", toy_space, base, trials=9)
+    runs = SearchRuns(again, spent=Spent(seconds=9.0, complete=1), limit=limit)
+    spec = runs.next()
+    assert spec is not None
+    assert spec.name == killed.name
+    assert runs.next() is None

@@ -11,8 +11,9 @@ import pytest
 
 from branchpoint.config import SCORE, Config, DatasetConfig, SegmentationConfig, SplitConfig
 from branchpoint.datasets.splits import Split
+from branchpoint.execution.recommendation import MIRRORED
 from branchpoint.search import final
-from branchpoint.search.final import BEST, BY_FOLD, MIRRORED, Finalist, Finals
+from branchpoint.search.final import BEST, BY_FOLD, Finalist, Finals
 from branchpoint.tasks.base import Summary
 
 FIRST, SECOND = np.arange(10), np.arange(10, 20)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 UNCHANGED_IMAGE = "image_before_intensity"
-"""Input that training adds where it changes intensities at random: the moved image before that."""
+"""Input that training adds for tasks that restore it: the moved image before its intensities change at random."""
 
 
 @dataclass(frozen=True)

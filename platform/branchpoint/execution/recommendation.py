@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,6 +10,24 @@ from branchpoint.store import Store
 
 RECOMMENDED = ("best found", "trained")
 """Labels of the figures whose candidate a study recommends: of a search, and of ``branchpoint train``."""
+
+MIRRORED = "mirrored copies averaged"
+_TOGETHER = re.compile(r", mean of \d+ networks")
+
+
+def ensemble_label(label: str, networks: int, *, mirrored: bool) -> str:
+    """Label of the test figures of the ``networks`` of a fold together; ``label``: that of their means.
+
+    >>> ensemble_label("best found", 3, mirrored=True)
+    'best found, mean of 3 networks, mirrored copies averaged'
+    """
+    together = f", mean of {networks} networks" if networks > 1 else ""
+    return f"{label}{together}" + (f", {MIRRORED}" if mirrored else "")
+
+
+def is_ensemble(label: str) -> bool:
+    """Whether ``label`` is one that :func:`ensemble_label` gives to several networks or copies together."""
+    return bool(_TOGETHER.search(label)) or label.endswith(f", {MIRRORED}")
 
 
 def recommended(store: Store, study: str) -> tuple[str, str]:

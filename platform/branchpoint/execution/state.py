@@ -121,6 +121,10 @@ class StudyFolder:
                 "Give the same settings to go on with it, or another --study name to begin anew"
             )
 
+    def begun(self, part: str) -> bool:
+        """Whether the settings of ``part`` were written down at an earlier start."""
+        return (self.path / f"{part}.json").exists()
+
     def plan(self, stage: str, runs: int) -> None:
         """Write down how many runs ``stage`` will have, for those who ask how far the study is."""
         file = self.path / PLAN

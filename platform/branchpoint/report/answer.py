@@ -112,7 +112,7 @@ def _figures(results: Results) -> list[str]:
     lines = []
     for metric in results.primary_metrics:
         rows = [row for row in results.pooled_test if row["metric"] == metric]
-        found = [row for row in rows if row["candidate"] == results.best_candidate]
+        found = [row for row in results.recommended_test if row["metric"] == metric]
         if not found:
             continue
         references = [row for row in rows if row["kind"] == "reference" and row["label"] != ATTAINABLE]

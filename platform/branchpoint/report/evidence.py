@@ -142,7 +142,7 @@ def centers_section(results: Results) -> Section:
     rows = [row for row in results.by_center if row["metric"] in results.primary_metrics]
     if not rows:
         return Section("")
-    own = [row for row in rows if row["candidate"] == results.best_candidate] or rows
+    own = [row for row in rows if row["label"] == results.recommended_label] or rows
     others = [row for row in rows if row not in own]
     parts: list[Part] = [_centers_table("centres", own)]
     metrics = [m for m in results.primary_metrics if any(row["metric"] == m for row in own)]
@@ -172,12 +172,13 @@ def cost_section(results: Results) -> Section:
     table = cost_table(results.trials, results.epochs, labels, results.best_candidate)
     minutes = {
         stage: training_seconds([row for row in results.trials if row["stage"] == stage], results.epochs) / 60
-        for stage in ("search", "final")
+        for stage in ("search", "final", "refit")
     }
+    refit = f" and {minutes['refit']:.1f} min for the networks on all cases" if minutes["refit"] else ""
     gpu = sum(row["gpu_seconds"] or 0.0 for row in results.trials) / 60
     text = (
-        f"Training took {minutes['search']:.1f} min in the search and {minutes['final']:.1f} min for the finalists on "
-        f"all folds, added over all runs; {gpu:.1f} min of GPU time."
+        f"Training took {minutes['search']:.1f} min in the search, {minutes['final']:.1f} min for the finalists on all "
+        f"folds{refit}, added over all runs; {gpu:.1f} min of GPU time."
     )
     return Section("Cost", [table, Text(text)] if table else [Text(text)])
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from branchpoint import networks
 from branchpoint.config import SCORE, Config
+from branchpoint.execution.recommendation import RECOMMENDED
 from branchpoint.report.describe import describe_config
 from branchpoint.report.labels import without_doubles
 from branchpoint.report.tables import number
@@ -97,6 +98,17 @@ class Results:
     def pooled_test(self) -> list[Row]:
         """Test figures of models and references over all folds."""
         return [r for r in self._pooled if not r.get("center") and r["kind"] != "difference"]
+
+    @cached_property
+    def recommended_label(self) -> str:
+        """Label of the test figures of the recommended Config's networks one by one, not of ensembles of them."""
+        labels = [row["label"] for row in self.pooled_test if row["candidate"] == self.best_candidate]
+        return next((label for label in labels if label.split(" = ")[0] in RECOMMENDED), (labels or [""])[0])
+
+    @property
+    def recommended_test(self) -> list[Row]:
+        """Its pooled test figures."""
+        return [row for row in self.pooled_test if row["label"] == self.recommended_label]
 
     @cached_property
     def by_center(self) -> list[Row]:

@@ -45,13 +45,43 @@ def duration(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
-def spent_in_search(store: Store, study: str) -> tuple[float, int]:
-    """Seconds that the trials of a search took, added up, and the epochs that they were trained for."""
-    rows = store.trials(study, columns=["stage", "started", "finished"]).to_pylist()
-    ended = {row["trial"]: row for row in rows if row["stage"] == "search" and row["finished"]}
-    seconds = sum((row["finished"] - row["started"]).total_seconds() for row in ended.values())
-    epochs = store.epochs(study, columns=["seconds"]).to_pylist()
-    return seconds, sum(row["trial"] in ended for row in epochs)
+@dataclass(frozen=True, kw_only=True)
+class Spent:
+    """By all attempts at the trials of a search, added up.
+
+    Attributes:
+        epochs: that were trained.
+        training_seconds: that these took.
+        seconds: of the attempts, from their start to their end; of those that were killed, the training alone.
+        complete: trials that were trained to their end.
+    """
+
+    epochs: int = 0
+    training_seconds: float = 0.0
+    seconds: float = 0.0
+    complete: int = 0
+
+    @classmethod
+    def of(cls, store: Store, study: str) -> Spent:
+        """What the store holds of ``study``."""
+        rows = store.trials(study, attempts="all", columns=["stage", "state", "started", "finished"]).to_pylist()
+        attempts = {(row["trial"], row["attempt"]): row for row in rows if row["stage"] == "search"}
+        trained = dict.fromkeys(attempts, 0.0)
+        epochs = 0
+        for row in store.epochs(study, columns=["seconds"]).to_pylist():
+            if (key := (row["trial"], row["attempt"])) in trained:
+                trained[key] += row["seconds"]
+                epochs += 1
+        lasted = {
+            key: (row["finished"] - row["started"]).total_seconds() if row["finished"] else trained[key]
+            for key, row in attempts.items()
+        }
+        return cls(
+            epochs=epochs,
+            training_seconds=sum(trained.values()),
+            seconds=sum(lasted.values()),
+            complete=sum(row["state"] == "COMPLETE" for row in attempts.values()),
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,6 +173,5 @@ class StudyPlan:
         parts = (("search", search), ("finals", self.finals), ("references", self.for_references))
         shares = ", ".join(f"{name} {epochs:,} ({epochs / total:.0%})" for name, epochs in parts)
         least = max(1, search // self.trial_epochs)
-        return f"at most {total:,} epochs: {shares}", f"{least} to {self.trials} trials" if least < self.trials else (
-            f"{self.trials} trials"
-        )
+        trials = f"{least} to {self.trials}" if least < self.trials else str(self.trials)
+        return f"at most {total:,} epochs: {shares}", f"{trials} trials"

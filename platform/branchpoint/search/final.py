@@ -32,6 +32,7 @@ from branchpoint.execution.adoption import adopt
 from branchpoint.execution.ensembles import mirrored_axes
 from branchpoint.execution.held_out import Summaries
 from branchpoint.execution.progress import Progress
+from branchpoint.execution.recommendation import ensemble_label
 from branchpoint.execution.refit import OBJECTIVE, refit_specs
 from branchpoint.execution.run_spec import Outcome, RunSpec, known_outcomes, open_prepared
 from branchpoint.execution.runs import ListedRuns, NoResultError
@@ -50,7 +51,6 @@ from branchpoint.store import Store
 BEST = "best found"
 BY_FOLD = "best found, chosen fold by fold"
 UNTRAINED = "untrained network"
-MIRRORED = "mirrored copies averaged"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -248,13 +248,12 @@ class Finals:
         """Label to the test patients of each fold, predicted by its seeds together, and with mirrored copies, too."""
         study, setup = self.study, self.study.setup()
         folds = [*zip(*best.by_seed(), strict=True)]
-        who = f"{BEST}, mean of {best.seeds} networks" if best.seeds > 1 else BEST
-        asked = {who: False} if best.seeds > 1 else {}
-        if mirrored_axes(best.config, self._cohort()):
-            asked[f"{who}, {MIRRORED}"] = True
+        ways = [False] * (best.seeds > 1) + [True] * bool(mirrored_axes(best.config, self._cohort()))
         return {
-            label: ensemble_summaries(folds, setup, study.resources, concurrency, mirrored=mirrored)
-            for label, mirrored in asked.items()
+            ensemble_label(BEST, best.seeds, mirrored=mirrored): ensemble_summaries(
+                folds, setup, study.resources, concurrency, mirrored=mirrored
+            )
+            for mirrored in ways
         }
 
     def _chose_candidates(self) -> np.ndarray:

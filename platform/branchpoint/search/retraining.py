@@ -129,8 +129,10 @@ class Retraining:
         if waiting:
             before = [known[spec.name] for spec in specs if spec not in waiting]
             folds = len(self.config.split.rounds)
-            titles = {spec.name: f"fold {spec.config.split.fold + 1} of {folds}" for spec in specs}
-            titles = titles if what == "fold" else {spec.name: "refit on all cases" for spec in specs}
+            titles = {
+                spec.name: "refit on all cases" if what == "refit" else f"fold {spec.config.split.fold + 1} of {folds}"
+                for spec in specs
+            }
             progress = Progress(what, len(specs), setup.objective, titles=titles, before=before)
             at_once = self._concurrency(progress, specs, what)
             with ThreadPoolExecutor(at_once) as threads:

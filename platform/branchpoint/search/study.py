@@ -27,7 +27,7 @@ from branchpoint.execution.state import StudyFolder
 from branchpoint.io.names import check_name
 from branchpoint.on_ray.cohort_server import cohort_here, cohort_source
 from branchpoint.on_ray.session import living_nodes, session
-from branchpoint.search.budget import duration, spent_in_search
+from branchpoint.search.budget import Spent, duration
 from branchpoint.search.space.points import Space, check_points
 from branchpoint.search.suggest.feasibility import CostLimits, fits, load_ahead
 from branchpoint.search.suggest.runs import SearchRuns, TimeLimit
@@ -152,6 +152,8 @@ class Study:
         from branchpoint.on_ray.tune_runner import run_all
 
         before = self._ended()
+        if self.seconds is not None and self.folder.begun("finals"):
+            return  # another start takes another time: what finals chose from must not change
         self.folder.plan("search", self.trials)
         suggestions = self._suggestions(before)
         if suggestions.exhausted:
@@ -166,7 +168,7 @@ class Study:
             setup = replace(setup, pruner=RemotePruner(rule, setup))
         runs = self._runs(suggestions, concurrency)
         run_all(runs, setup, self.resources, concurrency, progress)
-        if self.seconds is not None:
+        if not suggestions.exhausted:
             later = duration(runs.seconds_for(self.later_epochs) / concurrency)
             progress.say(f"the search ends here, for the study's time; finals and references need about {later}")
         elif suggestions.started < suggestions.trials:
@@ -227,19 +229,16 @@ class Study:
         """Its trials, within what earlier starts left of epochs and time."""
         if self.search_epochs is None and self.seconds is None:
             return SearchRuns(suggestions)
-        seconds, epochs = spent_in_search(Store(self.store), self.name)
-        limit = (
-            None
-            if self.seconds is None
-            else TimeLimit(
-                seconds=self.seconds,
-                trial_epochs=self.base.training.epochs,
-                later_epochs=self.later_epochs,
-                concurrency=concurrency,
-                spent=seconds,
-            )
+        spent = Spent.of(Store(self.store), self.name)
+        if self.seconds is None:
+            return SearchRuns(suggestions, self.search_epochs, spent)
+        limit = TimeLimit(
+            seconds=self.seconds,
+            trial_epochs=self.base.training.epochs,
+            later_epochs=self.later_epochs,
+            concurrency=concurrency,
         )
-        return SearchRuns(suggestions, self.search_epochs, epochs, limit)
+        return SearchRuns(suggestions, self.search_epochs, spent, limit)
 
     def _suggestions(self, before: Mapping[str, Outcome]) -> Suggestions:
         limit = memory_limit(self.resources, living_nodes())

@@ -102,6 +102,11 @@ class Task(ABC):
         return self.config.compares_samples
 
     @property
+    def restores_image(self) -> bool:
+        """Whether its target is the image before its random changes of intensity, which training then keeps."""
+        return False
+
+    @property
     def dense(self) -> bool:
         """Whether the task gives a map (and needs a decoder)."""
         return self.config.dense
@@ -132,13 +137,10 @@ class Task(ABC):
         return None
 
     def logits(self, probabilities: Tensor) -> Tensor:
-        """Logits of which :meth:`probabilities` gives ``probabilities``: the logarithm of those of classes.
+        """Logits, shaped as ``probabilities``, of which :meth:`probabilities` gives these: logarithms for classes.
 
-        Raises:
-            NotImplementedError: the output is no probability.
+        Only for tasks whose output is a probability.
         """
-        if self.probabilities(probabilities) is None:
-            raise NotImplementedError(f"{type(self).__name__} has no probabilities")
         return probabilities.clamp(min=torch.finfo(probabilities.dtype).tiny).log()
 
     def pseudo_labels(self, logits: Tensor, threshold: float) -> tuple[Tensor, Tensor] | None:

@@ -86,10 +86,14 @@ class ReconstructionTask(ComputedTarget):
         """R2 has no lower bound."""
         return explained_share(value)
 
+    @property
+    def restores_image(self) -> bool:
+        return self.config.restore
+
     def target(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """The image, float32 (B, C, [D,] H, W), and True for every sample."""
         image = batch.inputs["image"]
-        if self.config.restore:
+        if self.restores_image:
             image = batch.inputs.get(UNCHANGED_IMAGE, image)
         return image.float(), torch.ones(len(image), dtype=torch.bool, device=image.device)
 

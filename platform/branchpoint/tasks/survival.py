@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Literal
+from typing import Literal, TypeVar
 
 import numpy as np
 import torch
@@ -13,6 +13,7 @@ from torch.nn import functional
 from branchpoint.config import SurvivalConfig
 from branchpoint.tasks.base import Summary, Task, select
 
+Array = TypeVar("Array", np.ndarray, Tensor)
 TIED_LOG_HAZARDS = 1e-8
 """Log-hazards this close count as tied, as in scikit-survival."""
 
@@ -89,9 +90,7 @@ def ranking_loss(log_hazard: Tensor, time_days: Tensor, event: Tensor, labelled:
         log_hazard = log_hazard.float()
     known = torch.ones_like(event, dtype=torch.bool) if labelled is None else labelled
     died = event.bool() & known
-    later = time_days[:, None] < time_days[None, :]
-    tied = time_days[:, None] == time_days[None, :]
-    pairs = died[:, None] & known[None, :] & (later | (tied & ~died[None, :]))
+    pairs = _comparable(time_days, died) & known[None, :]
     losses = -functional.logsigmoid(log_hazard[:, None] - log_hazard[None, :]) / math.log(2)
     return torch.where(pairs, losses, 0.0).sum() / pairs.sum().clamp(min=1)
 
@@ -102,11 +101,15 @@ def comparable_pairs(time_days: np.ndarray, event: np.ndarray, fold: np.ndarray 
     Two events at the same time are not comparable. Where ``fold`` (N,) is given, pairs across folds are not either:
     their log-hazards come from different models, each with a baseline of its own.
     """
+    pairs = _comparable(time_days, event.astype(bool))
+    return pairs if fold is None else pairs & (fold[:, None] == fold[None, :])
+
+
+def _comparable(time_days: Array, died: Array) -> Array:
+    """As :func:`comparable_pairs`, of bool (N,) ``died``, in NumPy and in torch."""
     earlier = time_days[:, None] < time_days[None, :]
     tied = time_days[:, None] == time_days[None, :]
-    died = event.astype(bool)
-    pairs = died[:, None] & (earlier | (tied & ~died[None, :]))
-    return pairs if fold is None else pairs & (fold[:, None] == fold[None, :])
+    return died[:, None] & (earlier | (tied & ~died[None, :]))
 
 
 def concordant_pairs(log_hazard: np.ndarray) -> np.ndarray:

@@ -92,6 +92,7 @@ def train_epoch(run: Run, epoch: int, before_step: Callable[[SameBatch], None] |
         run.prepared.spacing_mm,
         cuts_margins(run.prepared),
     )
+    restores = any(task.restores_image for task in run.trained)
     run.network.train()
     local = [indices[run.workers.rows(len(indices))] for indices in batches]
     with closing(prefetch(training_loader(run.prepared), local, run.device)) as loaded:
@@ -100,7 +101,9 @@ def train_epoch(run: Run, epoch: int, before_step: Callable[[SameBatch], None] |
             set_learning_rate(run.optimizer, learning_rate(run.config.optimizer, progress))
             set_progress(run.network, progress)
             rows = run.workers.rows(len(indices))
-            augmented = augment_rows(batch, augmentation, spacing_mm, generator, len(indices), rows, cut=cut)
+            augmented = augment_rows(
+                batch, augmentation, spacing_mm, generator, len(indices), rows, cut=cut, keep_unchanged=restores
+            )
             guidance = guide(run, augmented, indices, epoch, step, progress) if run.teacher else None
             same = SameBatch(run, indices, augmented, guidance)
             if before_step is not None:

@@ -10,10 +10,11 @@ import pytest
 import torch
 
 from branchpoint.config import AugmentationConfig, IntensityAugmentationConfig, ReconstructionConfig
+from branchpoint.datasets.batch import UNCHANGED_IMAGE, Batch
 from branchpoint.networks import build
 from branchpoint.tasks import build_task
 from branchpoint.topology import Topology
-from branchpoint.training.batches.augmentation import augment
+from branchpoint.training.batches.augmentation import augment_rows
 from branchpoint.training.loop import fit
 from branchpoint.training.state.warm_start import CONFIG_FILE, NETWORK_FILE, start_from
 from tests.training.flat_cohort import DISC, LARGE, FlatCohort, flat_config
@@ -68,7 +69,13 @@ def test_what_is_restored_is_the_moved_image_before_its_intensities_changed() ->
     batch = FlatCohort().batch([0, 1, 2])
     config = AugmentationConfig(shift_mm=3, intensity=IntensityAugmentationConfig(probability=1.0, noise=0.5))
     plain = replace(config, intensity=None)
-    changed, moved = (augment(batch, each, 1.0, torch.Generator().manual_seed(0)) for each in (config, plain))
+
+    def augmented(config: AugmentationConfig, **options: bool) -> Batch:
+        generator = torch.Generator().manual_seed(0)
+        return augment_rows(batch, config, 1.0, generator, len(batch), slice(0, len(batch)), **options)
+
+    changed, moved = augmented(config, keep_unchanged=True), augmented(plain)
+    assert UNCHANGED_IMAGE not in augmented(config).inputs, "other tasks do not need the memory"
     restore, copy = (
         build_task(ReconstructionConfig(name="image", channels=3, restore=restore)) for restore in (True, False)
     )

@@ -7,6 +7,7 @@ from typing import Any
 
 from branchpoint import __version__
 from branchpoint.evaluation.estimates import ATTAINABLE
+from branchpoint.execution.recommendation import is_ensemble
 from branchpoint.report.checklist.config_facts import OF_CONFIG
 from branchpoint.report.results import Results
 from branchpoint.report.tables import interval
@@ -53,8 +54,7 @@ def _missing(results: Results) -> str:
 
 
 def _own(results: Results) -> list[Row]:
-    rows = [row for row in results.pooled_test if row["candidate"] == results.best_candidate]
-    return [row for row in rows if row["metric"] in results.primary_metrics]
+    return [row for row in results.recommended_test if row["metric"] in results.primary_metrics]
 
 
 def _tested(results: Results) -> str:
@@ -63,9 +63,7 @@ def _tested(results: Results) -> str:
 
 
 def _events(results: Results) -> str:
-    rows = [
-        r for r in results.pooled_test if r["metric"].endswith("/n_events") and r["candidate"] == results.best_candidate
-    ]
+    rows = [row for row in results.recommended_test if row["metric"].endswith("/n_events")]
     return " ".join(f"{row['metric'].split('/')[0]}: {row['value']:.0f} events." for row in rows)
 
 
@@ -93,6 +91,13 @@ def _clusters(results: Results) -> str:
 def _external(results: Results) -> str:
     names = {row["label"].split(EXTERNAL)[1] for row in results.figures if EXTERNAL in row["label"]}
     return f"Tested on {', '.join(sorted(names))}." if names else ""
+
+
+def _ensembles(results: Results) -> str:
+    single = "Test figures are of single networks, means over seeds where several"
+    others = {row["label"] for row in results.pooled_test if row["candidate"] == results.best_candidate}
+    named = sorted(label for label in others if is_ensemble(label))
+    return f"{single}; of ensembles: {'; '.join(named)}." if named else f"{single}; none is of an ensemble."
 
 
 def _performance(results: Results) -> str:
@@ -135,7 +140,7 @@ OF_RESULTS: Mapping[str, Callable[[Results], str]] = {
     "performance": _performance,
     "limits": _limits,
     "disjoint": lambda _: "Patients, or the groups that the cohort names (volumes, videos), are in one part alone.",
-    "ensembles": lambda _: "None in the test figures: they are of single networks, means over seeds where several.",
+    "ensembles": _ensembles,
     "failures": lambda _: "For dense tasks the worst test case is shown.",
     "software": _software,
     "access": lambda results: (

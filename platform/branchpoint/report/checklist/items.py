@@ -24,7 +24,7 @@ class Item:
     Attributes:
         number: in the guideline.
         topic: what it asks for.
-        facts: names of :data:`branchpoint.report.checklist.facts.FACTS` that answer it.
+        facts: names of :func:`branchpoint.report.checklist.facts.facts` that answer it.
         by: who writes what they leave open; empty where nothing is left.
     """
 

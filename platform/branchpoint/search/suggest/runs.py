@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from branchpoint.execution.run_spec import Outcome, RunSpec
+from branchpoint.search.budget import Spent
 from branchpoint.search.suggest.suggestions import Suggestions
 
 
@@ -21,7 +22,6 @@ class TimeLimit:
         later_epochs: of finals and references, which follow.
         concurrency: runs at once.
         least: trials that are completed in any case.
-        spent: seconds that trials of earlier starts took, added up.
     """
 
     seconds: float
@@ -29,7 +29,6 @@ class TimeLimit:
     later_epochs: int
     concurrency: int
     least: int = 1
-    spent: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -62,7 +61,7 @@ class SearchRuns:
     Args:
         suggestions: what to try.
         epochs: no trial starts once all trials together were trained for so many; ``None``: no limit.
-        spent: epochs of earlier starts of the job.
+        spent: in earlier starts of the job.
         limit: of time; ``None``: none.
         clock: gives seconds.
     """
@@ -71,25 +70,25 @@ class SearchRuns:
         self,
         suggestions: Suggestions,
         epochs: int | None = None,
-        spent: int = 0,
+        spent: Spent | None = None,
         limit: TimeLimit | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.suggestions, self._limit, self._clock = suggestions, limit, clock
-        self._left = math.inf if epochs is None else epochs - spent
-        self._seconds = limit.spent if limit else 0.0
+        spent = spent or Spent()
+        self._left = math.inf if epochs is None else epochs - spent.epochs
+        self._seconds, self._complete = spent.seconds, spent.complete
         self._begun: dict[str, float] = {}
         self._reports: dict[str, list[float]] = {}
-        self._training = _Training()
-        self._complete = 0
+        self._training = _Training(spent.training_seconds, spent.epochs)
         self._spend(0)
 
     @property
     def exhausted(self) -> bool:
-        return self.suggestions.exhausted or (not self._begun and not self._in_time())
+        return self.suggestions.exhausted or (not self._begun and not self._may_start())
 
     def next(self) -> RunSpec | None:
-        suggestion = self.suggestions.next() if self._in_time() else None
+        suggestion = self.suggestions.next() if self._may_start() else None
         if suggestion is None:
             return None
         self._begun[suggestion.name], self._reports[suggestion.name] = self._clock(), []
@@ -122,9 +121,9 @@ class SearchRuns:
         now = self._clock()
         return self._seconds + sum(now - begun for begun in self._begun.values())
 
-    def _in_time(self) -> bool:
-        """Whether a further trial, those that run, finals and references fit into the time that is left."""
-        if self._limit is None or self._complete + len(self._begun) < self._limit.least:
+    def _may_start(self) -> bool:
+        """Whether an interrupted trial waits, or a further one, those that run and what follows fit into the time."""
+        if self._limit is None or self.suggestions.interrupted or self._complete + len(self._begun) < self._limit.least:
             return True
         to_come = sum(max(0, self._limit.trial_epochs - len(reports)) for reports in self._reports.values())
         needed = self._used() + self.seconds_for(to_come + self._limit.trial_epochs + self._limit.later_epochs)

@@ -133,6 +133,11 @@ class Suggestions:
         return len(self._running)
 
     @property
+    def interrupted(self) -> bool:
+        """Whether trials are waiting that an earlier start left unfinished."""
+        return bool(self._interrupted)
+
+    @property
     def exhausted(self) -> bool:
         """No further trial will come: the budget is spent, or the space holds nothing new."""
         if self._interrupted:

@@ -114,12 +114,14 @@ def augment_rows(
     rows: slice,
     *,
     cut: bool = False,
+    keep_unchanged: bool = False,
 ) -> Batch:
     """``batch``, the ``rows`` of a global batch of ``count`` samples, changed by what is drawn for the whole of it.
 
     Args:
         config: ``None`` only crops, and cuts where asked to.
         cut: draw cuts of the margins around tumours, and apply them to batches that say how far these may go.
+        keep_unchanged: add the input ``UNCHANGED_IMAGE``, the moved image before its intensities change.
     """
     channels, *size = batch.inputs["image"].shape[1:]
     axes = len(size)
@@ -134,7 +136,8 @@ def augment_rows(
         return moved
     drawn = draw_intensity(count, channels, axes, config.intensity, generator)[rows]
     image = moved.inputs["image"]
-    return replace(moved, inputs={**moved.inputs, "image": apply_intensity(image, drawn), UNCHANGED_IMAGE: image})
+    kept = {UNCHANGED_IMAGE: image} if keep_unchanged else {}
+    return replace(moved, inputs={**moved.inputs, "image": apply_intensity(image, drawn), **kept})
 
 
 @torch.no_grad()
