@@ -99,20 +99,20 @@ class Clock:
 @pytest.mark.parametrize(
     ("seconds", "spent", "expected"),
     [
-        (100, Spent(), 10),
-        (100, Spent(seconds=50.0), 5),
-        (1, Spent(), 2),
-        (1, Spent(seconds=9.0, complete=2), 0),
-        (50, Spent(epochs=3, training_seconds=10.0, seconds=10.0, complete=2), 0),
+        (200, Spent(), 10),
+        (200, Spent(seconds=50.0), 5),
+        (2, Spent(), 2),
+        (2, Spent(seconds=9.0, complete=2), 0),
+        (100, Spent(epochs=3, training_seconds=10.0, seconds=10.0, complete=2), 0),
     ],
 )
 def test_a_search_leaves_the_time_that_finals_need(
     tmp_path: Path, base: Config, seconds: float, spent: Spent, expected: int
 ) -> None:
-    """Trials take 10 s for 3 epochs and finals 30 epochs; two runs at once share 2 x 100 s: (200 - 100) / 10 trials."""
+    """Trials take 10 s for 3 epochs and finals 30 epochs: (200 - 100) / 10 trials."""
     clock = Clock()
     suggestions = Suggestions(tmp_path / "journal.log", "toy", toy_space, base, trials=50)
-    limit = TimeLimit(seconds=seconds, trial_epochs=3, later_epochs=30, concurrency=2, least=2)
+    limit = TimeLimit(seconds=seconds, trial_epochs=3, later_epochs=30, concurrency=1, least=2)
     runs = SearchRuns(suggestions, spent=spent, limit=limit, clock=clock)
     started = 0
     while (spec := runs.next()) is not None:
@@ -193,3 +193,23 @@ def test_trials_that_a_kill_left_unfinished_come_whatever_the_time(tmp_path: Pat
     assert spec is not None
     assert spec.name == killed.name
     assert runs.next() is None
+
+
+def test_runs_at_once_share_the_time(tmp_path: Path, base: Config) -> None:
+    """Pairs of trials of 10 s, and 2 s between them that nobody uses: 4 pairs in 50 s, as finals need the last 10 s."""
+    clock = Clock()
+    suggestions = Suggestions(tmp_path / "journal.log", "toy", toy_space, base, trials=50)
+    limit = TimeLimit(seconds=60, trial_epochs=2, later_epochs=4, concurrency=2)
+    runs = SearchRuns(suggestions, limit=limit, clock=clock)
+    started = 0
+    while specs := [spec for spec in (runs.next(), runs.next()) if spec]:
+        started += len(specs)
+        for epoch in (1, 2):
+            clock.now += 5
+            for spec in specs:
+                runs.report(spec.name, epoch, 0.1)
+        for spec in specs:
+            runs.tell(Outcome(name=spec.name, state="COMPLETE", value=0.3))
+        clock.now += 2
+    assert started == 8
+    assert clock.now == 48

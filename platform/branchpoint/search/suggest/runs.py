@@ -77,7 +77,7 @@ class SearchRuns:
         self.suggestions, self._limit, self._clock = suggestions, limit, clock
         spent = spent or Spent()
         self._left = math.inf if epochs is None else epochs - spent.epochs
-        self._seconds, self._complete = spent.seconds, spent.complete
+        self._before, self._opened, self._complete = spent.seconds, clock(), spent.complete
         self._begun: dict[str, float] = {}
         self._reports: dict[str, list[float]] = {}
         self._training = _Training(spent.training_seconds, spent.epochs)
@@ -102,7 +102,6 @@ class SearchRuns:
     def tell(self, outcome: Outcome) -> None:
         now, reports = self._clock(), self._reports.pop(outcome.name, [])
         begun = self._begun.pop(outcome.name, now)
-        self._seconds += now - begun
         self._training = self._training.with_run(now - begun, reports)
         self._complete += outcome.state == "COMPLETE"
         self.suggestions.tell(outcome.name, outcome.state, outcome.value)
@@ -117,16 +116,18 @@ class SearchRuns:
         runs = epochs / self._limit.trial_epochs
         return epochs * known.per_epoch + runs * (known.start if math.isfinite(known.start) else 0.0)
 
-    def _used(self) -> float:
-        now = self._clock()
-        return self._seconds + sum(now - begun for begun in self._begun.values())
+    def _used(self, concurrency: int) -> float:
+        """Seconds of all runs at once: what passes between them counts, too."""
+        return self._before + (self._clock() - self._opened) * concurrency
 
     def _may_start(self) -> bool:
         """Whether an interrupted trial waits, or a further one, those that run and what follows fit into the time."""
         if self._limit is None or self.suggestions.interrupted or self._complete + len(self._begun) < self._limit.least:
             return True
         to_come = sum(max(0, self._limit.trial_epochs - len(reports)) for reports in self._reports.values())
-        needed = self._used() + self.seconds_for(to_come + self._limit.trial_epochs + self._limit.later_epochs)
+        needed = self._used(self._limit.concurrency) + self.seconds_for(
+            to_come + self._limit.trial_epochs + self._limit.later_epochs
+        )
         return needed <= self._limit.seconds * self._limit.concurrency
 
     def _spend(self, epochs: int) -> None:
